@@ -1,0 +1,30 @@
+"""Show what a DuckDB file holds: its tables, their rows, and the newest `modified_at`.
+
+Usage: python arrived.py FILE.duckdb
+"""
+
+from __future__ import annotations
+
+import sys
+
+import duckdb
+
+
+def main(path: str) -> None:
+    """Print one line per table."""
+    with duckdb.connect(path, read_only=True) as database:
+        tables = database.sql(
+            "select table_name, bool_or(column_name = 'modified_at') "
+            "from information_schema.columns where table_schema = 'main' group by all order by all"
+        ).fetchall()
+        rows = [("table", "rows", "newest modified_at")]
+        for table, has_modified_at in tables:
+            newest = "max(modified_at)" if has_modified_at else "null"
+            count, at = database.sql(f'select count(*), {newest} from "{table}"').fetchall()[0]  # noqa: S608
+            rows.append((table, f"{count:,}", "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"))
+    for table, count, at in rows:
+        print(f"{table:<12} {count:>9}   {at}".rstrip())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

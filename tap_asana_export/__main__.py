@@ -1,0 +1,36 @@
+"""The command `tap-asana-export`, also as `python -m tap_asana_export`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from tap_asana_export.errors import OutputError, TapError
+from tap_asana_export.tap import TapAsanaExport
+
+
+def main() -> None:
+    """Run the tap's command line; an error ends it with one line on stderr and exit code 1."""
+    try:
+        TapAsanaExport.cli()
+    except TapError as error:
+        _fail(str(error))
+        if isinstance(error, OutputError):
+            # Python flushes stdout once more at exit and would complain about the same broken pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except json.JSONDecodeError as error:
+        _fail(f"A file given with --config, --catalog or --state is not JSON: {error}. Correct the file.")
+    except FileNotFoundError as error:
+        _fail(f"{error} Check the path given with --config.")
+    else:
+        return
+    sys.exit(1)
+
+
+def _fail(message: str) -> None:
+    TapAsanaExport.logger.critical("%s", message)
+
+
+if __name__ == "__main__":
+    main()

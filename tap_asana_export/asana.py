@@ -1,0 +1,208 @@
+"""Asana's API: requests that carry the token, with retries; knows exports and jobs, nothing of Singer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+import requests
+import urllib3
+
+from tap_asana_export.errors import AnswerError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class Clock(Protocol):
+    """Time as the tap sees it; the module `time` is one, and a test brings another."""
+
+    def monotonic(self) -> float:
+        """Seconds since some start."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait that many seconds."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a job makes: `created_at` and `completed_at` bound the time that its file's objects are of."""
+
+    gid: str
+    created_at: datetime
+    completed_at: datetime | None = None
+    # Signed: whoever has the URL has the file, so it stays out of every repr and log.
+    download_url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Asana's record of work that goes on by itself."""
+
+    gid: str
+    status: str
+    new_resource_export: Export
+
+
+JOB_FIELDS = ",".join(
+    ["status", "new_resource_export"]
+    + [f"new_resource_export.{name}" for name in ("created_at", "completed_at", "download_url")]
+)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Any of Asana's objects, by gid and name."""
+
+    gid: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class NextPage:
+    """Where a list goes on."""
+
+    offset: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list."""
+
+    data: list[Resource]
+    next_page: NextPage | None = None
+
+
+@dataclass(frozen=True)
+class JobAnswer:
+    """A job in Asana's envelope."""
+
+    data: Job
+
+
+class BearerToken(requests.auth.AuthBase):
+    """Sends the token; being there it also keeps requests from taking another one out of a .netrc file."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the token on a request."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Asana:
+    """Asana's API with one token.
+
+    Args:
+        api_url: base of the API, such as `https://app.asana.com/api/1.0`.
+        timeout: seconds, to connect and between two reads.
+        clock: where waiting is done.
+    """
+
+    # urllib3 reckons the pauses: Retry-After if Asana sends it, which it wants kept, else 0, 2, 4, 8 … s;
+    # each with up to 1 s of jitter.
+    RETRIES = urllib3.Retry(total=6, backoff_factor=1, backoff_jitter=1, respect_retry_after_header=True)
+    RETRIED = frozenset({429, 500, 502, 503, 504})
+
+    def __init__(
+        self, api_url: str, token: str, *, user_agent: str, timeout: float, clock: Clock = time
+    ) -> None:
+        self._url = api_url.rstrip("/")
+        self._timeout = timeout
+        self._clock = clock
+        self._session = requests.Session()
+        self._session.auth = BearerToken(token)
+        self._session.headers["User-Agent"] = user_agent
+
+    def request_export(self, workspace_gid: str, parameters: list[dict[str, Any]]) -> Job:
+        """Start a resource export of a workspace.
+
+        Args:
+            workspace_gid: the workspace.
+            parameters: `export_request_parameters`, see Asana's reference of createResourceExport.
+
+        Raises:
+            AnswerError: refused; with status 403 when the workspace's one slot is busy, or the token may not.
+            UnreachableError: no answer; whether a job was started is then unknown.
+        """
+        body = {"data": {"workspace": workspace_gid, "export_request_parameters": parameters}}
+        return self._ask("POST", "/exports/resource", JobAnswer, json=body).data
+
+    def job(self, job_gid: str) -> Job:
+        """Read a job; each reading signs a fresh `download_url`.
+
+        Raises:
+            AnswerError: refused; with status 404 when the job is unknown, or another token's.
+            UnreachableError: no answer.
+        """
+        return self._ask("GET", f"/jobs/{job_gid}", JobAnswer, params={"opt_fields": JOB_FIELDS}).data
+
+    def workspaces(self) -> Iterator[Resource]:
+        """All workspaces that the token can see."""
+        params: dict[str, Any] = {"limit": 100}
+        while True:
+            page = self._ask("GET", "/workspaces", Page, params=params)
+            yield from page.data
+            if page.next_page is None:
+                return
+            params["offset"] = page.next_page.offset
+
+    def workspace(self, workspace_gid: str) -> None:
+        """Fail with AnswerError unless the token can see the workspace."""
+        self._ask("GET", f"/workspaces/{workspace_gid}", dict[str, Any])
+
+    def _ask(self, method: str, path: str, answer: type[T], **kwargs: Any) -> T:
+        request = f"{method} {path}"
+        retries = self.RETRIES
+        while True:
+            try:
+                response = self._session.request(method, self._url + path, timeout=self._timeout, **kwargs)
+            except requests.RequestException as error:
+                cause, pause = type(error).__name__, None
+                # The answer to a POST was lost, perhaps not the POST: the caller decides on repeating.
+                repeatable = method == "GET"
+            else:
+                if response.status_code not in self.RETRIED:
+                    return _read(request, response, answer)
+                cause = f"Asana answered {response.status_code} {response.reason}"
+                pause = retries.get_retry_after(response.raw)
+                repeatable = method == "GET" or response.status_code == requests.codes.too_many_requests
+            try:
+                retries = retries.increment(method, path, error=urllib3.exceptions.HTTPError(cause))
+            except urllib3.exceptions.MaxRetryError:
+                repeatable = False
+            if not repeatable:
+                raise UnreachableError(request, cause) from None
+            pause = pause or retries.get_backoff_time()
+            logger.warning("%s: %s; trying again in %.1f s", request, cause, pause)
+            self._clock.sleep(pause)
+
+
+def _read(request: str, response: requests.Response, answer: type[T]) -> T:
+    if not response.ok:
+        raise AnswerError(request, response.status_code, _message(response))
+    try:
+        return msgspec.json.decode(response.content, type=answer)
+    except msgspec.DecodeError as error:
+        cause = (
+            f"{response.headers.get('Content-Type', 'no type')} that is not what Asana documents ({error})"
+        )
+        raise UnreachableError(request, f"the answer is {cause}") from None
+
+
+def _message(response: requests.Response) -> str:
+    """Asana's words: `{"errors": [{"message": …, "help": …, "phrase": …}]}`."""
+    try:
+        return "; ".join(error["message"].rstrip(".") for error in response.json()["errors"])
+    except (ValueError, KeyError, TypeError):
+        return response.reason or "no reason given"

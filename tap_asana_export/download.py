@@ -1,0 +1,131 @@
+"""An export file, from its signed URL to lines; knows storage and gzip, but neither Asana nor Singer."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3
+
+try:
+    from isal import isal_zlib as zlib
+except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
+    import zlib  # type: ignore[no-redef]
+
+from tap_asana_export.errors import DownloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
+GZIP_MAGIC = b"\x1f\x8b"
+BLOCK = 1 << 17
+"""Compressed bytes to ask for at a time."""
+
+# urllib3 writes every URL to its debug log, and a signed URL opens the file to whoever reads the log.
+logging.getLogger("urllib3").setLevel(logging.INFO)
+
+
+class Download:
+    """An export file as it comes in.
+
+    Args:
+        url: the signed URL. No token goes with it: it must not leave Asana, and S3 refuses a request that is
+            signed in two ways.
+        timeout: seconds, to connect and between two reads.
+
+    Attributes:
+        bytes: how many came over the network so far.
+    """
+
+    def __init__(self, url: str, *, user_agent: str, timeout: float) -> None:
+        self.bytes = 0
+        self._url = url
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._session.auth = _no_auth
+
+    def lines(self) -> Iterator[bytes]:
+        r"""The file's lines without their line breaks, in file order; a line ends at `\n` and nowhere else.
+
+        Raises:
+            DownloadError: storage refuses, the connection breaks, or the file is cut off or damaged.
+        """
+        rest = b""
+        for text in read_text(self._body()):
+            *lines, rest = (rest + text).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
+    def _body(self) -> Iterator[bytes]:
+        """The file as storage keeps it: any Content-Encoding is left on, `inflate` looks at the bytes."""
+        with (
+            _errors_as_download_errors(),
+            self._session.get(self._url, stream=True, timeout=self._timeout) as response,
+        ):
+            if not response.ok:
+                raise DownloadError(f"storage answered {response.status_code} {response.reason}")
+            for block in response.raw.stream(BLOCK, decode_content=False):
+                self.bytes += len(block)
+                yield block
+
+
+def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
+    """The text of an export file, whether it comes gzipped or plain; the bytes tell, headers may not.
+
+    Raises:
+        DownloadError: the file is neither gzip nor JSON Lines, is damaged, or ends too early.
+    """
+    blocks = iter(body)
+    head = b""
+    while len(head) < len(GZIP_MAGIC) and (block := next(blocks, b"")):
+        head += block
+    body = itertools.chain([head], blocks)
+    if head.startswith(GZIP_MAGIC):
+        return inflate(body)
+    if head.strip() and not head.lstrip().startswith(b"{"):
+        raise DownloadError(f"it is neither gzip nor JSON Lines but begins with {head[:40]!r}")
+    return body
+
+
+def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress gzip of any number of members (RFC 1952).
+
+    Raises:
+        DownloadError: the data is damaged, or ends before a member does.
+    """
+    member = zlib.decompressobj(wbits=31)
+    for block in body:
+        data = block
+        while data:
+            if member.eof:
+                data = data.lstrip(b"\0")  # zeros behind a member are padding, says gzip's manual
+                if not data:
+                    break
+                member = zlib.decompressobj(wbits=31)
+            try:
+                yield member.decompress(data)
+            except DAMAGED as error:
+                raise DownloadError(f"the gzip data is damaged ({error})") from None
+            data = member.unused_data
+    if not member.eof:
+        raise DownloadError("the gzip data ends too early")
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps requests from taking a password for the storage host out of a .netrc file."""
+    return request
+
+
+@contextlib.contextmanager
+def _errors_as_download_errors() -> Iterator[None]:
+    # `raw.stream` raises urllib3's own errors, `get` those of requests; both may hold the URL in their text.
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise DownloadError(f"the connection to storage broke ({type(error).__name__})") from None

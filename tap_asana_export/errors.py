@@ -1,0 +1,137 @@
+"""What can go wrong, as a tree.
+
+TapError
+├── SettingError       a setting, catalog or state that cannot be used
+├── AnswerError        Asana answered a request with an error
+├── UnreachableError   Asana did not answer, or answered "not now" to every try
+├── SlotError          the workspace's export slot did not come free
+├── JobError           the export job ended without a file
+├── WaitError          the export job took longer than `wait_timeout`
+├── DownloadError      the export file could not be read to its end
+├── LineError          a line of the export file is not an Asana object
+└── OutputError        the target takes no more messages
+
+Each holds the facts and writes one line of its own: what happened, where, and what to do.
+None ever holds a token or a signed URL.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TapError(Exception):
+    """An error that ends the run with its message as one line on stderr, exit code 1."""
+
+
+class SettingError(TapError):
+    """A setting, a catalog or a state file that cannot be used."""
+
+
+class AnswerError(TapError):
+    """Asana answered a request with an error.
+
+    Args:
+        request: what was asked, such as `POST /exports/resource`.
+        status: HTTP status.
+        message: Asana's own words.
+    """
+
+    # https://developers.asana.com/docs/errors; for 403 the reference of createResourceExport
+    REMEDIES: ClassVar = {
+        400: "Check the settings workspaces, filters and start_date.",
+        401: "The token is wrong, expired or revoked: set access_token to a valid one.",
+        402: "Exports need an Enterprise+ plan or the Compliance Management add-on.",
+        403: (
+            "Either another export of this workspace is in progress (Asana runs one at a time), or the token "
+            "may not export: it must belong to a service account of an Enterprise+ organization."
+        ),
+        404: "Asana does not know it, or the token cannot see it: check the setting workspaces.",
+        451: "Asana refuses this network address for legal reasons: run from another network.",
+    }
+
+    def __init__(self, request: str, status: int, message: str) -> None:
+        self.status = status
+        self.message = message
+        remedy = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
+        super().__init__(f"{request}: Asana answered {status}: {message}. {remedy}")
+
+
+class UnreachableError(TapError):
+    """Asana did not answer, or answered 429 or 5xx to every try."""
+
+    def __init__(self, request: str, cause: str) -> None:
+        super().__init__(
+            f"{request}: {cause}. Check the network and https://status.asana.com, then run again: "
+            "a running job is kept in the state."
+        )
+
+
+class SlotError(TapError):
+    """The workspace's one export slot did not come free within `busy_timeout`."""
+
+    def __init__(self, workspace_gid: str, waited: float, message: str) -> None:
+        super().__init__(
+            f"Workspace {workspace_gid}: Asana refuses an export since {waited:.0f} s (403: {message}). "
+            "Either another export, perhaps one of ours that lost its run, holds the workspace's one slot: "
+            "wait or raise busy_timeout. Or the token may not export: use a service account's of an "
+            "Enterprise+ organization."
+        )
+
+
+class JobError(TapError):
+    """The export job ended without a file, or reported a status that Asana does not document."""
+
+    def __init__(self, workspace_gid: str, job_gid: str, status: str) -> None:
+        self.status = status
+        super().__init__(
+            f"Workspace {workspace_gid}: export job {job_gid} is '{status}'. Asana tells no reason. "
+            "Run again; if it repeats, ask Asana's support with the job's gid."
+        )
+
+
+class WaitError(TapError):
+    """The export job took longer than `wait_timeout`."""
+
+    def __init__(self, workspace_gid: str, job_gid: str, status: str, waited: float) -> None:
+        super().__init__(
+            f"Workspace {workspace_gid}: export job {job_gid} is still '{status}' after {waited:.0f} s. "
+            "The state keeps the job and the next run goes on with it; raise wait_timeout to wait longer."
+        )
+
+
+class DownloadError(TapError):
+    """The export file could not be read to its end.
+
+    Args:
+        cause: what broke, without the file's URL.
+    """
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"The export file could not be read: {cause}. Run again.")
+
+
+class LineError(TapError):
+    """The export file breaks at a line, or the line is not an Asana object.
+
+    Args:
+        line: number of the first line that could not be read, from 1.
+    """
+
+    def __init__(self, workspace_gid: str, job_gid: str, line: int, cause: str) -> None:
+        self.line = line
+        super().__init__(
+            f"Workspace {workspace_gid}: the file of export job {job_gid} breaks at line {line}: {cause}. "
+            "Bookmarks stay where they were. Run again: the same job is read anew; if it repeats, start "
+            "without the job in the state, so that a new export is requested."
+        )
+
+
+class OutputError(TapError):
+    """The target takes no more messages."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"The target takes no more messages ({cause}). Look at the target's own log, then run again."
+        )

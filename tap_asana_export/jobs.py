@@ -1,0 +1,126 @@
+"""An export's life at Asana: ask for it, wait for the workspace's one slot, wait for the job."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import requests
+
+from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_asana_export.asana import Asana, Clock, Job
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY = 60.0
+"""Seconds of silence while waiting, at the most."""
+
+# Asana answers 403 both to a busy slot and to a token that may not export, and publishes the text of neither.
+# These words were seen in its answers to the second; anything else may be the first and is waited for.
+NOT_ALLOWED = re.compile(
+    r"access denied|forbidden_scopes|not authorized|permission|premium|service account", re.IGNORECASE
+)
+IN_PROGRESS = re.compile(r"in progress|already", re.IGNORECASE)
+
+
+class Patience(NamedTuple):
+    """How long to wait for what, in seconds."""
+
+    poll_interval: float
+    wait_timeout: float
+    busy_timeout: float
+
+
+def request_export(
+    asana: Asana,
+    workspace_gid: str,
+    parameters: list[dict[str, Any]],
+    patience: Patience,
+    clock: Clock = time,
+) -> Job:
+    """Start an export, waiting while the workspace's one slot is busy.
+
+    Raises:
+        AnswerError: Asana refuses for good.
+        SlotError: the slot was busy for `busy_timeout`.
+        UnreachableError: no answer to any try.
+    """
+    start = clock.monotonic()
+    lost: UnreachableError | None = None
+    for pause in _pauses(patience.poll_interval):
+        waited = clock.monotonic() - start
+        try:
+            return asana.request_export(workspace_gid, parameters)
+        except UnreachableError as error:
+            # Perhaps only the answer was lost and the job runs. Then the slot is busy until it ends, so that
+            # asking once more is refused, and waits.
+            if lost is not None:
+                raise
+            lost = error
+            logger.warning("Workspace %s: %s Asking once more.", workspace_gid, error)
+        except AnswerError as error:
+            if not _may_be_busy(error) and lost is None:
+                raise
+            if waited + pause > patience.busy_timeout:
+                raise SlotError(workspace_gid, waited, error.message) from None
+            logger.info(
+                "Workspace %s: waiting for its export slot since %.0f s (403: %s). Another export holds it, "
+                "perhaps one of ours that lost its run; or the token may not export.",
+                workspace_gid,
+                waited,
+                error.message,
+            )
+        clock.sleep(pause)
+    raise AssertionError  # the pauses never end
+
+
+def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: Clock = time) -> Job:
+    """Look at a job until its file is there.
+
+    Returns:
+        The job, with a `download_url` signed just now.
+
+    Raises:
+        JobError: the job failed, or reports a status that Asana does not document.
+        WaitError: not done within `wait_timeout`.
+        AnswerError: the job is unknown.
+        UnreachableError: no answer.
+    """
+    start = clock.monotonic()
+    logged_at, logged_status = start, ""
+    for pause in _pauses(patience.poll_interval):
+        waited = clock.monotonic() - start
+        if job.status != logged_status or clock.monotonic() - logged_at + pause > LOG_EVERY:
+            logger.info(
+                "Workspace %s: export job %s is %s, after %.0f s", workspace_gid, job.gid, job.status, waited
+            )
+            logged_at, logged_status = clock.monotonic(), job.status
+        if job.status == "succeeded" and job.new_resource_export.download_url is not None:
+            return job
+        if job.status not in {"not_started", "in_progress", "succeeded"}:
+            raise JobError(workspace_gid, job.gid, job.status)
+        if waited + pause > patience.wait_timeout:
+            raise WaitError(workspace_gid, job.gid, job.status, waited)
+        clock.sleep(pause)
+        job = asana.job(job.gid)
+    raise AssertionError  # the pauses never end
+
+
+def _may_be_busy(error: AnswerError) -> bool:
+    return error.status == requests.codes.forbidden and (
+        IN_PROGRESS.search(error.message) is not None or NOT_ALLOWED.search(error.message) is None
+    )
+
+
+def _pauses(longest: float) -> Iterator[float]:
+    """Pauses in seconds, each twice the one before, up to the longest."""
+    pause = min(1.0, longest)
+    while True:
+        yield pause
+        pause = min(2 * pause, longest)

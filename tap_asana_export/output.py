@@ -1,0 +1,99 @@
+"""Singer messages on their way to stdout: whole lines in large chunks, also when a signal ends the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.singerlib import RecordMessage, StateMessage
+
+from tap_asana_export.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+
+    from singer_sdk.singerlib import Message
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1 << 18
+"""Bytes of RECORDs that are gathered before they are written."""
+
+
+class Terminated(SystemExit):
+    """Ends the run after a signal with the exit code that shells expect: 128 + the signal's number."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+
+
+class MessageWriter(MsgSpecWriter):
+    """Writes messages to stdout: RECORDs in chunks, any other message at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chunk = bytearray()
+        self._writing = False
+        self._signal: int | None = None
+        self._state: Callable[[], Mapping[str, Any]] = dict
+
+    def write_message(self, message: Message) -> None:
+        """Write a message and all that were gathered before it, unless it is a RECORD that can wait.
+
+        Raises:
+            OutputError: the target has gone, or the disk is full.
+            Terminated: a signal came meanwhile.
+        """
+        self._chunk += self.format_message(message)
+        if len(self._chunk) >= CHUNK or not isinstance(message, RecordMessage):
+            self._write_out()
+            if self._signal is not None:
+                self._terminate(self._signal)
+
+    def end_on_signals(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """From now on SIGTERM and SIGINT end the run between two messages, with the state as the last one.
+
+        A second signal ends it at once. The SDK's own handler writes a STATE into the middle of a line and
+        exits 0, which a scheduler takes for success (singer-sdk 0.54.9).
+        """
+        self._state = state
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_signal)
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+        if self._signal is not None:
+            os._exit(128 + signum)
+        self._signal = signum
+        if not self._writing:
+            self._terminate(signum)
+
+    def _terminate(self, signum: int) -> NoReturn:
+        self._chunk += self.format_message(StateMessage(value=self._state()))
+        self._write_out()
+        logger.info("Ended by %s; the next run goes on from the state.", signal.Signals(signum).name)
+        raise Terminated(signum)
+
+    def _write_out(self) -> None:
+        chunk, self._chunk = self._chunk, bytearray()
+        self._writing = True
+        try:
+            _write(sys.stdout.buffer, chunk)
+        except OSError as error:
+            raise OutputError(error.strerror or type(error).__name__) from None
+        finally:
+            self._writing = False
+
+
+def _write(stdout: BinaryIO, data: bytearray) -> None:
+    # With PYTHONUNBUFFERED=1 this is a raw file, whose write may take less than it is given.
+    view = memoryview(data)
+    while view:
+        view = view[stdout.write(view) :]
+    stdout.flush()

@@ -1,0 +1,88 @@
+"""The shape of this tap's state, so that another's is told apart before anything is asked of Asana."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_asana_export.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class Context(msgspec.Struct):
+    """What a partition is of."""
+
+    workspace_gid: str
+
+
+class Pending(msgspec.Struct):
+    """The export job that a run waits for, or waited for when it ended."""
+
+    job_gid: str
+    requested_at: datetime
+    request: str
+    full: bool
+
+
+class Partition(msgspec.Struct):
+    """What is known of one stream in one workspace.
+
+    Attributes:
+        replication_key_value: the bookmark, `created_at` of the last export that came through whole.
+        completed_at: the end of that export.
+        full_at: `created_at` of the last export that brought all objects.
+        pending: of the stream `exports` only; null rather than absent when done with, as Meltano may merge
+            states.
+    """
+
+    context: Context
+    replication_key: str | None = None
+    replication_key_value: datetime | None = None
+    completed_at: datetime | None = None
+    full_at: datetime | None = None
+    pending: Pending | None = None
+
+
+class StreamState(msgspec.Struct, forbid_unknown_fields=True):
+    """One stream's state, by workspace."""
+
+    partitions: list[Partition] = []
+
+
+class State(msgspec.Struct):
+    """The whole state; the SDK keeps nothing outside `bookmarks`."""
+
+    bookmarks: dict[str, Any] = {}
+
+
+def check_state(state: Any, streams: Collection[str]) -> None:
+    """Fail unless a state can be this tap's.
+
+    Args:
+        state: what came with `--state`, or None.
+        streams: names of this tap's streams.
+
+    Raises:
+        SettingError: it is another tap's state, or damaged.
+    """
+    if not state:
+        return
+    try:
+        bookmarks = msgspec.convert(state, State).bookmarks
+        for name in streams:
+            msgspec.convert(bookmarks.get(name, {}), StreamState)
+    except msgspec.ValidationError as error:
+        cause = str(error)
+    else:
+        if not bookmarks or any(name in bookmarks for name in streams):
+            return
+        cause = f"it holds bookmarks of {', '.join(sorted(bookmarks))}"
+    msg = (
+        f"The state given with --state is not this tap's: {cause}. "
+        "Give the state that this tap wrote, or none to begin with a full export."
+    )
+    raise SettingError(msg)

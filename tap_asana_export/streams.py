@@ -1,0 +1,132 @@
+"""The streams, as data; what feeds them stands in `export`."""
+
+from __future__ import annotations
+
+import importlib.resources
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import SchemaDirectory, Stream, StreamSchema
+
+from tap_asana_export.errors import SettingError
+from tap_asana_export.export import WorkspaceExport, check_access
+from tap_asana_export.records import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.singerlib import MetadataMapping
+
+    from tap_asana_export.tap import TapAsanaExport
+
+# A wheel carries the schemas inside the package; in a checkout, so in an editable install, they stand beside.
+_PACKAGED = importlib.resources.files(__package__) / "schemas"
+SCHEMAS = SchemaDirectory(_PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "schemas")
+
+OPT_IN = "x-asana-opt-in"
+"""Marks in a schema what Asana sends only when asked for."""
+
+
+@dataclass(frozen=True)
+class ObjectType:
+    """One of Asana's types of object, and the stream that it becomes."""
+
+    stream: str
+    resource_type: str
+    replication_key: str | None
+
+
+OBJECT_TYPES = (
+    ObjectType("tasks", "task", "modified_at"),
+    ObjectType("messages", "message", "modified_at"),
+    ObjectType("teams", "team", None),  # Asana takes no filter for teams
+)
+
+
+class Exports(Stream):
+    """One record per finished export; on the way to it every object of the export's file is written."""
+
+    name = "exports"
+    primary_keys = ("gid",)
+    schema = StreamSchema(SCHEMAS)
+    partitions = None  # state is kept by workspace, but the SDK need not know: get_records goes through them
+
+    def __init__(self, tap: TapAsanaExport) -> None:
+        super().__init__(tap)
+        self.tap = tap
+
+    @property
+    def emit_activate_version_messages(self) -> bool:
+        """Never: the SDK would send ACTIVATE_VERSION before the records, and this table only grows."""
+        return False
+
+    def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - the SDK's signature
+        """Export workspace by workspace: write all objects, then yield the export's own record.
+
+        With `--test` and `meltano config test` no export starts; token and workspaces are checked instead.
+        """
+        with self.tap.connect() as asana:
+            workspace_gids = self.tap.settings["workspaces"] or [each.gid for each in asana.workspaces()]
+            if self.ABORT_AT_RECORD_COUNT == 1 or self.tap.is_access_check:
+                yield from check_access(asana, workspace_gids)
+                return
+            routes = [
+                Route(stream.resource_type, stream)
+                for stream in self.child_streams
+                if isinstance(stream, ObjectStream) and stream.selected
+            ]
+            if not routes:
+                names = ", ".join(stream.name for stream in self.child_streams)
+                msg = f"The catalog selects nothing to export: select at least one of {names}."
+                raise SettingError(msg)
+            for route in routes:
+                route.write_schemas(self.tap.write_message)
+            for workspace_gid in workspace_gids:
+                yield from WorkspaceExport(
+                    self.tap, self.tap.settings, asana, workspace_gid, self, routes
+                ).records()
+
+    def get_batch_config(self, config: Mapping[str, Any]) -> None:
+        """None: the tap writes RECORDs only."""
+
+    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context | None]:  # noqa: ARG002
+        """None: when a record of this stream comes, its objects have been written."""
+        return ()
+
+
+class ObjectStream(Stream):
+    """Asana's objects of one type; `Exports` writes their records while it goes through the file."""
+
+    parent_stream_type = Exports
+    primary_keys = ("gid",)
+    schema = StreamSchema(SCHEMAS)
+
+    def __init__(self, tap: TapAsanaExport, object_type: ObjectType) -> None:
+        super().__init__(tap, name=object_type.stream)
+        self.tap = tap
+        self.resource_type = object_type.resource_type
+        self.replication_key = object_type.replication_key
+
+    @property
+    def metadata(self) -> MetadataMapping:
+        """The catalog's metadata; discovered anew, it selects no field that Asana sends only on request."""
+        metadata = super().metadata
+        if self.tap.input_catalog is None:
+            for breadcrumb in opt_in(self.schema):
+                metadata[breadcrumb].selected_by_default = False
+        return metadata
+
+    def get_records(self, context: Context | None) -> Iterable[Record]:  # noqa: ARG002 - the SDK's signature
+        """None: one pass over the file serves all streams, and `Exports` makes it."""
+        return ()
+
+
+def opt_in(schema: dict[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Breadcrumbs of what Asana sends only when asked for, at any depth of objects."""
+    for name, child in schema.get("properties", {}).items():
+        breadcrumb = (*at, "properties", name)
+        if child.get(OPT_IN):
+            yield breadcrumb
+        yield from opt_in(child, breadcrumb)

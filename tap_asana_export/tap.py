@@ -1,0 +1,275 @@
+"""The tap: its settings, and which streams there are."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib.metadata
+import logging
+import os
+import stat
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import jsonschema
+from singer_sdk import Tap
+from singer_sdk import typing as th
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+
+from tap_asana_export.asana import Asana
+from tap_asana_export.errors import SettingError
+from tap_asana_export.output import MessageWriter
+from tap_asana_export.plan import parse_time
+from tap_asana_export.state import check_state
+from tap_asana_export.streams import OBJECT_TYPES, Exports, ObjectStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+VERSION = importlib.metadata.version("tap-asana-export")
+
+logger = logging.getLogger(__name__)
+
+GID = th.StringType(pattern="^[0-9]+$")
+
+# https://developers.asana.com/reference/createresourceexport
+FILTER = th.ObjectType(
+    *(
+        th.Property(name, th.ArrayType(GID))
+        for name in (
+            "assigned_by.any",
+            "assignee.any",
+            "commented_on_by.any",
+            "created_by.any",
+            "followers.any",
+            "liked_by.any",
+        )
+    ),
+    *(
+        th.Property(f"{time}.{side}", th.DateTimeType)
+        for time in ("created_at", "modified_at")
+        for side in ("after", "before")
+    ),
+    additional_properties=False,
+)
+
+SETTINGS = th.PropertiesList(
+    th.Property(
+        "access_token",
+        th.StringType,
+        secret=True,
+        title="Access token",
+        description="Token of a service account, or a personal access token. Needed unless `sandbox` is on.",
+    ),
+    th.Property(
+        "workspaces",
+        th.ArrayType(GID),
+        default=[],
+        title="Workspaces",
+        description="Gids of the workspaces to export. Default: all that the token can see.",
+    ),
+    th.Property(
+        "start_date",
+        th.DateTimeType,
+        title="Start date",
+        description="The first incremental export asks for what changed after it. Default: everything.",
+    ),
+    th.Property(
+        "filters",
+        th.ObjectType(
+            *(
+                th.Property(each.stream, th.ArrayType(FILTER))
+                for each in OBJECT_TYPES
+                if each.replication_key
+            ),
+            additional_properties=False,
+        ),
+        default={},
+        title="Filters",
+        description=(
+            "By stream, an array of Asana's filter objects: what matches at least one is exported. "
+            "Asana takes no filters for teams."
+        ),
+    ),
+    th.Property(
+        "overlap",
+        th.IntegerType(minimum=0),
+        default=60,
+        title="Overlap",
+        description="Seconds that an incremental export reaches back behind the bookmark.",
+    ),
+    th.Property(
+        "poll_interval",
+        th.NumberType(exclusive_minimum=0),
+        default=30,
+        title="Poll interval",
+        description="Longest pause in seconds between two looks at a job; the first ones are shorter.",
+    ),
+    th.Property(
+        "wait_timeout",
+        th.NumberType(minimum=0),
+        default=86400,
+        title="Wait timeout",
+        description="Longest wait for one job in seconds. The job is kept in the state for the next run.",
+    ),
+    th.Property(
+        "busy_timeout",
+        th.NumberType(minimum=0),
+        default=3600,
+        title="Busy timeout",
+        description="Longest wait in seconds for a workspace's one export slot to come free.",
+    ),
+    th.Property(
+        "request_timeout",
+        th.NumberType(exclusive_minimum=0),
+        default=60,
+        title="Request timeout",
+        description="Seconds for one HTTP request to connect, and between two reads.",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        default="https://app.asana.com/api/1.0",
+        title="API URL",
+        description="Base of Asana's API.",
+    ),
+    th.Property(
+        "sandbox",
+        th.CustomType({"type": ["boolean", "object"]}),
+        default=False,
+        title="Sandbox",
+        description="Run against the built-in stand-in for Asana; an object sets its size, seed and so on.",
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType,
+        default=f"tap-asana-export/{VERSION}",
+        title="User agent",
+        description="How the tap introduces itself to Asana.",
+    ),
+)
+
+
+class TapAsanaExport(Tap):
+    """Singer tap for Asana's bulk exports: a whole workspace in one export, one file, one pass."""
+
+    name = "tap-asana-export"
+    config_jsonschema = SETTINGS.to_dict()
+    message_writer_class = MessageWriter
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(self, *, state: Any = None, validate_config: bool = True, **kwargs: Any) -> None:
+        check_state(state, [Exports.name, *(each.stream for each in OBJECT_TYPES)])
+        # The SDK's own validation prints the value that does not fit, even if it is a token.
+        super().__init__(state=state, validate_config=False, **kwargs)
+        self.settings = read_settings(self.config)
+        if validate_config:
+            check_settings(self.settings, self.config_jsonschema)
+        if isinstance(self.message_writer, MessageWriter):
+            self.message_writer.end_on_signals(lambda: self.state)
+
+    def discover_streams(self) -> list[Exports | ObjectStream]:
+        """All streams, with `exports` as the parent of the others."""
+        return [Exports(self), *(ObjectStream(self, each) for each in OBJECT_TYPES)]
+
+    @property
+    def is_access_check(self) -> bool:
+        """Whether the tap runs under `meltano config test`, which would kill an export at its first record.
+
+        Nothing tells but the way it is started (Meltano 4.4): with stdout and stderr in one pipe. `meltano
+        run` keeps them apart, as must whoever feeds a target.
+        """
+        out, err = os.fstat(1), os.fstat(2)
+        return (
+            "MELTANO_EXTRACTOR_NAME" in os.environ and stat.S_ISFIFO(out.st_mode) and out.st_ino == err.st_ino
+        )
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Asana]:
+        """Asana's API, or the sandbox while the context lasts."""
+        with contextlib.ExitStack() as stack:
+            api_url, token = self.settings["api_url"], self.settings["access_token"]
+            if sandbox := self.settings["sandbox"]:
+                from tap_asana_export.sandbox import Sandbox  # noqa: PLC0415 - only who plays in it pays for it
+
+                started = stack.enter_context(Sandbox(**(sandbox if isinstance(sandbox, dict) else {})))
+                api_url, token = started.api_url, started.access_token
+            yield Asana(
+                api_url,
+                token,
+                user_agent=self.settings["user_agent"],
+                timeout=self.settings["request_timeout"],
+            )
+
+
+def read_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings, with defaults where nothing is set, and numbers as numbers.
+
+    Args:
+        config: as the SDK read it; there a number is a Decimal, or text if it came from the environment.
+    """
+    settings: dict[str, Any] = dict(config)
+    for name, schema in SETTINGS.to_dict()["properties"].items():
+        value = settings.get(name)
+        if value is None:
+            value = schema.get("default")
+        if "number" in schema["type"]:
+            with contextlib.suppress(ValueError, TypeError):
+                value = float(value)
+        settings[name] = value
+    return settings
+
+
+def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Fail if a setting is missing or does not fit its schema; warn of a name that no setting has.
+
+    Raises:
+        SettingError: with what is wrong, but never with a value, which may be secret.
+    """
+    validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
+    wrong = [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(settings)]
+    if not settings["access_token"] and not settings["sandbox"]:
+        wrong.append(
+            "access_token is missing: give a service account's token, or set sandbox to true to try the tap"
+        )
+    if wrong:
+        msg = f"Settings: {'; '.join(wrong)}. `tap-asana-export --about` tells of every setting."
+        raise SettingError(msg)
+    for name in settings.keys() - schema["properties"].keys():
+        close = difflib.get_close_matches(name, schema["properties"], n=1)
+        logger.warning(
+            "There is no setting '%s'%s; it is ignored.", name, f", but '{close[0]}'" if close else ""
+        )
+
+
+FORMATS = jsonschema.FormatChecker(formats=())
+FORMATS.checks("date-time", ValueError)(lambda text: not isinstance(text, str) or bool(parse_time(text)))
+
+
+def _path(error: jsonschema.ValidationError) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.path).lstrip(".")
+
+
+def _wish(error: jsonschema.ValidationError) -> str:
+    """What a value should be, without the value."""
+    limit: Any = error.validator_value
+    if error.validator == "type":
+        return f"must be of type {' or '.join(each for each in limit if each != 'null')}"
+    if error.validator == "additionalProperties":
+        schema, instance = cast("dict[str, Any]", error.schema), cast("dict[str, Any]", error.instance)
+        unknown = ", ".join(sorted(instance.keys() - schema["properties"].keys()))
+        return f"knows no '{unknown}', only {', '.join(sorted(schema['properties']))}"
+    if error.validator == "pattern":
+        return "must be a gid, that is a text of digits"
+    if error.validator == "format":
+        return "must be a date-time such as 2026-01-31T00:00:00Z"
+    return f"breaks the rule {error.validator} {limit}"
