@@ -16,9 +16,9 @@ from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.plan import Want, bound, format_time, request_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from singer_sdk import Stream, Tap
+    from singer_sdk import Tap
 
     from tap_asana_export.asana import Asana, Job
     from tap_asana_export.plan import Request
@@ -54,9 +54,9 @@ class WorkspaceExport:
     """One export of a workspace, for all selected streams.
 
     Args:
-        tap: takes messages and keeps the state.
-        exports: the stream whose state remembers the pending job.
-        routes: where the objects go.
+        tap: takes the messages and keeps the state.
+        exports: the way of the export's own record.
+        routes: the ways of the objects, by `resource_type`.
     """
 
     def __init__(
@@ -65,26 +65,26 @@ class WorkspaceExport:
         settings: Mapping[str, Any],
         asana: Asana,
         workspace_gid: str,
-        exports: Stream,
-        routes: Sequence[Route],
+        exports: Route,
+        routes: Mapping[str, Route],
     ) -> None:
         self._tap = tap
         self._settings = settings
         self._asana = asana
         self._workspace_gid = workspace_gid
+        self._exports = exports
         self._routes = routes
         context = {"workspace_gid": workspace_gid}
-        self._state = exports.get_context_state(context)
-        self._bookmarks = {route.stream.name: route.stream.get_context_state(context) for route in routes}
-        self._patience = Patience(
-            settings["poll_interval"], settings["wait_timeout"], settings["busy_timeout"]
-        )
+        self._state = exports.stream.get_context_state(context)
+        self._bookmarks = {kind: route.stream.get_context_state(context) for kind, route in routes.items()}
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Write every object of the export, yield the export's own record, and then move the bookmarks."""
-        whole = {route.stream.name for route in self._routes if self._bookmark(route) is None}
+    def run(self) -> None:
+        """Bring the export, write its objects, then its own record, and move the bookmarks."""
+        whole = {resource_type for resource_type in self._routes if self._bookmark(resource_type) is None}
         full = len(whole) == len(self._routes)
-        request = request_for(self._workspace_gid, [self._want(route) for route in self._routes])
+        request = request_for(
+            self._workspace_gid, [self._want(resource_type) for resource_type in self._routes]
+        )
         job = self._finished_job(request, full=full)
         export = job.new_resource_export
         file = Download(
@@ -97,7 +97,7 @@ class WorkspaceExport:
             "created_at": format_time(export.created_at),
             "completed_at": format_time(export.completed_at or datetime.now(timezone.utc)),
         }
-        yield {
+        record = {
             "gid": export.gid,
             "job_gid": job.gid,
             "kind": "resource",
@@ -108,22 +108,25 @@ class WorkspaceExport:
             "lines": objects.total(),
             "bytes": file.bytes,
         }
-        # The SDK asks for the next record only when it has written this one: everything is out.
+        if self._exports.stream.selected:
+            self._exports.write(record, export.created_at, self._tap.write_message)
         self._move_bookmarks(whole, **times)
 
-    def _bookmark(self, route: Route) -> str | None:
+    def _bookmark(self, resource_type: str) -> str | None:
         """`created_at` of the last export that came through whole; None asks for every object."""
-        if route.stream.replication_method != "INCREMENTAL":
+        if self._routes[resource_type].stream.replication_method != "INCREMENTAL":
             return None
-        bookmark: str | None = self._bookmarks[route.stream.name].get("replication_key_value")
+        bookmark: str | None = self._bookmarks[resource_type].get("replication_key_value")
         return bookmark
 
-    def _want(self, route: Route) -> Want:
-        filters = self._settings["filters"].get(route.stream.name, [])
-        if route.stream.replication_method != "INCREMENTAL":
-            return Want(route.resource_type, filters)
-        start = bound(self._bookmark(route), self._settings["start_date"], self._settings["overlap"])
-        return Want(route.resource_type, filters, start)
+    def _want(self, resource_type: str) -> Want:
+        stream = self._routes[resource_type].stream
+        filters = self._settings["filters"].get(stream.name, [])
+        if stream.replication_method != "INCREMENTAL":
+            return Want(resource_type, filters)
+        settings = self._settings
+        start = bound(self._bookmark(resource_type), settings["start_date"], settings["overlap"])
+        return Want(resource_type, filters, start)
 
     def _finished_job(self, request: Request, *, full: bool) -> Job:
         """A job that has succeeded: the pending one if it is for this request, else a new one."""
@@ -132,7 +135,7 @@ class WorkspaceExport:
         for failures in range(2):
             job = job or self._request(request, full=full)
             try:
-                return wait(self._asana, self._workspace_gid, job, self._patience)
+                return wait(self._asana, self._workspace_gid, job, self._patience())
             except JobError as error:
                 if error.status != "failed":
                     raise
@@ -172,9 +175,9 @@ class WorkspaceExport:
             "Workspace %s: requesting %s export of %s",
             self._workspace_gid,
             "a full" if full else "an incremental",
-            ", ".join(route.stream.name for route in self._routes),
+            ", ".join(route.stream.name for route in self._routes.values()),
         )
-        job = request_export(self._asana, self._workspace_gid, request.parameters, self._patience)
+        job = request_export(self._asana, self._workspace_gid, request.parameters, self._patience())
         self._state["pending"] = {
             "job_gid": job.gid,
             "requested_at": format_time(datetime.now(timezone.utc)),
@@ -186,7 +189,6 @@ class WorkspaceExport:
 
     def _write_objects(self, file: Download, job: Job) -> Counter[str]:
         """One pass over the file; returns the number of objects by `resource_type`."""
-        routes = {route.resource_type: route for route in self._routes}
         time_extracted = job.new_resource_export.created_at
         objects: Counter[str] = Counter()
         line_number = 0
@@ -196,14 +198,14 @@ class WorkspaceExport:
                 record = _object(line)
                 resource_type = record["resource_type"]
                 objects[resource_type] += 1
-                if route := routes.get(resource_type):
+                if route := self._routes.get(resource_type):
                     record["workspace_gid"] = self._workspace_gid
                     route.write(record, time_extracted, self._tap.write_message)
         except DownloadError as error:
             raise LineError(self._workspace_gid, job.gid, line_number + 1, error.cause) from None
         except ValueError as error:
             raise LineError(self._workspace_gid, job.gid, line_number, str(error)) from None
-        for unknown in objects.keys() - routes.keys():
+        for unknown in objects.keys() - self._routes.keys():
             logger.warning(
                 "Workspace %s: the export brought %d objects of type '%s', which no stream takes.",
                 self._workspace_gid,
@@ -217,19 +219,22 @@ class WorkspaceExport:
         return objects
 
     def _move_bookmarks(self, whole: set[str], *, created_at: str, completed_at: str) -> None:
-        for route in self._routes:
-            bookmark = self._bookmarks[route.stream.name]
+        for resource_type, route in self._routes.items():
+            bookmark = self._bookmarks[resource_type]
             if route.stream.replication_method == "INCREMENTAL":
                 bookmark["replication_key"] = route.stream.replication_key
                 # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
                 # later bookmark would lose what changed while the export ran.
                 bookmark["replication_key_value"] = created_at
             bookmark["completed_at"] = completed_at
-            if route.stream.name in whole:
+            if resource_type in whole:
                 bookmark["full_at"] = created_at
         self._state["completed_at"] = completed_at
         self._state["pending"] = None
         self._save_state()
+
+    def _patience(self) -> Patience:
+        return Patience(**{name: self._settings[name] for name in Patience._fields})
 
     def _save_state(self) -> None:
         self._tap.state_writer.write_state(self._tap.state)

@@ -22,16 +22,10 @@ Unwanted: TypeAlias = "dict[str, Unwanted | None]"
 
 
 class Route:
-    """The way of one type of object into its stream: what the catalog selects of it, and the stream's maps.
+    """The way of an object into its stream: what the catalog selects of it, and the stream's maps."""
 
-    Args:
-        resource_type: Asana's name of the type.
-        stream: where its records go.
-    """
-
-    def __init__(self, resource_type: str, stream: Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         schema = stream.effective_schema
-        self.resource_type = resource_type
         self.stream = stream
         self._known = schema["properties"].keys()
         self._unwanted = deselected(schema, stream.mask)

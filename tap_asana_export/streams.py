@@ -63,30 +63,29 @@ class Exports(Stream):
         return False
 
     def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - the SDK's signature
-        """Export workspace by workspace: write all objects, then yield the export's own record.
+        """Export workspace by workspace; all records are written on the way, none is left to yield.
 
-        With `--test` and `meltano config test` no export starts; token and workspaces are checked instead.
+        With `--test` and `meltano config test` no export starts: token and workspaces are checked instead, and
+        each check is a record, since those two look for one.
         """
         with self.tap.connect() as asana:
             workspace_gids = self.tap.settings["workspaces"] or [each.gid for each in asana.workspaces()]
             if self.ABORT_AT_RECORD_COUNT == 1 or self.tap.is_access_check:
                 yield from check_access(asana, workspace_gids)
                 return
-            routes = [
-                Route(stream.resource_type, stream)
+            routes = {
+                stream.resource_type: Route(stream)
                 for stream in self.child_streams
                 if isinstance(stream, ObjectStream) and stream.selected
-            ]
+            }
             if not routes:
                 names = ", ".join(stream.name for stream in self.child_streams)
                 msg = f"The catalog selects nothing to export: select at least one of {names}."
                 raise SettingError(msg)
-            for route in routes:
+            for route in routes.values():
                 route.write_schemas(self.tap.write_message)
             for workspace_gid in workspace_gids:
-                yield from WorkspaceExport(
-                    self.tap, self.tap.settings, asana, workspace_gid, self, routes
-                ).records()
+                WorkspaceExport(self.tap, self.tap.settings, asana, workspace_gid, Route(self), routes).run()
 
     def get_batch_config(self, config: Mapping[str, Any]) -> None:
         """None: the tap writes RECORDs only."""

@@ -1,0 +1,39 @@
+"""`asana-sandbox`: run the stand-in for Asana alone, for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+
+from .server import Sandbox
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM; the flags are the settings of `Sandbox`."""
+    parser = argparse.ArgumentParser(prog="asana-sandbox", description="A stand-in for Asana's export API.")
+    for name, (default, meaning) in Sandbox.settings().items():
+        kind = json.loads if isinstance(default, dict) or name == "workspaces" else type(default)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            default=default,
+            metavar="JSON" if kind is json.loads else kind.__name__.upper(),
+            help=f"{meaning} (default: {default})".replace("%", "%%"),
+        )
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with Sandbox(**vars(parser.parse_args())) as sandbox:
+        sys.stdout.write(
+            f"api_url: {sandbox.api_url}\naccess_token: {sandbox.access_token}\n"
+            f"curl -H 'Authorization: Bearer {sandbox.access_token}' {sandbox.api_url}/users/me\n"
+        )
+        sys.stdout.flush()
+        stopped.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""A resource export: what a request asks for, which objects and fields that is, and the file they are written to."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from math import gcd
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from .organization import OPT_IN, Object
+from .population import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from .organization import Organization
+
+try:
+    from isal.isal_zlib import compressobj
+except ImportError:
+    from zlib import compressobj
+
+_GZIP = 31
+_encode = msgspec.json.Encoder().encode
+
+
+class InvalidRequestError(ValueError):
+    """The body of a request for an export is not what Asana takes; the text says what is wrong."""
+
+
+class Parameter(NamedTuple):
+    """One element of `export_request_parameters`, checked."""
+
+    kind: str
+    after: dict[str, int]
+    before: dict[str, int]
+    people: dict[str, frozenset[str]]
+    fields: list[str] | None
+
+
+# ── filters ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_PEOPLE: dict[str, Callable[[Object], Iterable[Object | None]]] = {
+    "assigned_by.any": lambda item: (item.get("assigned_by"),),
+    "assignee.any": lambda item: (item.get("assignee"),),
+    "commented_on_by.any": lambda item: (
+        story["created_by"] for story in item["stories"] if story["type"] == "comment"
+    ),
+    "created_by.any": lambda item: (item.get("created_by"),),
+    "followers.any": lambda item: item["followers"],
+    "liked_by.any": lambda item: (like["user"] for like in item["likes"]),
+}
+_INSTANTS = ("created_at", "modified_at")
+
+
+def parameters(body: Any) -> list[Parameter]:
+    """What the `data` of a request asks for; raises `InvalidRequestError`."""
+    elements = body.get("export_request_parameters")
+    if not isinstance(elements, list) or not elements:
+        raise InvalidRequestError("export_request_parameters: Missing input")
+    return [
+        _parameter(f"export_request_parameters[{place}]", element) for place, element in enumerate(elements)
+    ]
+
+
+def _parameter(path: str, element: Any) -> Parameter:
+    if not isinstance(element, dict):
+        raise InvalidRequestError(f"{path}: Not an object: {element!r}")
+    kind = element.get("resource_type")
+    if kind not in OPT_IN:
+        raise InvalidRequestError(f"{path}.resource_type: Not one of {', '.join(OPT_IN)}: {kind!r}")
+    fields = element.get("fields")
+    if fields is not None and not _is_strings(fields):
+        raise InvalidRequestError(f"{path}.fields: Not an array of strings: {fields!r}")
+    filters = element.get("filters") or {}
+    if not isinstance(filters, dict):
+        raise InvalidRequestError(f"{path}.filters: Not an object: {filters!r}")
+    if filters and kind == "team":
+        raise InvalidRequestError(f"{path}.filters: Not supported for team")
+    parameter = Parameter(kind, {}, {}, {}, fields)
+    for name, value in filters.items():
+        field, _, bound = name.partition(".")
+        if name in _PEOPLE and _is_strings(value):
+            parameter.people[name] = frozenset(value)
+        elif field in _INSTANTS and bound in ("after", "before"):
+            bounds = parameter.after if bound == "after" else parameter.before
+            bounds[field] = _instant(f"{path}.filters.{name}", value)
+        elif name in _PEOPLE:
+            raise InvalidRequestError(f"{path}.filters.{name}: Not an array of strings: {value!r}")
+        else:
+            raise InvalidRequestError(f"{path}.filters: Unknown filter: {name}")
+    return parameter
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _instant(path: str, value: Any) -> int:
+    try:
+        instant = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (AttributeError, ValueError):
+        raise InvalidRequestError(f"{path}: Not a date-time: {value!r}") from None
+    return milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
+
+
+def select(organization: Organization, parameter: Parameter, index: int) -> Object | None:
+    """The object as of now with the fields asked for, or None if it is gone or filtered out."""
+    now = organization.now()
+    kind, fields = parameter.kind, parameter.fields
+    if not organization.alive(kind, index, now):
+        return None
+    life = organization.life(kind, index, now)
+    instants = {"created_at": life.created, "modified_at": life.modified}
+    if any(instants[field] <= bound for field, bound in parameter.after.items()):
+        return None
+    if any(instants[field] >= bound for field, bound in parameter.before.items()):
+        return None
+    item = organization.build(kind, index, now, whole=bool(parameter.people or fields))
+    for name, gids in parameter.people.items():
+        if not any(person and person["gid"] in gids for person in _PEOPLE[name](item)):
+            return None
+    if fields:
+        return project(item, fields)
+    return organization.build(kind, index, now) if parameter.people else item
+
+
+def objects(organization: Organization, requested: list[Parameter]) -> Iterator[Object]:
+    """The objects that the parameters ask for, each as of the moment it is taken, in no helpful order.
+
+    Parameters for the same type are alternatives, each looked through by itself: an object that two of them match comes
+    twice, as Asana warns.
+    """
+    now = organization.now()
+    candidates = [
+        (parameter, span) for parameter in requested for span in organization.indices(parameter.kind, now)
+    ]
+    total = sum(len(span) for _, span in candidates)
+    stride = total * 5 // 8 + 1
+    while gcd(stride, max(1, total)) > 1:
+        stride += 1
+    for turn in range(total):
+        position = (turn + 1) * stride % total
+        for parameter, span in candidates:
+            if position < len(span):
+                item = select(organization, parameter, span[position])
+                if item is not None:
+                    yield item
+                break
+            position -= len(span)
+
+
+# ── fields ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_Tree = dict[str, Any]
+
+
+def project(item: Object, fields: Iterable[str]) -> Object:
+    """The object limited to these paths (`assignee.name`, `(assignee|followers).name`); unknown ones are passed over.
+
+    gids always come along. An object that is named without any of its fields is its gid and resource_type.
+    """
+    tree: _Tree = {}
+    for path in fields:
+        _plant(tree, path)
+    return {**({"gid": item["gid"]} if "gid" in item else {}), **_pick(item, tree)}
+
+
+def _plant(tree: _Tree, path: str) -> None:
+    group = re.search(r"\(([^()]*)\)", path)
+    if group:
+        for choice in group[1].split("|"):
+            _plant(tree, path[: group.start()] + choice + path[group.end() :])
+        return
+    for name in path.split("."):
+        tree = tree.setdefault(name, {})
+
+
+def _pick(value: Any, tree: _Tree) -> Any:
+    if isinstance(value, list):
+        return [_pick(item, tree) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if tree:
+        return {
+            key: _pick(item, tree.get(key, {})) for key, item in value.items() if key in tree or key == "gid"
+        }
+    if "gid" in value:
+        return {key: value[key] for key in ("gid", "resource_type") if key in value}
+    return {key: _pick(item, {}) for key, item in value.items()}
+
+
+# ── the file ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lines(items: Iterable[Object]) -> Iterator[bytes]:
+    """One line of JSON for each object."""
+    return (_encode(item) + b"\n" for item in items)
+
+
+def write(path: Path, blocks: Iterable[bytes | None], *, compressed: bool = True) -> None:
+    """Write the blocks to a gzip file; None between two of them begins a new gzip member."""
+    with path.open("wb") as file:
+        member = compressobj(1, wbits=_GZIP)
+        for block in blocks:
+            if not compressed:
+                file.write(block or b"")
+            elif block is None:
+                file.write(member.flush())
+                member = compressobj(1, wbits=_GZIP)
+            else:
+                file.write(member.compress(block))
+        if compressed:
+            file.write(member.flush())
