@@ -212,6 +212,10 @@ class WorkspaceExport:
                 objects[unknown],
                 unknown,
             )
+        for resource_type, route in self._routes.items():
+            with route.stream.get_record_counter() as counter:
+                counter.with_context({"workspace_gid": self._workspace_gid})
+                counter.increment(objects[resource_type])
         counts = ", ".join(f"{number} of type {name}" for name, number in sorted(objects.items()))
         logger.info(
             "Workspace %s: export job %s brought %s", self._workspace_gid, job.gid, counts or "nothing"

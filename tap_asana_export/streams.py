@@ -65,8 +65,8 @@ class Exports(Stream):
     def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - the SDK's signature
         """Export workspace by workspace; all records are written on the way, none is left to yield.
 
-        With `--test` and `meltano config test` no export starts: token and workspaces are checked instead, and
-        each check is a record, since those two look for one.
+        With `--test` and `meltano config test` no export starts: token and workspaces are checked instead,
+        and each check is a record, since those two look for one.
         """
         with self.tap.connect() as asana:
             workspace_gids = self.tap.settings["workspaces"] or [each.gid for each in asana.workspaces()]
