@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from .organization import OPT_IN, Object
+from .organization import OPT_IN
 from .population import milliseconds
 
 if TYPE_CHECKING:
