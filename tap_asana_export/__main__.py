@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+
+from singer_sdk.exceptions import MapExpressionError
 
 from tap_asana_export.errors import OutputError, TapError
 from tap_asana_export.tap import TapAsanaExport
@@ -19,8 +20,13 @@ def main() -> None:
         if isinstance(error, OutputError):
             # Python flushes stdout once more at exit and would complain about the same broken pipe.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except json.JSONDecodeError as error:
+    except ValueError as error:
+        # The SDK reads its files with json or simplejson, whatever is there.
+        if type(error).__name__ != "JSONDecodeError":
+            raise
         _fail(f"A file given with --config, --catalog or --state is not JSON: {error}. Correct the file.")
+    except MapExpressionError as error:
+        _fail(f"Setting stream_maps: {error} Correct the expression.")
     except FileNotFoundError as error:
         _fail(f"{error} Check the path given with --config.")
     else:

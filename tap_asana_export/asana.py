@@ -114,9 +114,7 @@ class Asana:
     RETRIES = urllib3.Retry(total=6, backoff_factor=1, backoff_jitter=1, respect_retry_after_header=True)
     RETRIED = frozenset({429, 500, 502, 503, 504})
 
-    def __init__(
-        self, api_url: str, token: str, *, user_agent: str, timeout: float, clock: Clock = time
-    ) -> None:
+    def __init__(self, api_url: str, token: str, *, user_agent: str, timeout: float, clock: Clock = time) -> None:
         self._url = api_url.rstrip("/")
         self._timeout = timeout
         self._clock = clock
@@ -194,9 +192,7 @@ def _read(request: str, response: requests.Response, answer: type[T]) -> T:
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.DecodeError as error:
-        cause = (
-            f"{response.headers.get('Content-Type', 'no type')} that is not what Asana documents ({error})"
-        )
+        cause = f"{response.headers.get('Content-Type', 'no type')} that is not what Asana documents ({error})"
         raise UnreachableError(request, f"the answer is {cause}") from None
 
 

@@ -132,6 +132,4 @@ class OutputError(TapError):
     """The target takes no more messages."""
 
     def __init__(self, cause: str) -> None:
-        super().__init__(
-            f"The target takes no more messages ({cause}). Look at the target's own log, then run again."
-        )
+        super().__init__(f"The target takes no more messages ({cause}). Look at the target's own log, then run again.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import requests
+from singer_sdk.singerlib import StateMessage
 
 from tap_asana_export.download import Download
 from tap_asana_export.errors import AnswerError, DownloadError, JobError, LineError
@@ -82,9 +83,7 @@ class WorkspaceExport:
         """Bring the export, write its objects, then its own record, and move the bookmarks."""
         whole = {resource_type for resource_type in self._routes if self._bookmark(resource_type) is None}
         full = len(whole) == len(self._routes)
-        request = request_for(
-            self._workspace_gid, [self._want(resource_type) for resource_type in self._routes]
-        )
+        request = request_for(self._workspace_gid, [self._want(resource_type) for resource_type in self._routes])
         job = self._finished_job(request, full=full)
         export = job.new_resource_export
         file = Download(
@@ -161,13 +160,9 @@ class WorkspaceExport:
         except AnswerError as error:
             if error.status not in {requests.codes.forbidden, requests.codes.not_found}:
                 raise
-            logger.warning(
-                "Workspace %s: pending export job %s is gone: %s", self._workspace_gid, job_gid, error
-            )
+            logger.warning("Workspace %s: pending export job %s is gone: %s", self._workspace_gid, job_gid, error)
             return None
-        logger.info(
-            "Workspace %s: going on with export job %s of an earlier run", self._workspace_gid, job_gid
-        )
+        logger.info("Workspace %s: going on with export job %s of an earlier run", self._workspace_gid, job_gid)
         return job
 
     def _request(self, request: Request, *, full: bool) -> Job:
@@ -191,20 +186,21 @@ class WorkspaceExport:
         """One pass over the file; returns the number of objects by `resource_type`."""
         time_extracted = job.new_resource_export.created_at
         objects: Counter[str] = Counter()
-        line_number = 0
+        lines = 0
         try:
             for line in file.lines():
-                line_number += 1
-                record = _object(line)
-                resource_type = record["resource_type"]
-                objects[resource_type] += 1
-                if route := self._routes.get(resource_type):
-                    record["workspace_gid"] = self._workspace_gid
-                    route.write(record, time_extracted, self._tap.write_message)
+                if line and not line.isspace():
+                    record = _object(line)
+                    resource_type = record["resource_type"]
+                    objects[resource_type] += 1
+                    if route := self._routes.get(resource_type):
+                        record["workspace_gid"] = self._workspace_gid
+                        route.write(record, time_extracted, self._tap.write_message)
+                lines += 1
         except DownloadError as error:
-            raise LineError(self._workspace_gid, job.gid, line_number + 1, error.cause) from None
-        except ValueError as error:
-            raise LineError(self._workspace_gid, job.gid, line_number, str(error)) from None
+            # What came before is good, and the target may have it.
+            self._tap.write_message(StateMessage(value=self._tap.state))
+            raise LineError(self._workspace_gid, job.gid, lines + 1, error.cause) from None
         for unknown in objects.keys() - self._routes.keys():
             logger.warning(
                 "Workspace %s: the export brought %d objects of type '%s', which no stream takes.",
@@ -217,9 +213,7 @@ class WorkspaceExport:
                 counter.with_context({"workspace_gid": self._workspace_gid})
                 counter.increment(objects[resource_type])
         counts = ", ".join(f"{number} of type {name}" for name, number in sorted(objects.items()))
-        logger.info(
-            "Workspace %s: export job %s brought %s", self._workspace_gid, job.gid, counts or "nothing"
-        )
+        logger.info("Workspace %s: export job %s brought %s", self._workspace_gid, job.gid, counts or "nothing")
         return objects
 
     def _move_bookmarks(self, whole: set[str], *, created_at: str, completed_at: str) -> None:
@@ -245,17 +239,11 @@ class WorkspaceExport:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """The object of one line; raises ValueError if it is none of Asana's."""
+    """The object of one line; raises DownloadError if it is none of Asana's."""
     try:
         record = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        msg = f"it is not JSON ({error}) but begins with {line[:40]!r}"
-        raise ValueError(msg) from None
-    if (
-        not isinstance(record, dict)
-        or not isinstance(record.get("gid"), str)
-        or "resource_type" not in record
-    ):
-        msg = f"it is no object with gid and resource_type but begins with {line[:40]!r}"
-        raise ValueError(msg)
+        raise DownloadError(f"it is not JSON ({error}) but begins with {line[:40]!r}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("gid"), str) or "resource_type" not in record:
+        raise DownloadError(f"it is no object with gid and resource_type but begins with {line[:40]!r}")
     return record

@@ -12,7 +12,7 @@ import requests
 from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tap_asana_export.asana import Asana, Clock, Job
 
@@ -49,34 +49,40 @@ def request_export(
     Raises:
         AnswerError: Asana refuses for good.
         SlotError: the slot was busy for `busy_timeout`.
-        UnreachableError: no answer to any try.
+        UnreachableError: no answer, twice.
     """
     start = clock.monotonic()
-    lost: UnreachableError | None = None
+    refusal = ""
+    lost = False
+
+    def say() -> None:
+        logger.info(
+            "Workspace %s: waiting for its export slot since %.0f s (403: %s). Another export holds it, perhaps one "
+            "of ours that lost its run; or the token may not export.",
+            workspace_gid,
+            clock.monotonic() - start,
+            refusal,
+        )
+
     for pause in _pauses(patience.poll_interval):
-        waited = clock.monotonic() - start
         try:
             return asana.request_export(workspace_gid, parameters)
         except UnreachableError as error:
-            # Perhaps only the answer was lost and the job runs. Then the slot is busy until it ends, so that
-            # asking once more is refused, and waits.
-            if lost is not None:
+            # Perhaps only the answer was lost and the job runs. Then the slot is busy until it ends, so that asking
+            # once more is refused, and waits.
+            if lost:
                 raise
-            lost = error
+            lost = True
             logger.warning("Workspace %s: %s Asking once more.", workspace_gid, error)
         except AnswerError as error:
-            if not _may_be_busy(error) and lost is None:
+            if not (_may_be_busy(error) or lost):
                 raise
+            refusal = error.message
+            waited = clock.monotonic() - start
             if waited + pause > patience.busy_timeout:
-                raise SlotError(workspace_gid, waited, error.message) from None
-            logger.info(
-                "Workspace %s: waiting for its export slot since %.0f s (403: %s). Another export holds it, "
-                "perhaps one of ours that lost its run; or the token may not export.",
-                workspace_gid,
-                waited,
-                error.message,
-            )
-        clock.sleep(pause)
+                raise SlotError(workspace_gid, waited, refusal) from None
+            say()
+        _pause(pause, clock, say)
     raise AssertionError  # the pauses never end
 
 
@@ -92,22 +98,25 @@ def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: 
         AnswerError: the job is unknown.
         UnreachableError: no answer.
     """
-    start = clock.monotonic()
-    logged_at, logged_status = start, ""
+    start = said_at = clock.monotonic()
+    said = ""
+
+    def say() -> None:
+        nonlocal said, said_at
+        said, said_at = job.status, clock.monotonic()
+        logger.info("Workspace %s: export job %s is %s, after %.0f s", workspace_gid, job.gid, said, said_at - start)
+
     for pause in _pauses(patience.poll_interval):
-        waited = clock.monotonic() - start
-        if job.status != logged_status or clock.monotonic() - logged_at + pause > LOG_EVERY:
-            logger.info(
-                "Workspace %s: export job %s is %s, after %.0f s", workspace_gid, job.gid, job.status, waited
-            )
-            logged_at, logged_status = clock.monotonic(), job.status
+        if job.status != said or clock.monotonic() + pause > said_at + LOG_EVERY:
+            say()
         if job.status == "succeeded" and job.new_resource_export.download_url is not None:
             return job
         if job.status not in {"not_started", "in_progress", "succeeded"}:
             raise JobError(workspace_gid, job.gid, job.status)
+        waited = clock.monotonic() - start
         if waited + pause > patience.wait_timeout:
             raise WaitError(workspace_gid, job.gid, job.status, waited)
-        clock.sleep(pause)
+        _pause(pause, clock, say)
         job = asana.job(job.gid)
     raise AssertionError  # the pauses never end
 
@@ -124,3 +133,12 @@ def _pauses(longest: float) -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, longest)
+
+
+def _pause(seconds: float, clock: Clock, say: Callable[[], None]) -> None:
+    """Sleep, but say something whenever it takes long."""
+    while seconds > LOG_EVERY:
+        clock.sleep(LOG_EVERY)
+        say()
+        seconds -= LOG_EVERY
+    clock.sleep(seconds)

@@ -52,9 +52,7 @@ def request_for(workspace_gid: str, wants: Iterable[Want]) -> Request:
     for want in wants:
         for one in want.filters or [{}]:
             filters = one if want.changed_after is None else changed_after(one, want.changed_after)
-            parameters.append(
-                {"resource_type": want.resource_type} | ({"filters": filters} if filters else {})
-            )
+            parameters.append({"resource_type": want.resource_type} | ({"filters": filters} if filters else {}))
     return Request(workspace_gid, parameters)
 
 

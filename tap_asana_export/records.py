@@ -45,9 +45,7 @@ class Route:
                     )
                 )
 
-    def write(
-        self, record: dict[str, Any], time_extracted: datetime, write: Callable[[Message], None]
-    ) -> None:
+    def write(self, record: dict[str, Any], time_extracted: datetime, write: Callable[[Message], None]) -> None:
         """Write one object's RECORDs, as the catalog and the maps want them; changes the object."""
         if unknown := record.keys() - self._known:
             self._drop_unknown(record, unknown)

@@ -78,11 +78,7 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "filters",
         th.ObjectType(
-            *(
-                th.Property(each.stream, th.ArrayType(FILTER))
-                for each in OBJECT_TYPES
-                if each.replication_key
-            ),
+            *(th.Property(each.stream, th.ArrayType(FILTER)) for each in OBJECT_TYPES if each.replication_key),
             additional_properties=False,
         ),
         default={},
@@ -189,9 +185,7 @@ class TapAsanaExport(Tap):
         run` keeps them apart, as must whoever feeds a target.
         """
         out, err = os.fstat(1), os.fstat(2)
-        return (
-            "MELTANO_EXTRACTOR_NAME" in os.environ and stat.S_ISFIFO(out.st_mode) and out.st_ino == err.st_ino
-        )
+        return "MELTANO_EXTRACTOR_NAME" in os.environ and stat.S_ISFIFO(out.st_mode) and out.st_ino == err.st_ino
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[Asana]:
@@ -238,17 +232,13 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> No
     validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
     wrong = [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(settings)]
     if not settings["access_token"] and not settings["sandbox"]:
-        wrong.append(
-            "access_token is missing: give a service account's token, or set sandbox to true to try the tap"
-        )
+        wrong.append("access_token is missing: give a service account's token, or set sandbox to true to try the tap")
     if wrong:
         msg = f"Settings: {'; '.join(wrong)}. `tap-asana-export --about` tells of every setting."
         raise SettingError(msg)
     for name in settings.keys() - schema["properties"].keys():
         close = difflib.get_close_matches(name, schema["properties"], n=1)
-        logger.warning(
-            "There is no setting '%s'%s; it is ignored.", name, f", but '{close[0]}'" if close else ""
-        )
+        logger.warning("There is no setting '%s'%s; it is ignored.", name, f", but '{close[0]}'" if close else "")
 
 
 FORMATS = jsonschema.FormatChecker(formats=())

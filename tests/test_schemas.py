@@ -177,11 +177,7 @@ def test_everything_but_the_key_may_be_null(stream: str) -> None:
 
 def test_only_the_top_level_is_closed(stream: str) -> None:
     schema = load(stream)
-    closed = [
-        path
-        for path, inner in below(schema)
-        if "object" in inner["type"] and not inner["additionalProperties"]
-    ]
+    closed = [path for path, inner in below(schema) if "object" in inner["type"] and not inner["additionalProperties"]]
     assert (list(schema), closed) == (["type", "properties"], [])
 
 

@@ -1,0 +1,143 @@
+"""The tap as its users meet it: a command, fed with files, speaking Singer on stdout and words on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_asana_export.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+WORKSPACE = "1200000000000001"
+TAP = (sys.executable, "-m", "tap_asana_export")
+UVX = (sys.executable, "-m", "uv", "tool", "run", "--quiet")
+
+
+@dataclass
+class Run:
+    """What one run of the tap left behind."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        assert self.stdout == b"" or self.stdout.endswith(b"\n"), "the last line is torn"
+        return [json.loads(line) for line in self.stdout.split(b"\n") if line]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["type"] == kind]
+
+    def records(self, stream: str) -> list[dict[str, Any]]:
+        return [message["record"] for message in self.of("RECORD") if message["stream"] == stream]
+
+    def by_gid(self, stream: str) -> dict[str, dict[str, Any]]:
+        return {record["gid"]: record for record in self.records(stream)}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        states = self.of("STATE")
+        assert states, self.stderr
+        state: dict[str, Any] = states[-1]["value"]
+        return state
+
+    @property
+    def last_line(self) -> str:
+        """The last line of the log, without time, level and logger."""
+        return self.stderr.strip().split("\n")[-1].split(" | ", 3)[-1].strip()
+
+
+class Clock:
+    """A time that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 4, 5, 6, 7, 891000, tzinfo=timezone.utc)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A small organization in which nothing changes by itself."""
+    with Sandbox(tasks=40, messages=10, teams=3, large=1, change_interval=0, job_seconds=0) as sandbox:
+        yield sandbox
+
+
+def settings_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:
+    return {
+        "api_url": sandbox.api_url,
+        "access_token": sandbox.access_token,
+        "workspaces": [WORKSPACE],
+        "poll_interval": 0.01,
+        **settings,
+    }
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> Callable[..., list[str]]:
+    """The tap's command line for settings, catalog and state, each given as what its JSON file holds."""
+
+    def write(settings: Any, *, catalog: Any = None, state: Any = None) -> list[str]:
+        line = list(TAP)
+        for option, content in {"config": settings, "catalog": catalog, "state": state}.items():
+            if content is not None:
+                path = tmp_path / f"{option}.json"
+                path.write_text(content if isinstance(content, str) else json.dumps(content))
+                line += [f"--{option}", str(path)]
+        return line
+
+    return write
+
+
+@pytest.fixture
+def run_tap(arguments: Callable[..., list[str]]) -> Callable[..., Run]:
+    """Run the tap's command to its end."""
+
+    def run(settings: Any, *options: str, env: Mapping[str, str] | None = None, **files: Any) -> Run:
+        done = subprocess.run(
+            [*arguments(settings, **files), *options],
+            capture_output=True,
+            check=False,
+            env=os.environ | (env or {}),
+            timeout=60,
+        )
+        return Run(done.returncode, done.stdout, done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def catalog() -> dict[str, Any]:
+    """The discovered catalog."""
+    done = subprocess.run([*TAP, "--discover"], capture_output=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def expected(sandbox: Sandbox, stream: str) -> dict[str, dict[str, Any]]:
+    """By gid, the records that a whole export of the organization brings to a stream now."""
+    objects = sandbox.objects(WORKSPACE, {"tasks": "task", "messages": "message", "teams": "team"}[stream])
+    return {each["gid"]: {**json.loads(json.dumps(each)), "workspace_gid": WORKSPACE} for each in objects}

@@ -1,0 +1,559 @@
+"""The stand-in for Asana, as programs meet it: over HTTP."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import asana  # type: ignore[import-untyped]
+import pytest
+
+from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sandbox.faults import BUSY, FORBIDDEN, NAMES
+from tests.conftest import WORKSPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+
+    from tests.conftest import Clock
+
+EVERYTHING = [{"resource_type": kind} for kind in ("task", "team", "message")]
+BEARER = {"Authorization": "Bearer sandbox"}
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def errors(self) -> list[str]:
+        return [problem["message"] for problem in self.json["errors"]]
+
+
+def ask(method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
+    target = urlsplit(url)
+    connection = http.client.HTTPConnection(target.netloc, timeout=10)
+    try:
+        connection.request(method, f"{target.path}?{target.query}", body or None, headers or {})
+        response = connection.getresponse()
+        return Reply(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Iterator[Sandbox]:
+    """Time stands still unless a test moves it."""
+    with Sandbox(tasks=40, messages=10, teams=3, large=1, job_seconds=0, clock=clock) as sandbox:
+        yield sandbox
+
+
+def api(sandbox: Sandbox, path: str, data: Any = None, headers: dict[str, str] = BEARER) -> Reply:
+    body = b"" if data is None else json.dumps(data).encode()
+    return ask("GET" if data is None else "POST", sandbox.api_url + path, body, headers)
+
+
+def post(sandbox: Sandbox, requested: Any = EVERYTHING, workspace: str = WORKSPACE) -> Reply:
+    return api(sandbox, "/exports/resource", {"data": {"workspace": workspace, "export_request_parameters": requested}})
+
+
+def poll(sandbox: Sandbox, job: dict[str, Any]) -> dict[str, Any]:
+    looked: dict[str, Any] = api(sandbox, f"/jobs/{job['gid']}").json["data"]
+    return looked
+
+
+def exported(sandbox: Sandbox) -> str:
+    """The URL of a finished export of everything."""
+    job = poll(sandbox, post(sandbox).json["data"])
+    assert job["status"] == "succeeded"
+    url: str = job["new_resource_export"]["download_url"]
+    return url
+
+
+def decoded(body: bytes) -> list[dict[str, Any]]:
+    return sorted((json.loads(line) for line in body.split(b"\n") if line), key=lambda item: str(item["gid"]))
+
+
+def everything(sandbox: Sandbox) -> list[dict[str, Any]]:
+    found = [item for each in EVERYTHING for item in sandbox.objects(WORKSPACE, each["resource_type"])]
+    return sorted(found, key=lambda item: str(item["gid"]))
+
+
+# ── Asana's own client ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_asanas_own_client_exports_everything(sandbox: Sandbox) -> None:
+    configuration = asana.Configuration()
+    configuration.host = sandbox.api_url
+    configuration.access_token = sandbox.access_token
+    client = asana.ApiClient(configuration)
+    try:
+        me = asana.UsersApi(client).get_user("me", {"opt_fields": "name,workspaces.name"})
+        (workspace,) = asana.WorkspacesApi(client).get_workspaces({})
+        body = {"data": {"workspace": workspace["gid"], "export_request_parameters": EVERYTHING}}
+        job = asana.ExportsApi(client).create_resource_export(body)
+        done = asana.JobsApi(client).get_job(job["gid"], {})
+    finally:
+        client.pool.close()
+        client.rest_client.pool_manager.clear()
+
+    assert me == {"gid": me["gid"], "name": "Export Service", "workspaces": [{"gid": WORKSPACE, "name": "Sandbox 1"}]}
+    with urllib.request.urlopen(done["new_resource_export"]["download_url"]) as file:  # noqa: S310 - loopback
+        assert decoded(gzip.decompress(file.read())) == everything(sandbox)
+
+
+# ── the API ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer other"}, {"Authorization": "Basic sandbox"}])
+def test_without_the_token_nothing_is_told(headers: dict[str, str], sandbox: Sandbox) -> None:
+    reply = api(sandbox, "/users/me", headers=headers)
+    assert (reply.status, reply.json) == (401, {"errors": [{"message": "Not Authorized"}]})
+
+
+def test_workspaces_come_in_pages() -> None:
+    with Sandbox(workspaces=3, tasks=1) as sandbox:
+        first = api(sandbox, "/workspaces?limit=2").json
+        second = api(sandbox, f"/workspaces?limit=2&offset={first['next_page']['offset']}").json
+        assert [len(first["data"]), len(second["data"]), second["next_page"]] == [2, 1, None]
+        assert [each["gid"] for each in first["data"] + second["data"]] == list(sandbox.organizations)
+        assert api(sandbox, "/workspaces?limit=2&opt_fields=is_organization").json["data"][0] == {
+            "gid": WORKSPACE,
+            "is_organization": True,
+        }
+        assert [api(sandbox, f"/workspaces?limit={limit}").status for limit in ("0", "101", "ten")] == [400] * 3
+
+
+def test_what_is_not_there_is_unknown(sandbox: Sandbox) -> None:
+    replies = [api(sandbox, path) for path in ("/workspaces/1", "/jobs/1", "/projects")]
+    replies.append(post(sandbox, workspace="1"))
+    assert [(reply.status, reply.errors) for reply in replies] == [
+        (404, ["workspace: Unknown object: 1"]),
+        (404, ["job: Unknown object: 1"]),
+        (404, ["No matching route for request"]),
+        (404, ["workspace: Unknown object: 1"]),
+    ]
+    assert api(sandbox, f"/workspaces/{WORKSPACE}").json["data"]["name"] == "Sandbox 1"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "data: Missing input"),
+        ({"data": {"export_request_parameters": EVERYTHING}}, "workspace: Missing input"),
+        ({"data": {"workspace": WORKSPACE}}, "export_request_parameters: Missing input"),
+        ([], "Could not parse request data, invalid JSON"),
+    ],
+)
+def test_a_request_that_lacks_something_is_refused(data: Any, message: str, sandbox: Sandbox) -> None:
+    reply = api(sandbox, "/exports/resource", data)
+    assert (reply.status, reply.errors) == (400, [message])
+
+
+def test_a_job_goes_from_not_started_to_succeeded(sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.job_seconds = 100
+    posted = post(sandbox)
+    job = posted.json["data"]
+    assert (posted.status, posted.headers["Location"]) == (201, f"/api/1.0/jobs/{job['gid']}")
+    assert job == {
+        "gid": job["gid"],
+        "resource_type": "job",
+        "resource_subtype": "export_request",
+        "status": "not_started",
+        "new_resource_export": {
+            "gid": job["new_resource_export"]["gid"],
+            "resource_type": "export_request",
+            "created_at": "2026-03-04T05:06:07.891Z",
+            "completed_at": None,
+            "download_url": None,
+        },
+    }
+    looks = [poll(sandbox, job)]
+    for seconds in (20, 60, 40):
+        clock.sleep(seconds)
+        looks.append(poll(sandbox, job))
+    exports = [look["new_resource_export"] for look in looks]
+    assert [(look["status"], export["completed_at"]) for look, export in zip(looks, exports, strict=True)] == [
+        ("not_started", None),
+        ("in_progress", None),
+        ("in_progress", None),
+        ("succeeded", "2026-03-04T05:07:47.891Z"),
+    ]
+    assert [bool(export["download_url"]) for export in exports] == [False, False, False, True]
+    limited = api(sandbox, f"/jobs/{job['gid']}?opt_fields=status,new_resource_export.created_at").json["data"]
+    created = {"gid": job["new_resource_export"]["gid"], "created_at": "2026-03-04T05:06:07.891Z"}
+    assert limited == {"gid": job["gid"], "status": "succeeded", "new_resource_export": created}
+
+
+def test_a_workspace_has_one_slot(clock: Clock) -> None:
+    with Sandbox(workspaces=2, tasks=2, job_seconds=10, clock=clock) as sandbox:
+        first, other = list(sandbox.organizations)
+        replies = [post(sandbox, workspace=gid) for gid in (first, first, other)]
+        clock.sleep(10)
+        replies.append(post(sandbox, workspace=first))
+        assert [reply.status for reply in replies] == [201, 403, 201, 201]
+        assert replies[1].errors == [BUSY]
+        jobs = {reply.json["data"]["gid"] for reply in replies if reply.status == 201}
+        assert len(jobs) == 3
+
+
+def test_an_oauth_token_is_good_for_an_hour(sandbox: Sandbox, clock: Clock) -> None:
+    url = sandbox.api_url.replace("/api/1.0", "/-/oauth_token")
+    form = {"grant_type": "refresh_token", "client_id": "1", "client_secret": "s", "refresh_token": "r"}
+    granted = ask("POST", url, urlencode(form).encode()).json
+    bearer = {"Authorization": f"Bearer {granted['access_token']}"}
+    statuses = []
+    for seconds in (0, 3599, 1):
+        clock.sleep(seconds)
+        statuses.append(api(sandbox, "/users/me", headers=bearer).status)
+    assert (granted["expires_in"], granted["token_type"], statuses) == (3600, "bearer", [200, 200, 401])
+    assert ask("POST", url, b"grant_type=password").status == 400
+
+
+# ── the storage ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_storage_is_another_origin_and_its_urls_are_signed_anew_each_time(sandbox: Sandbox) -> None:
+    job = post(sandbox).json["data"]
+    first, second = (urlsplit(poll(sandbox, job)["new_resource_export"]["download_url"]) for _ in range(2))
+    assert first.netloc != urlsplit(sandbox.api_url).netloc
+    assert (first.path, first.netloc) == (second.path, second.netloc)
+    assert first.query != second.query
+    assert parse_qs(first.query)["X-Amz-Expires"] == ["300"]
+
+
+def test_the_storage_takes_no_token(sandbox: Sandbox) -> None:
+    reply = ask("GET", exported(sandbox), headers=BEARER)
+    assert (reply.status, reply.headers["Content-Type"]) == (400, "application/xml")
+    assert b"<Code>InvalidArgument</Code><Message>Only one auth mechanism allowed" in reply.body
+
+
+def test_a_url_expires_and_a_file_does_not(sandbox: Sandbox, clock: Clock) -> None:
+    job = post(sandbox).json["data"]
+    url = poll(sandbox, job)["new_resource_export"]["download_url"]
+    clock.sleep(299)
+    early = ask("GET", url)
+    clock.sleep(1)
+    late = ask("GET", url)
+    anew = ask("GET", poll(sandbox, job)["new_resource_export"]["download_url"])
+    assert [early.status, late.status, anew.status] == [200, 403, 200]
+    assert b"<Code>AccessDenied</Code><Message>Request has expired</Message>" in late.body
+    assert anew.body == early.body
+
+
+def test_a_url_that_was_tampered_with_opens_nothing(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    replies = [
+        ask("GET", url.replace("X-Amz-Expires=300", "X-Amz-Expires=3000")),
+        ask("GET", url.replace(".jsonl.gz?", ".json?")),
+        ask("GET", url.partition("?")[0]),
+    ]
+    assert [(reply.status, b"SignatureDoesNotMatch" in reply.body) for reply in replies] == [(403, True)] * 3
+
+
+def test_a_file_comes_in_parts(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    whole = ask("GET", url)
+    size, etag = len(whole.body), whole.headers["ETag"]
+    assert (whole.headers["Accept-Ranges"], whole.headers["Content-Type"]) == ("bytes", "application/gzip")
+    cases: list[tuple[dict[str, str], int, bytes, str | None]] = [
+        ({"Range": "bytes=100-"}, 206, whole.body[100:], f"bytes 100-{size - 1}/{size}"),
+        ({"Range": "bytes=100-199"}, 206, whole.body[100:200], f"bytes 100-199/{size}"),
+        ({"Range": "bytes=-10"}, 206, whole.body[-10:], f"bytes {size - 10}-{size - 1}/{size}"),
+        ({"Range": "bytes=5-", "If-Match": etag}, 206, whole.body[5:], f"bytes 5-{size - 1}/{size}"),
+        ({"Range": "bytes=5-", "If-Range": etag}, 206, whole.body[5:], f"bytes 5-{size - 1}/{size}"),
+        ({"Range": "bytes=5-", "If-Range": '"old"'}, 200, whole.body, None),
+        ({"Range": "lines=5-"}, 200, whole.body, None),
+    ]
+    for headers, status, body, content_range in cases:
+        reply = ask("GET", url, headers=headers)
+        assert (reply.status, reply.body, reply.headers["Content-Range"]) == (status, body, content_range)
+    beyond = ask("GET", url, headers={"Range": f"bytes={size}-"})
+    assert (beyond.status, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
+    assert ask("GET", url, headers={"If-Match": '"old"'}).status == 412
+
+
+# ── what tests need ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_request_is_remembered_without_its_query(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    ask("GET", url, headers={"Range": "bytes=0-9"})
+    jobs = re.compile(r"/api/1\.0/jobs/\d+")
+    assert [
+        (
+            each.method,
+            jobs.sub("JOB", each.path),
+            each.status,
+            each.headers.get("authorization"),
+            each.headers.get("range"),
+        )
+        for each in sandbox.requests
+    ] == [
+        ("POST", "/api/1.0/exports/resource", 201, "Bearer sandbox", None),
+        ("GET", "JOB", 200, "Bearer sandbox", None),
+        ("GET", urlsplit(url).path, 206, None, "bytes=0-9"),
+    ]
+    assert json.loads(sandbox.requests[0].body)["data"]["workspace"] == WORKSPACE
+
+
+def test_a_test_can_act_at_any_request(sandbox: Sandbox) -> None:
+    seen: list[str] = []
+    sandbox.on_request = lambda request: seen.append(f"{request.method} {request.path}")
+    api(sandbox, "/users/me?opt_fields=name")
+    assert seen == ["GET /api/1.0/users/me"]
+
+
+def test_other_programs_can_change_the_organization(sandbox: Sandbox) -> None:
+    base = sandbox.api_url.replace("/api/1.0", "/sandbox")
+
+    def tell(command: str, **body: Any) -> Reply:
+        return ask("POST", f"{base}/{command}", json.dumps(body).encode())
+
+    def tasks() -> dict[str, Any]:
+        return {task["gid"]: task for task in decoded(ask("GET", f"{base}/objects?type=task").body)}
+
+    before = tasks()
+    assert before == {task["gid"]: task for task in sandbox.objects(WORKSPACE, "task")}
+    touched, deleted, moved, *_ = before
+    added = tell("add", type="task").json["data"]["gid"]
+    tell("touch", gid=touched, notes="From outside")
+    tell("delete", gid=deleted)
+    tell("move", gid=moved)
+    after = tasks()
+    assert (after.keys() - before.keys(), before.keys() - after.keys()) == ({added}, {deleted})
+    assert after[touched]["notes"] == "From outside"
+    assert after[moved]["projects"] != before[moved]["projects"]
+    assert [tell("touch", gid="1").status, tell("add", type="goal").status, tell("stop").status] == [400, 400, 404]
+
+
+def test_settings_are_told_with_default_and_meaning() -> None:
+    settings = Sandbox.settings()
+    assert settings["tasks"] == (2000, "tasks of a workspace")
+    assert settings["faults"][0] == {}
+    assert "clock" not in settings
+
+
+def test_what_cannot_be_set_up_is_refused() -> None:
+    with pytest.raises(ValueError, match="Unknown faults: earthquake"):
+        Sandbox(faults={"earthquake": 1})
+    with pytest.raises(ValueError, match="last three digits"):
+        Sandbox(workspaces=["1200000000000001", "1300000000000001"])
+
+
+def test_closing_leaves_no_file_thread_or_listener() -> None:
+    threads = set(threading.enumerate())
+    with Sandbox(tasks=20_000, job_seconds=0) as sandbox:
+        directory = sandbox._directory  # noqa: SLF001 - nothing else knows where files are
+        kept_alive = http.client.HTTPConnection(urlsplit(sandbox.api_url).netloc)
+        kept_alive.request("GET", "/api/1.0/users/me", headers=BEARER)
+        kept_alive.getresponse().read()
+        assert post(sandbox).status == 201
+    sandbox.close()
+    kept_alive.close()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+    assert set(threading.enumerate()) - threads == set()
+    assert not directory.exists()
+    with pytest.raises(ConnectionRefusedError):
+        api(sandbox, "/users/me")
+
+
+def test_the_command_serves_until_it_is_told_to_stop() -> None:
+    command = [sys.executable, "-m", "tap_asana_export.sandbox", "--tasks", "3", "--workspaces", '["1200000000000005"]']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        url = process.stdout.readline().split()[1]
+        reply = ask("GET", f"{url}/workspaces", headers=BEARER)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert reply.json == {"data": [{"gid": "1200000000000005", "resource_type": "workspace", "name": "Sandbox 5"}]}
+
+
+# ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "retry_after", "body"),
+    [
+        ("rate_limited", 429, "1", "made too many requests"),
+        ("rate_limited_without_hint", 429, None, "made too many requests"),
+        ("server_error", 500, None, "6 sad squid snuggle softly"),
+        ("unavailable", 503, None, "<html>"),
+    ],
+)
+def test_a_fault_of_any_request_strikes_as_often_as_it_says(
+    fault: str, status: int, retry_after: str | None, body: str, sandbox: Sandbox
+) -> None:
+    sandbox.faults = {fault: 2}
+    replies = [api(sandbox, "/users/me") for _ in range(3)]
+    assert [reply.status for reply in replies] == [status, status, 200]
+    assert replies[0].headers["Retry-After"] == retry_after
+    assert body in replies[0].body.decode()
+
+
+@pytest.mark.parametrize("always", [True, -1])
+def test_a_fault_can_strike_always(always: int, sandbox: Sandbox) -> None:
+    sandbox.faults = {"server_error": always}
+    assert [api(sandbox, "/users/me").status for _ in range(5)] == [500] * 5
+
+
+@pytest.mark.parametrize(("fault", "message"), [("busy", BUSY), ("forbidden", FORBIDDEN)])
+def test_a_request_for_an_export_is_refused(fault: str, message: str, sandbox: Sandbox) -> None:
+    sandbox.faults = {fault: 1}
+    refused = post(sandbox)
+    assert (refused.status, refused.errors, post(sandbox).status) == (403, [message], 201)
+
+
+def test_a_job_fails(sandbox: Sandbox) -> None:
+    sandbox.faults = {"failed_job": 1}
+    job = poll(sandbox, post(sandbox).json["data"])
+    assert (job["status"], job["new_resource_export"]["download_url"]) == ("failed", None)
+    assert exported(sandbox)
+
+
+def test_a_job_has_a_status_that_nobody_knows(sandbox: Sandbox) -> None:
+    sandbox.faults = {"unknown_status": 1}
+    job = post(sandbox).json["data"]
+    assert [poll(sandbox, job)["status"] for _ in range(2)] == ["archived", "succeeded"]
+
+
+def test_a_job_succeeds_before_it_has_a_url(sandbox: Sandbox) -> None:
+    sandbox.faults = {"no_url": 1}
+    job = post(sandbox).json["data"]
+    looks = [poll(sandbox, job) for _ in range(2)]
+    assert [(look["status"], bool(look["new_resource_export"]["download_url"])) for look in looks] == [
+        ("succeeded", False),
+        ("succeeded", True),
+    ]
+
+
+def test_a_job_is_created_and_the_answer_is_lost(sandbox: Sandbox) -> None:
+    sandbox.faults = {"lost_answer": 1}
+    sandbox.job_seconds = 10
+    with pytest.raises(http.client.RemoteDisconnected):
+        post(sandbox)
+    assert post(sandbox).errors == [BUSY]
+
+
+def test_a_url_has_expired_already(sandbox: Sandbox) -> None:
+    sandbox.faults = {"expired_url": 1}
+    assert [ask("GET", exported(sandbox)).status for _ in range(2)] == [403, 200]
+
+
+def cut_short(url: str) -> bytes:
+    with pytest.raises(http.client.IncompleteRead) as raised:
+        ask("GET", url)
+    return raised.value.partial
+
+
+def test_a_download_breaks_off_half_way(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"drop_download": 1}
+    part, whole = cut_short(url), ask("GET", url).body
+    assert part == whole[: len(whole) // 2]
+
+
+def test_a_download_is_shorter_than_it_said(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"wrong_length": 1}
+    assert cut_short(url) == ask("GET", url).body
+
+
+def test_a_file_ends_early(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"truncated": 1}
+    part, whole = ask("GET", url), ask("GET", url)
+    assert part.body == whole.body[: len(whole.body) // 2]
+    assert int(part.headers["Content-Length"]) == len(part.body)
+
+
+def test_a_byte_of_a_file_is_wrong(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"corrupt": 1}
+    wrong, right = ask("GET", url).body, ask("GET", url).body
+    middle = len(right) // 2
+    assert [place for place in range(len(right)) if wrong[place] != right[place]] == [middle]
+    with pytest.raises((zlib.error, gzip.BadGzipFile, EOFError)):
+        gzip.decompress(wrong)
+
+
+def test_a_page_comes_in_place_of_the_file(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"html_page": 1}
+    page = ask("GET", url)
+    assert (page.status, page.headers["Content-Type"], page.body[:6]) == (200, "text/html", b"<html>")
+
+
+def test_a_range_is_ignored(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"ignore_range": 1}
+    whole = ask("GET", url)
+    ignored, heeded = (ask("GET", url, headers={"Range": "bytes=7-"}) for _ in range(2))
+    assert (ignored.status, ignored.body, ignored.headers["Content-Range"]) == (200, whole.body, None)
+    assert (heeded.status, heeded.body) == (206, whole.body[7:])
+
+
+def test_a_file_is_called_encoded(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"content_encoding": 1}
+    assert [ask("GET", url).headers["Content-Encoding"] for _ in range(2)] == ["gzip", None]
+
+
+def test_a_file_is_not_compressed(sandbox: Sandbox) -> None:
+    sandbox.faults = {"plain": 1}
+    assert decoded(ask("GET", exported(sandbox)).body) == everything(sandbox)
+
+
+def test_a_file_has_many_members_which_end_within_lines(sandbox: Sandbox) -> None:
+    sandbox.faults = {"multi_member": 1}
+    body = ask("GET", exported(sandbox)).body
+    member = zlib.decompressobj(31)
+    first = member.decompress(body)
+    assert member.unused_data
+    assert b"\n" not in first
+    assert decoded(gzip.decompress(body)) == everything(sandbox)
+
+
+def test_a_line_cannot_be_decoded(sandbox: Sandbox) -> None:
+    sandbox.faults = {"bad_line": 1}
+    lines = gzip.decompress(ask("GET", exported(sandbox)).body).split(b"\n")[:-1]
+    bad = lines.pop(2)
+    with pytest.raises(ValueError, match="decode"):
+        json.loads(bad)
+    assert decoded(b"\n".join(lines)) == everything(sandbox)
+
+
+def test_a_line_is_of_a_type_that_nobody_knows(sandbox: Sandbox) -> None:
+    sandbox.faults = {"unknown_type": 1}
+    lines = gzip.decompress(ask("GET", exported(sandbox)).body).split(b"\n")[:-1]
+    assert json.loads(lines.pop(2))["resource_type"] == "sprocket"
+    assert decoded(b"\n".join(lines)) == everything(sandbox)
+
+
+def test_the_last_line_does_not_end(sandbox: Sandbox) -> None:
+    sandbox.faults = {"no_newline_at_end": 1}
+    text = gzip.decompress(ask("GET", exported(sandbox)).body)
+    assert text[-1:] == b"}"
+    assert decoded(text) == everything(sandbox)
+
+
+def test_every_fault_is_tried_here(request: pytest.FixtureRequest) -> None:
+    source = request.path.read_text()
+    assert [name for name in NAMES if f'"{name}"' not in source] == []

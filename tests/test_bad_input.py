@@ -1,0 +1,172 @@
+"""What cannot work ends in one line that says what to do, exit code 1, and nothing half-written."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import Run, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tap_asana_export.sandbox import Sandbox
+
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "a wrong token": (
+        {"access_token": "wrong"},
+        "POST /exports/resource: Asana answered 401: Not Authorized. The token is wrong, expired or revoked: "
+        "set access_token to a valid one.",
+    ),
+    "no token": (
+        {"access_token": None},
+        "Settings: access_token is missing: give a service account's token, or set sandbox to true to try the tap. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "a token that is no text": (
+        {"access_token": 987654321},
+        "Settings: access_token must be of type string. `tap-asana-export --about` tells of every setting.",
+    ),
+    "an unknown workspace": (
+        {"workspaces": ["4711"]},
+        "POST /exports/resource: Asana answered 404: workspace: Unknown object: 4711. Asana does not know it, or the "
+        "token cannot see it: check the setting workspaces.",
+    ),
+    "a workspace that is no gid": (
+        {"workspaces": ["My Company"]},
+        "Settings: workspaces[0] must be a gid, that is a text of digits. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "settings of the wrong type": (
+        {"overlap": "long", "poll_interval": "often"},
+        "Settings: overlap must be of type integer; poll_interval must be of type number. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "a number out of range": (
+        {"poll_interval": 0},
+        "Settings: poll_interval breaks the rule exclusiveMinimum 0. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "a date that is none": (
+        {"start_date": "yesterday"},
+        "Settings: start_date must be a date-time such as 2026-01-31T00:00:00Z. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "an unknown filter": (
+        {"filters": {"tasks": [{"project.any": ["1"]}]}},
+        "Settings: filters.tasks[0] knows no 'project.any', only assigned_by.any, assignee.any, commented_on_by.any, "
+        "created_at.after, created_at.before, created_by.any, followers.any, liked_by.any, modified_at.after, "
+        "modified_at.before. `tap-asana-export --about` tells of every setting.",
+    ),
+    "a filter on teams": (
+        {"filters": {"teams": [{"created_by.any": ["1"]}]}},
+        "Settings: filters knows no 'teams', only messages, tasks. `tap-asana-export --about` tells of every setting.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_that_cannot_work(name: str, sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    settings, line = SETTINGS[name]
+    run = run_tap(settings_for(sandbox) | settings)
+
+    assert (run.code, run.last_line) == (1, line)
+    assert {message["type"] for message in run.messages} <= {"SCHEMA"}
+    assert "Traceback" not in run.stderr
+    assert "987654321" not in run.stderr
+
+
+STATES: dict[str, tuple[Any, str]] = {
+    "another tap's": (
+        {"bookmarks": {"issues": {"since": "2026-01-01"}}},
+        "it holds bookmarks of issues",
+    ),
+    "that of singer-io's tap-asana": (
+        {"bookmarks": {"tasks": {"modified_at": "2021-12-17T07:11:38.629000"}}},
+        "Object contains unknown field `modified_at`",
+    ),
+    "a bookmark that is no time": (
+        {"bookmarks": {"tasks": {"partitions": [{"context": {"workspace_gid": "1"}, "replication_key_value": "x"}]}}},
+        "Invalid RFC3339 encoded datetime - at `$.partitions[0].replication_key_value`",
+    ),
+    "a list": ([1], "Expected `object`, got `array`"),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_from_elsewhere(name: str, sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    state, cause = STATES[name]
+    run = run_tap(settings_for(sandbox), state=state)
+
+    assert (run.code, run.stdout, run.last_line) == (
+        1,
+        b"",
+        f"The state given with --state is not this tap's: {cause}. "
+        "Give the state that this tap wrote, or none to begin with a full export.",
+    )
+
+
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+def test_a_file_that_is_not_json(option: str, sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    files: dict[str, Any] = {"settings": settings_for(sandbox), option: "{nonsense"}
+    run = run_tap(files.pop("config", files["settings"]), **{k: v for k, v in files.items() if k != "settings"})
+
+    assert (run.code, run.stdout) == (1, b"")
+    assert run.last_line.startswith("A file given with --config, --catalog or --state is not JSON: ")
+
+
+def test_a_catalog_that_selects_nothing(sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]) -> None:
+    nothing = {"streams": [each for each in catalog["streams"] if each["tap_stream_id"] == "exports"]}
+    nothing["streams"][0]["metadata"][-1]["metadata"]["selected"] = True
+    run = run_tap(settings_for(sandbox), catalog=nothing)
+
+    assert (run.code, run.last_line) == (
+        1,
+        "The catalog selects nothing to export: select at least one of tasks, messages, teams.",
+    )
+
+
+def test_a_stream_map_that_cannot_be_evaluated(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox, stream_maps={"tasks": {"size": "len(notes)"}}))
+
+    assert (run.code, run.last_line) == (
+        1,
+        "Setting stream_maps: Failed to evaluate simpleeval expressions len(notes). Correct the expression.",
+    )
+
+
+def test_an_unknown_setting_is_named_with_its_likely_meaning(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox, pol_interval=1))
+
+    assert run.code == 0
+    assert "There is no setting 'pol_interval', but 'poll_interval'; it is ignored." in run.stderr
+
+
+def test_a_target_that_has_gone(sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
+    tap = subprocess.Popen(arguments(settings_for(sandbox)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert tap.stdout is not None
+    tap.stdout.readline()
+    tap.stdout.close()
+    assert tap.stderr is not None
+    with tap.stderr:
+        lines = tap.stderr.read().strip().split("\n")
+
+    assert tap.wait() == 1
+    assert lines[-1].split(" | ")[-1] == (
+        "The target takes no more messages (Broken pipe). Look at the target's own log, then run again."
+    )
+
+
+def test_a_full_disk(sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            arguments(settings_for(sandbox)), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert done.returncode == 1
+    assert done.stderr.strip().split("\n")[-1].split(" | ")[-1] == (
+        "The target takes no more messages (No space left on device). Look at the target's own log, then run again."
+    )

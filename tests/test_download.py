@@ -1,0 +1,157 @@
+"""The export file: read right however it is packed, and never taken for whole when it is not."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_asana_export.download import Download, read_text
+from tap_asana_export.errors import DownloadError
+from tests.conftest import WORKSPACE, Run, expected, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tap_asana_export.sandbox import Sandbox
+
+TEXT = b'{"gid":"1","name":"a\xe2\x80\xa8b\xc2\x85c"}\r\n{"gid":"2"}\n\n{"gid":"3"}'
+
+
+class Body(Download):
+    """A download whose bytes are at hand."""
+
+    def __init__(self, *blocks: bytes) -> None:
+        super().__init__("", user_agent="", timeout=0)
+        self._blocks = blocks
+
+    def _body(self) -> Iterable[bytes]:  # type: ignore[override]
+        return self._blocks
+
+
+BODIES = {
+    "plain": [TEXT],
+    "one member": [gzip.compress(TEXT)],
+    "byte by byte": [bytes([byte]) for byte in gzip.compress(TEXT)],
+    "plain byte by byte": [bytes([byte]) for byte in TEXT],
+    "members that end within lines": [b"".join(gzip.compress(TEXT[at : at + 7]) for at in range(0, len(TEXT), 7))],
+    "a block for each member": [gzip.compress(TEXT[at : at + 7]) for at in range(0, len(TEXT), 7)],
+    "an empty member first": [gzip.compress(b""), gzip.compress(TEXT)],
+    "zeros behind the last member": [gzip.compress(TEXT) + bytes(512), bytes(512)],
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_lines_end_at_line_feeds_only_however_the_file_is_packed(name: str) -> None:
+    assert list(Body(*BODIES[name]).lines()) == [
+        b'{"gid":"1","name":"a\xe2\x80\xa8b\xc2\x85c"}\r',
+        b'{"gid":"2"}',
+        b"",
+        b'{"gid":"3"}',
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", gzip.compress(b"")])
+def test_an_empty_file_has_no_lines(body: bytes) -> None:
+    assert list(Body(body).lines()) == []
+
+
+@pytest.mark.parametrize("end", range(2, len(gzip.compress(TEXT))))
+def test_a_file_cut_off_anywhere_is_not_whole(end: int) -> None:
+    with pytest.raises(DownloadError) as error:
+        list(Body(gzip.compress(TEXT)[:end]).lines())
+    assert error.value.cause == "the gzip data ends too early"
+
+
+@pytest.mark.parametrize("at", range(len(gzip.compress(TEXT))))
+def test_a_file_with_a_byte_changed_anywhere_is_not_read_as_another(at: int) -> None:
+    body = bytearray(gzip.compress(TEXT, mtime=0))
+    body[at] ^= 0x10
+    try:
+        text = b"".join(read_text([bytes(body)]))
+    except DownloadError:
+        return
+    # gzip does not protect the few bytes of its header that are of no use here: the time, say
+    assert (text, at < 10) == (TEXT, True)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html><h1>502</h1></html>", b"\xef\xbb\xbf{}", b"[1]", b"  <?xml version='1.0'?><Error/>"]
+)
+def test_what_is_no_export_file_is_named(body: bytes) -> None:
+    with pytest.raises(DownloadError) as error:
+        list(Body(body).lines())
+    assert error.value.cause == f"it is neither gzip nor JSON Lines but begins with {body!r}"
+
+
+@pytest.mark.parametrize("packing", ["plain", "content_encoding", "multi_member", "no_newline_at_end"])
+def test_every_packing_brings_the_same_records(packing: str, sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    sandbox.faults = {packing: 1}
+    run = run_tap(settings_for(sandbox))
+
+    assert (run.code, run.by_gid("tasks")) == (0, expected(sandbox, "tasks"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("truncated", "the gzip data ends too early"),
+        ("corrupt", "the gzip data is damaged"),
+        ("drop_download", "the connection to storage broke (ProtocolError)"),
+        ("wrong_length", "the connection to storage broke (ProtocolError)"),
+        ("html_page", "it is neither gzip nor JSON Lines but begins with b'<html>"),
+        ("expired_url", "storage answered 403 Forbidden"),
+        ("bad_line", "it is not JSON ("),
+    ],
+)
+def test_a_broken_file_fails_the_run_with_line_and_cause_and_moves_no_bookmark(
+    fault: str, cause: str, sandbox: Sandbox, run_tap: Callable[..., Run]
+) -> None:
+    sandbox.faults = {fault: -1}
+    run = run_tap(settings_for(sandbox))
+
+    line = len(run.records("tasks") + run.records("messages") + run.records("teams")) + 1
+    [exports] = run.state["bookmarks"]["exports"]["partitions"]
+    job_gid = exports["pending"]["job_gid"]
+    assert run.code == 1
+    assert run.last_line.startswith(
+        f"Workspace {WORKSPACE}: the file of export job {job_gid} breaks at line {line}: {cause}"
+    )
+    assert run.last_line.endswith(
+        ". Bookmarks stay where they were. Run again: the same job is read anew; if it repeats, start without the job "
+        "in the state, so that a new export is requested."
+    )
+    assert [set(each) for each in run.state["bookmarks"]["tasks"]["partitions"]] == [{"context"}]
+    assert run.records("exports") == []
+
+
+def test_the_token_does_not_go_to_the_storage_host(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run_tap(settings_for(sandbox))
+
+    seen = {each.path.split("/")[1]: {name.lower() for name in each.headers} for each in sandbox.requests}
+    assert "authorization" in seen["api"]
+    assert "authorization" not in seen["object_export"]
+
+
+def test_the_url_is_asked_for_right_before_the_download(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run_tap(settings_for(sandbox))
+
+    paths = [each.path for each in sandbox.requests]
+    assert [path.split("/")[1] for path in paths][-2:] == ["api", "object_export"]
+    assert "/jobs/" in paths[-2]
+
+
+@pytest.mark.parametrize("settings", [{}, {"access_token": "0/an-outdated-secret"}])
+@pytest.mark.parametrize("fault", [None, "corrupt", "drop_download", "expired_url", "html_page"])
+def test_no_log_at_any_level_and_no_message_holds_the_token_or_a_signed_url(
+    settings: dict[str, str], fault: str | None, sandbox: Sandbox, run_tap: Callable[..., Run]
+) -> None:
+    sandbox.access_token = "0/7c5a9f3e-secret"  # noqa: S105 - a test's
+    sandbox.faults = {fault: 1} if fault else {}
+    run = run_tap(settings_for(sandbox, **settings), env={"LOGLEVEL": "DEBUG"})
+
+    for output in (run.stdout.decode(), run.stderr):
+        assert sandbox.access_token not in output
+        assert "X-Amz-" not in output
+        assert "0/an-outdated-secret" not in output

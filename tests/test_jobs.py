@@ -1,0 +1,223 @@
+"""Waiting: for the workspace's one slot, and for the job."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_asana_export.asana import Asana
+from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
+from tap_asana_export.jobs import Patience, request_export, wait
+from tap_asana_export.sandbox import Sandbox
+from tests.conftest import WORKSPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Clock, Run
+
+TASKS = [{"resource_type": "task"}]
+PATIENCE = Patience(poll_interval=30, wait_timeout=7200, busy_timeout=3600)
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Iterator[Sandbox]:
+    """A sandbox whose time passes only while the tap sleeps."""
+    with Sandbox(
+        tasks=3, messages=1, teams=1, large=0, change_interval=0, job_seconds=600, retry_after=30, clock=clock
+    ) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def asana(sandbox: Sandbox, clock: Clock) -> Asana:
+    return Asana(sandbox.api_url, sandbox.access_token, user_agent="test", timeout=5, clock=clock)
+
+
+def polls(sandbox: Sandbox) -> int:
+    return sum(each.path.startswith("/api/1.0/jobs/") for each in sandbox.requests)
+
+
+def posts(sandbox: Sandbox) -> int:
+    return sum(each.method == "POST" for each in sandbox.requests)
+
+
+def test_a_job_is_looked_at_soon_then_every_poll_interval(
+    asana: Asana, sandbox: Sandbox, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    start = clock.monotonic()
+    job = wait(asana, WORKSPACE, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock)
+
+    # 1 + 2 + 4 + 8 + 16 s, then 30 s each: the first look after 600 s
+    assert (clock.monotonic() - start, polls(sandbox)) == (601, 24)
+    assert job.status == "succeeded"
+    assert job.new_resource_export.download_url is not None
+    said = [
+        record.getMessage().removeprefix(f"Workspace {WORKSPACE}: export job {job.gid} is ")
+        for record in caplog.records
+    ]
+    assert said == [
+        "not_started, after 0 s",
+        "not_started, after 31 s",
+        *(f"in_progress, after {seconds} s" for seconds in range(61, 601, 60)),
+        "succeeded, after 601 s",
+    ]
+
+
+def test_waiting_is_told_of_every_minute_however_long_the_poll_interval(
+    asana: Asana, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    times: list[float] = []
+
+    def note(_: logging.LogRecord) -> bool:
+        times.append(clock.monotonic())
+        return True
+
+    caplog.handler.addFilter(note)
+    caplog.set_level(logging.INFO)
+    patience = PATIENCE._replace(poll_interval=900)
+    start = clock.monotonic()
+    job = request_export(asana, WORKSPACE, TASKS, patience, clock)
+    wait(asana, WORKSPACE, job, patience, clock)
+    request_export(asana, WORKSPACE, TASKS, patience, clock)
+    request_export(asana, WORKSPACE, TASKS, patience, clock)
+
+    assert clock.monotonic() - start > 1200
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 60
+
+
+def test_a_job_that_takes_too_long_is_given_up_with_its_gid(asana: Asana, clock: Clock) -> None:
+    job = asana.request_export(WORKSPACE, TASKS)
+    with pytest.raises(WaitError) as error:
+        wait(asana, WORKSPACE, job, PATIENCE._replace(wait_timeout=100), clock)
+
+    assert str(error.value) == (
+        f"Workspace {WORKSPACE}: export job {job.gid} is still 'in_progress' after 91 s. The state keeps the job and "
+        "the next run goes on with it; raise wait_timeout to wait longer."
+    )
+
+
+def test_a_status_that_asana_does_not_document_is_an_error(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.faults = {"unknown_status": 1}
+    job = asana.request_export(WORKSPACE, TASKS)
+    with pytest.raises(JobError) as error:
+        wait(asana, WORKSPACE, job, PATIENCE, clock)
+
+    assert str(error.value) == (
+        f"Workspace {WORKSPACE}: export job {job.gid} is 'archived'. Asana tells no reason. "
+        "Run again; if it repeats, ask Asana's support with the job's gid."
+    )
+
+
+def test_a_job_that_succeeded_without_a_url_is_looked_at_again(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.job_seconds = 0
+    sandbox.faults = {"no_url": 3}
+    job = wait(asana, WORKSPACE, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock)
+
+    assert (polls(sandbox), job.new_resource_export.download_url is not None) == (4, True)
+
+
+def test_a_busy_slot_is_waited_for(asana: Asana, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    first = asana.request_export(WORKSPACE, TASKS)
+    second = request_export(asana, WORKSPACE, TASKS, PATIENCE, clock)
+
+    assert second.gid != first.gid
+    assert caplog.records[0].getMessage() == (
+        f"Workspace {WORKSPACE}: waiting for its export slot since 0 s (403: An export is already in progress for "
+        "this workspace. Please wait for it to complete before requesting another). Another export holds it, "
+        "perhaps one of ours that lost its run; or the token may not export."
+    )
+
+
+def test_a_slot_that_stays_busy_is_given_up_after_busy_timeout(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.faults = {"busy": -1}
+    start = clock.monotonic()
+    with pytest.raises(SlotError):
+        request_export(asana, WORKSPACE, TASKS, PATIENCE, clock)
+
+    assert 3600 - 30 <= clock.monotonic() - start <= 3600
+
+
+def test_a_token_that_may_not_export_fails_at_once(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.faults = {"forbidden": -1}
+    with pytest.raises(AnswerError) as error:
+        request_export(asana, WORKSPACE, TASKS, PATIENCE, clock)
+
+    assert posts(sandbox) == 1
+    assert str(error.value) == (
+        "POST /exports/resource: Asana answered 403: Access denied. Either another export of this workspace is in "
+        "progress (Asana runs one at a time), or the token may not export: it must belong to a service account of an "
+        "Enterprise+ organization."
+    )
+
+
+def test_a_request_whose_answer_was_lost_is_asked_once_more_and_waits_for_the_slot_it_holds(
+    asana: Asana, sandbox: Sandbox, clock: Clock
+) -> None:
+    sandbox.faults = {"lost_answer": 1}
+    job = request_export(asana, WORKSPACE, TASKS, PATIENCE, clock)
+
+    statuses = [each.status for each in sandbox.requests if each.method == "POST"]
+    assert (statuses[0], set(statuses[1:-1]), statuses[-1]) == (201, {403}, 201)
+    assert wait(asana, WORKSPACE, job, PATIENCE, clock).status == "succeeded"
+
+
+def test_requests_that_never_get_an_answer_are_given_up(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.faults = {"server_error": -1}
+    with pytest.raises(UnreachableError) as error:
+        request_export(asana, WORKSPACE, TASKS, PATIENCE, clock)
+
+    assert posts(sandbox) == 2
+    assert str(error.value) == (
+        "POST /exports/resource: Asana answered 500 Internal Server Error. Check the network and "
+        "https://status.asana.com, then run again: a running job is kept in the state."
+    )
+
+
+@pytest.mark.parametrize("fault", ["rate_limited", "rate_limited_without_hint", "server_error", "unavailable"])
+def test_a_poll_that_fails_is_repeated_after_a_pause(fault: str, asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
+    job = asana.request_export(WORKSPACE, TASKS)
+    sandbox.faults = {fault: 3}
+    start = clock.monotonic()
+
+    assert asana.job(job.gid).gid == job.gid
+    waited = clock.monotonic() - start
+    if fault == "rate_limited":
+        assert waited == 90
+    else:
+        assert 6 <= waited <= 9  # 0, 2 and 4 s, and up to 1 s of jitter each
+
+
+def test_a_request_that_comes_too_often_is_repeated_when_asana_says(
+    asana: Asana, sandbox: Sandbox, clock: Clock
+) -> None:
+    sandbox.faults = {"rate_limited": 2}
+    start = clock.monotonic()
+
+    assert asana.request_export(WORKSPACE, TASKS).status == "not_started"
+    assert clock.monotonic() - start == 60
+
+
+def test_a_poll_is_not_repeated_forever(asana: Asana, sandbox: Sandbox) -> None:
+    job = asana.request_export(WORKSPACE, TASKS)
+    sandbox.faults = {"unavailable": -1}
+    with pytest.raises(UnreachableError):
+        asana.job(job.gid)
+
+    assert polls(sandbox) == 7
+
+
+def test_a_failed_job_is_requested_once_more(run_tap: Callable[..., Run]) -> None:
+    settings: dict[str, Any] = {"poll_interval": 0.01, "sandbox": {"tasks": 3, "large": 0, "job_seconds": 0}}
+    once = run_tap({**settings, "sandbox": {**settings["sandbox"], "faults": {"failed_job": 1}}})
+    twice = run_tap({**settings, "sandbox": {**settings["sandbox"], "faults": {"failed_job": 2}}})
+
+    assert (once.code, len(once.records("tasks"))) == (0, 3)
+    assert (twice.code, twice.records("tasks")) == (1, [])
+    assert "is 'failed'. Asana tells no reason." in twice.last_line
+    assert twice.state["bookmarks"]["exports"]["partitions"][0]["pending"] is None

@@ -1,0 +1,84 @@
+"""SIGTERM and SIGINT end a run between two lines, with the state last, and the exit code says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_asana_export.sandbox import Sandbox
+from tests.conftest import settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def start(command: list[str], **env: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=os.environ | env)
+
+
+def read_messages(tap: subprocess.Popen[bytes]) -> tuple[list[dict[str, Any]], str]:
+    out, err = tap.communicate(timeout=30)
+    assert out.endswith(b"\n")
+    return [json.loads(line) for line in out.split(b"\n") if line], err.decode()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_waiting(signum: signal.Signals, sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
+    sandbox.job_seconds = 3600
+    tap = start(arguments(settings_for(sandbox, poll_interval=30)))
+    assert tap.stderr is not None
+    while b"export job" not in (line := tap.stderr.readline()):
+        pass
+    tap.send_signal(signum)
+    messages, err = read_messages(tap)
+
+    assert tap.returncode == 128 + signum
+    assert messages[-1]["type"] == "STATE"
+    [exports] = messages[-1]["value"]["bookmarks"]["exports"]["partitions"]
+    assert f"export job {exports['pending']['job_gid']} is not_started" in line.decode()
+    assert f"Ended by {signum.name}; the next run goes on from the state." in err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_signal_while_the_target_is_slow_to_take_records(
+    unbuffered: str, arguments: Callable[..., list[str]]
+) -> None:
+    with Sandbox(tasks=400, large=0, change_interval=0, job_seconds=0) as sandbox:
+        tap = start(arguments(settings_for(sandbox)), PYTHONUNBUFFERED=unbuffered)
+        assert tap.stdout is not None
+        first = b""
+        while b'"RECORD"' not in first:
+            first = tap.stdout.readline()
+        # The pipe is full and the tap hangs in a write: the signal must wait until that is over.
+        tap.send_signal(signal.SIGTERM)
+        messages, _ = read_messages(tap)
+
+    assert tap.returncode == 128 + signal.SIGTERM
+    assert messages[-1]["type"] == "STATE"
+    assert {message["type"] for message in messages[:-1]} == {"RECORD"}
+    assert len(messages) < 400
+    assert messages[-1]["value"]["bookmarks"]["exports"]["partitions"][0]["pending"] is not None
+
+
+def test_a_second_signal_ends_the_run_at_once(sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
+    tap = start(arguments(settings_for(sandbox)))
+    assert tap.stdout is not None
+    while b'"RECORD"' not in tap.stdout.readline():
+        pass
+    tap.send_signal(signal.SIGTERM)
+    for _ in range(100):
+        tap.send_signal(signal.SIGTERM)
+        try:
+            assert tap.wait(timeout=0.1) == 128 + signal.SIGTERM
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    tap.stdout.close()
+    assert tap.stderr is not None
+    tap.stderr.close()
+    assert tap.returncode == 128 + signal.SIGTERM
