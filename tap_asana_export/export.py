@@ -101,6 +101,7 @@ class WorkspaceExport:
             "job_gid": job.gid,
             "kind": "resource",
             "workspace_gid": self._workspace_gid,
+            "parent_gid": None,
             **times,
             "full": full,
             "objects": dict(sorted(objects.items())),

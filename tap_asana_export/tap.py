@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib.metadata
-import logging
 import os
 import stat
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import jsonschema
 from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -18,18 +15,16 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from tap_asana_export.asana import Asana
 from tap_asana_export.errors import SettingError
 from tap_asana_export.output import MessageWriter
-from tap_asana_export.plan import parse_time
+from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.state import check_state
 from tap_asana_export.streams import OBJECT_TYPES, Exports, ObjectStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
 VERSION = importlib.metadata.version("tap-asana-export")
-
-logger = logging.getLogger(__name__)
 
 GID = th.StringType(pattern="^[0-9]+$")
 
@@ -167,7 +162,7 @@ class TapAsanaExport(Tap):
         check_state(state, [Exports.name, *(each.stream for each in OBJECT_TYPES)])
         # The SDK's own validation prints the value that does not fit, even if it is a token.
         super().__init__(state=state, validate_config=False, **kwargs)
-        self.settings = read_settings(self.config)
+        self.settings = read_settings(self.config, SETTINGS.to_dict())
         if validate_config:
             check_settings(self.settings, self.config_jsonschema)
         if isinstance(self.message_writer, MessageWriter):
@@ -195,7 +190,11 @@ class TapAsanaExport(Tap):
             if sandbox := self.settings["sandbox"]:
                 from tap_asana_export.sandbox import Sandbox  # noqa: PLC0415 - only who plays in it pays for it
 
-                started = stack.enter_context(Sandbox(**(sandbox if isinstance(sandbox, dict) else {})))
+                options = sandbox if isinstance(sandbox, dict) else {}
+                if unknown := options.keys() - Sandbox.settings().keys():
+                    names = ", ".join(sorted(Sandbox.settings()))
+                    raise SettingError(f"Settings: sandbox knows no '{', '.join(sorted(unknown))}', only {names}.")
+                started = stack.enter_context(Sandbox(**options))
                 api_url, token = started.api_url, started.access_token
             yield Asana(
                 api_url,
@@ -203,63 +202,3 @@ class TapAsanaExport(Tap):
                 user_agent=self.settings["user_agent"],
                 timeout=self.settings["request_timeout"],
             )
-
-
-def read_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings, with defaults where nothing is set, and numbers as numbers.
-
-    Args:
-        config: as the SDK read it; there a number is a Decimal, or text if it came from the environment.
-    """
-    settings: dict[str, Any] = dict(config)
-    for name, schema in SETTINGS.to_dict()["properties"].items():
-        value = settings.get(name)
-        if value is None:
-            value = schema.get("default")
-        if "number" in schema["type"]:
-            with contextlib.suppress(ValueError, TypeError):
-                value = float(value)
-        settings[name] = value
-    return settings
-
-
-def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Fail if a setting is missing or does not fit its schema; warn of a name that no setting has.
-
-    Raises:
-        SettingError: with what is wrong, but never with a value, which may be secret.
-    """
-    validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
-    wrong = [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(settings)]
-    if not settings["access_token"] and not settings["sandbox"]:
-        wrong.append("access_token is missing: give a service account's token, or set sandbox to true to try the tap")
-    if wrong:
-        msg = f"Settings: {'; '.join(wrong)}. `tap-asana-export --about` tells of every setting."
-        raise SettingError(msg)
-    for name in settings.keys() - schema["properties"].keys():
-        close = difflib.get_close_matches(name, schema["properties"], n=1)
-        logger.warning("There is no setting '%s'%s; it is ignored.", name, f", but '{close[0]}'" if close else "")
-
-
-FORMATS = jsonschema.FormatChecker(formats=())
-FORMATS.checks("date-time", ValueError)(lambda text: not isinstance(text, str) or bool(parse_time(text)))
-
-
-def _path(error: jsonschema.ValidationError) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.path).lstrip(".")
-
-
-def _wish(error: jsonschema.ValidationError) -> str:
-    """What a value should be, without the value."""
-    limit: Any = error.validator_value
-    if error.validator == "type":
-        return f"must be of type {' or '.join(each for each in limit if each != 'null')}"
-    if error.validator == "additionalProperties":
-        schema, instance = cast("dict[str, Any]", error.schema), cast("dict[str, Any]", error.instance)
-        unknown = ", ".join(sorted(instance.keys() - schema["properties"].keys()))
-        return f"knows no '{unknown}', only {', '.join(sorted(schema['properties']))}"
-    if error.validator == "pattern":
-        return "must be a gid, that is a text of digits"
-    if error.validator == "format":
-        return "must be a date-time such as 2026-01-31T00:00:00Z"
-    return f"breaks the rule {error.validator} {limit}"

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_asana_export.sandbox import Sandbox
 from tests.conftest import Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tap_asana_export.sandbox import Sandbox
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a wrong token": (
@@ -64,6 +63,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a filter on teams": (
         {"filters": {"teams": [{"created_by.any": ["1"]}]}},
         "Settings: filters knows no 'teams', only messages, tasks. `tap-asana-export --about` tells of every setting.",
+    ),
+    "an unknown setting of the sandbox": (
+        {"sandbox": {"planets": 9}},
+        f"Settings: sandbox knows no 'planets', only {', '.join(sorted(Sandbox.settings()))}.",
     ),
 }
 

@@ -1,42 +1,68 @@
-"""The README's first command, in a fresh copy of the repository."""
+"""Meltano with the repository's own project file: the README's first command, and `meltano config test`."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import UVX
+from tests.conftest import UVX, WORKSPACE
+
+if TYPE_CHECKING:
+    from tap_asana_export.sandbox import Sandbox
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 ROOT = Path(__file__).parents[1]
+NOT_IN_A_CLONE = shutil.ignore_patterns(".*_cache", ".cache", ".git", ".meltano", ".venv*", "*.duckdb", "__pycache__")
 
 
-def test_the_demo_loads_an_organization_and_then_only_what_changed(tmp_path: Path) -> None:
-    copy = tmp_path / "clone"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*_cache", ".git", ".meltano", ".venv*", "*.duckdb"))
-    before = (copy / "meltano.yml").read_text()
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("clone") / "repository", ignore=NOT_IN_A_CLONE))
 
-    def demo() -> dict[str, int]:
-        done = subprocess.run([*UVX, "meltano", "run", "demo"], cwd=copy, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        shown = re.findall(r"arrived +(\w+) +([\d,]+)", done.stdout + done.stderr)
-        return {name: int(count.replace(",", "")) for name, count in shown}
 
-    first = demo()
-    assert first["exports"] == 1
-    assert (first["tasks"], first["messages"], first["teams"]) == (5000, 500, 8)
+def meltano(clone: Path, *arguments: str, **env: str) -> str:
+    done = subprocess.run(
+        [*UVX, "meltano", *arguments], cwd=clone, capture_output=True, text=True, check=False, env=os.environ | env
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
-    second = demo()
-    assert second["exports"] == 2
-    assert second.keys() == first.keys()
-    with duckdb.connect(str(copy / "output" / "asana.duckdb"), read_only=True) as database:
-        brought = database.sql("select \"full\", objects->>'task' from exports order by created_at").fetchall()
-    assert brought[0] == (True, "5000")
-    assert brought[1][0] is False
-    assert 0 < int(brought[1][1]) < 1000
-    assert (copy / "meltano.yml").read_text() == before
+
+def test_the_demo_loads_an_organization_and_then_only_what_changed(clone: Path) -> None:
+    project = (clone / "meltano.yml").read_text()
+
+    def demo() -> dict[str, str]:
+        return dict(re.findall(r"arrived +(\w+) +([\d,]+)", meltano(clone, "run", "demo")))
+
+    assert demo() == {"exports": "1", "messages": "500", "tasks": "5,000", "teams": "8"}
+    assert demo().keys() == {"exports", "messages", "tasks", "teams"}
+    with duckdb.connect(str(clone / "output" / "asana.duckdb"), read_only=True) as database:
+        [first, second] = database.sql("select \"full\", objects->>'task' from exports order by created_at").fetchall()
+    assert first == (True, "5000")
+    assert second[0] is False
+    assert 0 < int(second[1]) < 1000
+    assert (clone / "meltano.yml").read_text() == project
+
+
+def test_meltano_config_test_looks_at_the_workspace_and_starts_no_export(clone: Path, sandbox: Sandbox) -> None:
+    said = meltano(
+        clone,
+        "config",
+        "test",
+        "tap-asana-export",
+        TAP_ASANA_EXPORT_API_URL=sandbox.api_url,
+        TAP_ASANA_EXPORT_ACCESS_TOKEN=sandbox.access_token,
+    )
+
+    assert "Plugin configuration is valid" in said
+    assert [(each.method, each.path) for each in sandbox.requests] == [
+        ("GET", "/api/1.0/workspaces"),
+        ("GET", f"/api/1.0/workspaces/{WORKSPACE}"),
+    ]

@@ -12,6 +12,7 @@ from tap_asana_export.asana import Asana
 from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
 from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sandbox.faults import BUSY
 from tests.conftest import WORKSPACE
 
 if TYPE_CHECKING:
@@ -128,9 +129,8 @@ def test_a_busy_slot_is_waited_for(asana: Asana, clock: Clock, caplog: pytest.Lo
 
     assert second.gid != first.gid
     assert caplog.records[0].getMessage() == (
-        f"Workspace {WORKSPACE}: waiting for its export slot since 0 s (403: An export is already in progress for "
-        "this workspace. Please wait for it to complete before requesting another). Another export holds it, "
-        "perhaps one of ours that lost its run; or the token may not export."
+        f"Workspace {WORKSPACE}: waiting for its export slot since 0 s (403: {BUSY.rstrip('.')}). Another export holds "
+        "it, perhaps one of ours that lost its run; or the token may not export."
     )
 
 

@@ -91,6 +91,7 @@ def test_a_run_writes_schemas_then_all_records_then_the_export_then_the_state(
                     "job_gid": pending["job_gid"],
                     "kind": "resource",
                     "workspace_gid": WORKSPACE,
+                    "parent_gid": None,
                     "created_at": export["created_at"],
                     "completed_at": export["completed_at"],
                     "full": True,

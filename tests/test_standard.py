@@ -9,7 +9,7 @@ from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from tap_asana_export.tap import TapAsanaExport
 
 CONFIG: dict[str, Any] = {
-    "sandbox": {"tasks": 60, "messages": 20, "teams": 3, "large": 0, "job_seconds": 0},
+    "sandbox": {"tasks": 60, "messages": 20, "teams": 3, "large": 0, "job_seconds": 0, "change_interval": 0},
     "poll_interval": 0.01,
 }
 
