@@ -107,9 +107,7 @@ def column(schema: Schema, schemas: dict[str, Schema], above: tuple[str, ...] = 
     if source["type"] == "object":
         name = source.get("$ref", "")
         inner = {} if name and name in above else source["properties"]
-        result["properties"] = {
-            key: column(value, schemas, (*above, name)) for key, value in inner.items() if value
-        }
+        result["properties"] = {key: column(value, schemas, (*above, name)) for key, value in inner.items() if value}
         result["additionalProperties"] = True
     if re.search(MARKS["Opt in"], source.get("description", "")):
         result["x-asana-opt-in"] = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import queue
+import threading
 from typing import TYPE_CHECKING
 
 import requests
@@ -24,6 +26,10 @@ DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore] 
 GZIP_MAGIC = b"\x1f\x8b"
 BLOCK = 1 << 17
 """Compressed bytes to ask for at a time."""
+TEXT = 1 << 20
+"""Bytes of text to decompress at a time, however well they were compressed."""
+BLOCKS_AHEAD = 4
+"""Blocks of text that may wait, so that the two threads seldom wait for each other."""
 
 # urllib3 writes every URL to its debug log, and a signed URL opens the file to whoever reads the log.
 logging.getLogger("urllib3").setLevel(logging.INFO)
@@ -49,18 +55,15 @@ class Download:
         self._session.headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._session.auth = _no_auth
 
-    def lines(self) -> Iterator[bytes]:
-        r"""The file's lines without their line breaks, in file order; a line ends at `\n` and nowhere else.
+    def blocks(self) -> Iterator[bytes]:
+        r"""The file's text in blocks of whole lines, each without its last line break.
+
+        A line ends at `\n` and nowhere else. Network and decompression go on in a thread of their own.
 
         Raises:
             DownloadError: storage refuses, the connection breaks, or the file is cut off or damaged.
         """
-        rest = b""
-        for text in read_text(self._body()):
-            *lines, rest = (rest + text).split(b"\n")
-            yield from lines
-        if rest:
-            yield rest
+        return ahead(whole_lines(read_text(self._body())), BLOCKS_AHEAD)
 
     def _body(self) -> Iterator[bytes]:
         """The file as storage keeps it: any Content-Encoding is left on, `inflate` looks at the bytes."""
@@ -94,27 +97,71 @@ def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress gzip of any number of members (RFC 1952).
+    """Decompress gzip of any number of members (RFC 1952), to pieces of at most `TEXT` bytes.
 
     Raises:
         DownloadError: the data is damaged, or ends before a member does.
     """
     member = zlib.decompressobj(wbits=31)
-    for block in body:
-        data = block
-        while data:
+    for data in body:
+        while True:
             if member.eof:
-                data = data.lstrip(b"\0")  # zeros behind a member are padding, says gzip's manual
+                data = data.lstrip(b"\0")  # noqa: PLW2901 - zeros behind a member are padding, says gzip's manual
                 if not data:
                     break
                 member = zlib.decompressobj(wbits=31)
             try:
-                yield member.decompress(data)
+                text = member.decompress(data, TEXT)
             except DAMAGED as error:
                 raise DownloadError(f"the gzip data is damaged ({error})") from None
-            data = member.unused_data
+            yield text
+            data = member.unused_data if member.eof else member.unconsumed_tail  # noqa: PLW2901
+            if not data and (member.eof or len(text) < TEXT):
+                break
     if not member.eof:
         raise DownloadError("the gzip data ends too early")
+
+
+def whole_lines(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """Text in blocks that end where a line ends, without that line break."""
+    begun: list[bytes] = []
+    for text in texts:
+        end = text.rfind(b"\n")
+        if end < 0:
+            begun.append(text)
+        else:
+            yield b"".join((*begun, text[:end]))
+            begun = [text[end + 1 :]]
+    if last := b"".join(begun):
+        yield last
+
+
+def ahead(items: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """The items, brought by a thread that is at most so many ahead; an error comes when its turn does."""
+    arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(most)
+    left = threading.Event()
+
+    def bring() -> None:
+        try:
+            for item in items:
+                arrived.put(item)
+                if left.is_set():
+                    return
+            arrived.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are wanted
+            arrived.put(error)
+
+    # A daemon: it may hang in a read from the network, and must not keep the process from ending.
+    threading.Thread(target=bring, name="download", daemon=True).start()
+    try:
+        while (item := arrived.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.set()
+        with contextlib.suppress(queue.Empty):
+            arrived.get_nowait()  # lets the thread go on to see that nobody waits
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

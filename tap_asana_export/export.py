@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import requests
-from singer_sdk.singerlib import StateMessage
 
 from tap_asana_export.download import Download
 from tap_asana_export.errors import AnswerError, DownloadError, JobError, LineError
 from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.plan import Want, bound, format_time, request_for
+from tap_asana_export.records import Pass, record_messages, way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from singer_sdk import Tap
+    from singer_sdk import Stream
 
     from tap_asana_export.asana import Asana, Job
+    from tap_asana_export.output import MessageWriter
     from tap_asana_export.plan import Request
-    from tap_asana_export.records import Route
 
 logger = logging.getLogger(__name__)
 
@@ -51,47 +50,46 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[s
         yield {"gid": f"access-check-{workspace_gid}", "kind": "access_check", "workspace_gid": workspace_gid}
 
 
-class WorkspaceExport:
-    """One export of a workspace, for all selected streams.
+@dataclass(frozen=True)
+class Run:
+    """What the exports of one run have in common.
 
-    Args:
-        tap: takes the messages and keeps the state.
-        exports: the way of the export's own record.
-        routes: the ways of the objects, by `resource_type`.
+    Attributes:
+        exports: the stream of the exports' own records, whose state remembers pending jobs.
+        streams: the selected streams, by the `resource_type` of their objects.
+        save_state: sends a STATE.
     """
 
-    def __init__(
-        self,
-        tap: Tap,
-        settings: Mapping[str, Any],
-        asana: Asana,
-        workspace_gid: str,
-        exports: Route,
-        routes: Mapping[str, Route],
-    ) -> None:
-        self._tap = tap
-        self._settings = settings
-        self._asana = asana
+    asana: Asana
+    settings: Mapping[str, Any]
+    exports: Stream
+    streams: Mapping[str, Stream]
+    writer: MessageWriter
+    save_state: Callable[[], None]
+
+
+class WorkspaceExport:
+    """One export of one workspace, for all selected streams."""
+
+    def __init__(self, run: Run, workspace_gid: str) -> None:
+        self._run = run
         self._workspace_gid = workspace_gid
-        self._exports = exports
-        self._routes = routes
         context = {"workspace_gid": workspace_gid}
-        self._state = exports.stream.get_context_state(context)
-        self._bookmarks = {kind: route.stream.get_context_state(context) for kind, route in routes.items()}
+        self._state = run.exports.get_context_state(context)
+        self._bookmarks = {kind: stream.get_context_state(context) for kind, stream in run.streams.items()}
 
     def run(self) -> None:
         """Bring the export, write its objects, then its own record, and move the bookmarks."""
-        whole = {resource_type for resource_type in self._routes if self._bookmark(resource_type) is None}
-        full = len(whole) == len(self._routes)
-        request = request_for(self._workspace_gid, [self._want(resource_type) for resource_type in self._routes])
+        whole = {kind for kind in self._run.streams if self._bookmark(kind) is None}
+        full = len(whole) == len(self._run.streams)
+        request = request_for(self._workspace_gid, [self._want(kind) for kind in self._run.streams])
         job = self._finished_job(request, full=full)
         export = job.new_resource_export
+        settings = self._run.settings
         file = Download(
-            export.download_url or "",
-            user_agent=self._settings["user_agent"],
-            timeout=self._settings["request_timeout"],
+            export.download_url or "", user_agent=settings["user_agent"], timeout=settings["request_timeout"]
         )
-        objects = self._write_objects(file, job)
+        reading = self._write_objects(file, job)
         times = {
             "created_at": format_time(export.created_at),
             "completed_at": format_time(export.completed_at or datetime.now(timezone.utc)),
@@ -104,29 +102,28 @@ class WorkspaceExport:
             "parent_gid": None,
             **times,
             "full": full,
-            "objects": dict(sorted(objects.items())),
-            "lines": objects.total(),
+            "objects": dict(sorted(reading.objects.items())),
+            "lines": reading.lines,
             "bytes": file.bytes,
         }
-        if self._exports.stream.selected:
-            self._exports.write(record, export.created_at, self._tap.write_message)
+        if self._run.exports.selected:
+            for message in record_messages(self._run.exports, record, export.created_at):
+                self._run.writer.write_message(message)
         self._move_bookmarks(whole, **times)
 
-    def _bookmark(self, resource_type: str) -> str | None:
+    def _bookmark(self, kind: str) -> str | None:
         """`created_at` of the last export that came through whole; None asks for every object."""
-        if self._routes[resource_type].stream.replication_method != "INCREMENTAL":
+        if not is_incremental(self._run.streams[kind]):
             return None
-        bookmark: str | None = self._bookmarks[resource_type].get("replication_key_value")
+        bookmark: str | None = self._bookmarks[kind].get("replication_key_value")
         return bookmark
 
-    def _want(self, resource_type: str) -> Want:
-        stream = self._routes[resource_type].stream
-        filters = self._settings["filters"].get(stream.name, [])
-        if stream.replication_method != "INCREMENTAL":
-            return Want(resource_type, filters)
-        settings = self._settings
-        start = bound(self._bookmark(resource_type), settings["start_date"], settings["overlap"])
-        return Want(resource_type, filters, start)
+    def _want(self, kind: str) -> Want:
+        stream, settings = self._run.streams[kind], self._run.settings
+        filters = settings["filters"].get(stream.name, [])
+        if not is_incremental(stream):
+            return Want(kind, filters)
+        return Want(kind, filters, bound(self._bookmark(kind), settings["start_date"], settings["overlap"]))
 
     def _finished_job(self, request: Request, *, full: bool) -> Job:
         """A job that has succeeded: the pending one if it is for this request, else a new one."""
@@ -135,12 +132,12 @@ class WorkspaceExport:
         for failures in range(2):
             job = job or self._request(request, full=full)
             try:
-                return wait(self._asana, self._workspace_gid, job, self._patience())
+                return wait(self._run.asana, self._workspace_gid, job, self._patience())
             except JobError as error:
                 if error.status != "failed":
                     raise
                 self._state["pending"] = None
-                self._save_state()
+                self._run.save_state()
                 if failures:
                     raise
                 logger.warning("%s Requesting it once more.", error)
@@ -157,7 +154,7 @@ class WorkspaceExport:
             )
             return None
         try:
-            job = self._asana.job(job_gid)
+            job = self._run.asana.job(job_gid)
         except AnswerError as error:
             if error.status not in {requests.codes.forbidden, requests.codes.not_found}:
                 raise
@@ -171,80 +168,70 @@ class WorkspaceExport:
             "Workspace %s: requesting %s export of %s",
             self._workspace_gid,
             "a full" if full else "an incremental",
-            ", ".join(route.stream.name for route in self._routes.values()),
+            ", ".join(stream.name for stream in self._run.streams.values()),
         )
-        job = request_export(self._asana, self._workspace_gid, request.parameters, self._patience())
+        job = request_export(self._run.asana, self._workspace_gid, request.parameters, self._patience())
         self._state["pending"] = {
             "job_gid": job.gid,
             "requested_at": format_time(datetime.now(timezone.utc)),
             "request": request.fingerprint,
             "full": full,
         }
-        self._save_state()
+        self._run.save_state()
         return job
 
-    def _write_objects(self, file: Download, job: Job) -> Counter[str]:
-        """One pass over the file; returns the number of objects by `resource_type`."""
+    def _write_objects(self, file: Download, job: Job) -> Pass:
+        """Write what the file holds."""
         time_extracted = job.new_resource_export.created_at
-        objects: Counter[str] = Counter()
-        lines = 0
+        reading = Pass(
+            {
+                kind: way(kind, stream, self._workspace_gid, time_extracted, self._run.writer.format_message)
+                for kind, stream in self._run.streams.items()
+            }
+        )
         try:
-            for line in file.lines():
-                if line and not line.isspace():
-                    record = _object(line)
-                    resource_type = record["resource_type"]
-                    objects[resource_type] += 1
-                    if route := self._routes.get(resource_type):
-                        record["workspace_gid"] = self._workspace_gid
-                        route.write(record, time_extracted, self._tap.write_message)
-                lines += 1
+            for text in file.blocks():
+                out = bytearray()
+                try:
+                    reading.read(text, out)
+                finally:
+                    self._run.writer.write(out)
         except DownloadError as error:
-            # What came before is good, and the target may have it.
-            self._tap.write_message(StateMessage(value=self._tap.state))
-            raise LineError(self._workspace_gid, job.gid, lines + 1, error.cause) from None
-        for unknown in objects.keys() - self._routes.keys():
+            raise LineError(self._workspace_gid, job.gid, reading.lines + 1, error.cause) from None
+        for unknown in reading.objects.keys() - self._run.streams.keys():
             logger.warning(
                 "Workspace %s: the export brought %d objects of type '%s', which no stream takes.",
                 self._workspace_gid,
-                objects[unknown],
+                reading.objects[unknown],
                 unknown,
             )
-        for resource_type, route in self._routes.items():
-            with route.stream.get_record_counter() as counter:
+        for kind, stream in self._run.streams.items():
+            with stream.get_record_counter() as counter:
                 counter.with_context({"workspace_gid": self._workspace_gid})
-                counter.increment(objects[resource_type])
-        counts = ", ".join(f"{number} of type {name}" for name, number in sorted(objects.items()))
+                counter.increment(reading.objects[kind])
+        counts = ", ".join(f"{number} of type {kind}" for kind, number in sorted(reading.objects.items()))
         logger.info("Workspace %s: export job %s brought %s", self._workspace_gid, job.gid, counts or "nothing")
-        return objects
+        return reading
 
     def _move_bookmarks(self, whole: set[str], *, created_at: str, completed_at: str) -> None:
-        for resource_type, route in self._routes.items():
-            bookmark = self._bookmarks[resource_type]
-            if route.stream.replication_method == "INCREMENTAL":
-                bookmark["replication_key"] = route.stream.replication_key
+        for kind, stream in self._run.streams.items():
+            bookmark = self._bookmarks[kind]
+            if is_incremental(stream):
+                bookmark["replication_key"] = stream.replication_key
                 # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
                 # later bookmark would lose what changed while the export ran.
                 bookmark["replication_key_value"] = created_at
             bookmark["completed_at"] = completed_at
-            if resource_type in whole:
+            if kind in whole:
                 bookmark["full_at"] = created_at
         self._state["completed_at"] = completed_at
         self._state["pending"] = None
-        self._save_state()
+        self._run.save_state()
 
     def _patience(self) -> Patience:
-        return Patience(**{name: self._settings[name] for name in Patience._fields})
-
-    def _save_state(self) -> None:
-        self._tap.state_writer.write_state(self._tap.state)
+        return Patience(**{name: self._run.settings[name] for name in Patience._fields})
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """The object of one line; raises DownloadError if it is none of Asana's."""
-    try:
-        record = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DownloadError(f"it is not JSON ({error}) but begins with {line[:40]!r}") from None
-    if not isinstance(record, dict) or not isinstance(record.get("gid"), str) or "resource_type" not in record:
-        raise DownloadError(f"it is no object with gid and resource_type but begins with {line[:40]!r}")
-    return record
+def is_incremental(stream: Stream) -> bool:
+    """Whether a stream asks only for what changed; the catalog may want it whole each time."""
+    return stream.replication_method == "INCREMENTAL"

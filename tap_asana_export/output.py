@@ -1,4 +1,4 @@
-"""Singer messages on their way to stdout: whole lines in large chunks, also when a signal ends the run."""
+"""Singer messages on their way to stdout: whole lines, also when a signal ends the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
-from singer_sdk.singerlib import RecordMessage, StateMessage
+from singer_sdk.singerlib import StateMessage
 
 from tap_asana_export.errors import OutputError
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 1 << 18
-"""Bytes of RECORDs that are gathered before they are written."""
-
 
 class Terminated(SystemExit):
     """Ends the run after a signal with the exit code that shells expect: 128 + the signal's number."""
@@ -34,27 +31,35 @@ class Terminated(SystemExit):
 
 
 class MessageWriter(MsgSpecWriter):
-    """Writes messages to stdout: RECORDs in chunks, any other message at once."""
+    """Writes messages to stdout; a signal that comes while it does waits until they are out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._chunk = bytearray()
         self._writing = False
+        self._ending = False
         self._signal: int | None = None
         self._state: Callable[[], Mapping[str, Any]] = dict
 
     def write_message(self, message: Message) -> None:
-        """Write a message and all that were gathered before it, unless it is a RECORD that can wait.
+        """Write a message.
 
         Raises:
             OutputError: the target has gone, or the disk is full.
             Terminated: a signal came meanwhile.
         """
-        self._chunk += self.format_message(message)
-        if len(self._chunk) >= CHUNK or not isinstance(message, RecordMessage):
-            self._write_out()
-            if self._signal is not None:
-                self._terminate(self._signal)
+        self.write(self.format_message(message))
+
+    def write(self, lines: bytes | bytearray) -> None:
+        """Write whole lines; raises as `write_message` does."""
+        self._writing = True
+        try:
+            _write(sys.stdout.buffer, lines)
+        except OSError as error:
+            raise OutputError(error.strerror or type(error).__name__) from None
+        finally:
+            self._writing = False
+        if self._signal is not None and not self._ending:
+            self._end(self._signal)
 
     def end_on_signals(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """From now on SIGTERM and SIGINT end the run between two messages, with the state as the last one.
@@ -72,26 +77,16 @@ class MessageWriter(MsgSpecWriter):
             os._exit(128 + signum)
         self._signal = signum
         if not self._writing:
-            self._terminate(signum)
+            self._end(signum)
 
-    def _terminate(self, signum: int) -> NoReturn:
-        self._chunk += self.format_message(StateMessage(value=self._state()))
-        self._write_out()
+    def _end(self, signum: int) -> NoReturn:
+        self._ending = True
+        self.write_message(StateMessage(value=self._state()))
         logger.info("Ended by %s; the next run goes on from the state.", signal.Signals(signum).name)
         raise Terminated(signum)
 
-    def _write_out(self) -> None:
-        chunk, self._chunk = self._chunk, bytearray()
-        self._writing = True
-        try:
-            _write(sys.stdout.buffer, chunk)
-        except OSError as error:
-            raise OutputError(error.strerror or type(error).__name__) from None
-        finally:
-            self._writing = False
 
-
-def _write(stdout: BinaryIO, data: bytearray) -> None:
+def _write(stdout: BinaryIO, data: bytes | bytearray) -> None:
     # With PYTHONUNBUFFERED=1 this is a raw file, whose write may take less than it is given.
     view = memoryview(data)
     while view:

@@ -1,15 +1,25 @@
-"""From an object of the export file to its messages."""
+"""From lines of the export file to RECORD messages, with one decode a line.
+
+A line is decoded into a `msgspec.Struct` with a field for every selected property, whose value stays the text that
+Asana wrote (`msgspec.Raw`). This one step tells the object's type, selects, and finds whatever the schema does not
+know; encoding the Struct again is little more than copying. Where stream maps or flattening need values, the line
+becomes a dict and goes the SDK's way instead, in the same pass.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-from singer_sdk.mapper import RemoveRecordTransform
+import msgspec
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import RecordMessage, SchemaMessage
 
+from tap_asana_export.errors import DownloadError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from singer_sdk import Stream
@@ -20,52 +30,37 @@ logger = logging.getLogger(__name__)
 Unwanted: TypeAlias = "dict[str, Unwanted | None]"
 """Deselected properties: None drops the property, a deeper Unwanted drops from within it."""
 
+TAG = "resource_type"
 
-class Route:
-    """The way of an object into its stream: what the catalog selects of it, and the stream's maps."""
+# What a field holds whose property is not in the line. `omit_defaults` leaves out exactly this object, so that what is
+# absent stays absent and a null stays null.
+ABSENT: Any = msgspec.Raw(b"null")
 
-    def __init__(self, stream: Stream) -> None:
-        schema = stream.effective_schema
-        self.stream = stream
-        self._known = schema["properties"].keys()
-        self._unwanted = deselected(schema, stream.mask)
-        self._warned: set[str] = set()
+encode = msgspec.json.Encoder().encode
+encode_into = msgspec.json.Encoder().encode_into
+decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-    def write_schemas(self, write: Callable[[Message], None]) -> None:
-        """Write the stream's SCHEMA, or those of its maps."""
-        bookmark_properties = [self.stream.replication_key] if self.stream.replication_key else None
-        for stream_map in self.stream.stream_maps:
-            if not isinstance(stream_map, RemoveRecordTransform):
-                write(
-                    SchemaMessage(
-                        stream_map.stream_alias,
-                        stream_map.transformed_schema,
-                        stream_map.transformed_key_properties,
-                        bookmark_properties,
-                    )
-                )
 
-    def write(self, record: dict[str, Any], time_extracted: datetime, write: Callable[[Message], None]) -> None:
-        """Write one object's RECORDs, as the catalog and the maps want them; changes the object."""
-        if unknown := record.keys() - self._known:
-            self._drop_unknown(record, unknown)
-        drop(record, self._unwanted)
-        for stream_map in self.stream.stream_maps:
-            mapped = stream_map.transform(record)
-            if mapped is not None:
-                write(RecordMessage(stream_map.stream_alias, mapped, time_extracted=time_extracted))
-
-    def _drop_unknown(self, record: dict[str, Any], unknown: set[str]) -> None:
-        for name in unknown:
-            del record[name]
-        for name in sorted(unknown - self._warned):
-            logger.warning(
-                "Stream %s: Asana sends the field '%s', which the schema does not know; it is dropped. "
-                "A newer version of the tap may know it.",
-                self.stream.name,
-                name,
+def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
+    """A stream's SCHEMA, or those of its maps."""
+    bookmark_properties = [stream.replication_key] if stream.replication_key else None
+    for stream_map in stream.stream_maps:
+        if not isinstance(stream_map, RemoveRecordTransform):
+            yield SchemaMessage(
+                stream_map.stream_alias,
+                stream_map.transformed_schema,
+                stream_map.transformed_key_properties,
+                bookmark_properties,
             )
-        self._warned |= unknown
+
+
+def record_messages(stream: Stream, record: dict[str, Any], time_extracted: datetime) -> Iterator[RecordMessage]:
+    """The RECORDs of one record, as the catalog and the stream's maps want them; the record is changed."""
+    drop(record, deselected(stream.effective_schema, stream.mask))
+    for stream_map in stream.stream_maps:
+        mapped = stream_map.transform(record)
+        if mapped is not None:
+            yield RecordMessage(stream_map.stream_alias, mapped, time_extracted=time_extracted)
 
 
 def deselected(schema: dict[str, Any], mask: SelectionMask, at: tuple[str, ...] = ()) -> Unwanted:
@@ -93,3 +88,235 @@ def drop(record: dict[str, Any], unwanted: Unwanted) -> None:
             record.pop(name, None)
         elif isinstance(value := record.get(name), dict):
             drop(value, below)
+
+
+class Way(Protocol):
+    """The way of one type of object into its stream."""
+
+    def struct(self) -> type[msgspec.Struct]:
+        """What its lines are decoded into. It fits only objects whose every property was met before."""
+
+    def meet(self, names: Iterable[str]) -> bool:
+        """Make room for an object's properties; False if there was room already."""
+
+    def append(self, out: bytearray, record: Any, line: bytes) -> None:
+        """Add the RECORDs of an object, which comes decoded and as its line."""
+
+
+class Verbatim:
+    """Objects that become records as Asana wrote them: less what is not selected, plus the workspace's gid."""
+
+    def __init__(self, resource_type: str, stream: Stream, workspace_gid: str, time_extracted: datetime) -> None:
+        self._resource_type = resource_type
+        self._stream = stream
+        self._unwanted = deselected(stream.effective_schema, stream.mask)
+        self._properties = [name for name in stream.effective_schema["properties"] if self._wants(name)]
+        self._partial: dict[str, Unwanted] = {}
+        self._surplus: list[str] = []
+        message = RecordMessage(stream.stream_maps[0].stream_alias, {}, time_extracted=time_extracted)
+        self._before, after = encode(message.to_dict()).split(b"{}")
+        own = b',"workspace_gid":' + encode(workspace_gid) if self._wants("workspace_gid") else b""
+        self._after = own + b"}" + after + b"\n"
+        tag = f'"{TAG}":"{resource_type}",'
+        self._cut = 0 if self._wants(TAG) else len(tag)
+
+    def _wants(self, name: str) -> bool:
+        return self._unwanted.get(name, {}) is not None and name in self._stream.effective_schema["properties"]
+
+    def struct(self) -> type[msgspec.Struct]:
+        """A field of text for every property, except where something within it is deselected."""
+        fields: list[Any] = [("gid", str)]
+        names = {}
+        self._partial, self._surplus = {}, []
+        for number, name in enumerate(self._properties):
+            if name in {"gid", TAG}:
+                continue
+            field = f"field_{number}"
+            names[field] = name
+            if not self._wants(name) or name == "workspace_gid":
+                self._surplus.append(field)
+            elif within := self._unwanted.get(name):
+                self._partial[field] = within
+            fields.append((field, Any if field in self._partial else msgspec.Raw, ABSENT))
+        return msgspec.defstruct(
+            "Object",
+            fields,
+            tag_field=TAG,
+            tag=self._resource_type,
+            rename=names,
+            omit_defaults=True,
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+
+    def meet(self, names: Iterable[str]) -> bool:
+        """Let properties come that are not selected, or that the schema does not know; of those it warns."""
+        new = [name for name in names if name not in self._properties and name != TAG]
+        warn_of_unknown(self._stream, new)
+        self._properties += new
+        return bool(new)
+
+    def append(self, out: bytearray, record: Any, line: bytes) -> None:  # noqa: ARG002 - a Way's signature
+        """Add the object's RECORD."""
+        for field in self._surplus:
+            setattr(record, field, ABSENT)
+        for field, unwanted in self._partial.items():
+            if isinstance(value := getattr(record, field), dict):
+                drop(value, unwanted)
+        out += self._before
+        start = len(out)
+        encode_into(record, out, start)
+        out[-1:] = self._after
+        if self._cut:
+            del out[start + 1 : start + 1 + self._cut]
+
+
+class Mapped:
+    """Objects that the stream's maps make records of, or that are flattened."""
+
+    def __init__(
+        self,
+        resource_type: str,
+        stream: Stream,
+        workspace_gid: str,
+        time_extracted: datetime,
+        format_message: Callable[[Message], bytes | bytearray],
+    ) -> None:
+        self._resource_type = resource_type
+        self._stream = stream
+        self._workspace_gid = workspace_gid
+        self._time_extracted = time_extracted
+        self._format_message = format_message
+        self._warned: set[str] = set()
+
+    def struct(self) -> type[msgspec.Struct]:
+        """Only the gid: the values are wanted as a dict."""
+        return msgspec.defstruct("Object", [("gid", str)], tag_field=TAG, tag=self._resource_type, gc=False)
+
+    def meet(self, names: Iterable[str]) -> bool:  # noqa: ARG002 - a Way's signature
+        """False: there is room for everything."""
+        return False
+
+    def append(self, out: bytearray, record: Any, line: bytes) -> None:  # noqa: ARG002 - a Way's signature
+        """Add what the stream's maps make of the object."""
+        values: dict[str, Any] = msgspec.json.decode(line)
+        if unknown := values.keys() - self._stream.effective_schema["properties"]:
+            warn_of_unknown(self._stream, unknown - self._warned)
+            self._warned |= unknown
+            drop(values, dict.fromkeys(unknown))
+        values["workspace_gid"] = self._workspace_gid
+        for message in record_messages(self._stream, values, self._time_extracted):
+            out += self._format_message(message)
+
+
+class Dropped:
+    """Objects that no stream takes."""
+
+    def __init__(self, resource_type: str) -> None:
+        self._resource_type = resource_type
+
+    def struct(self) -> type[msgspec.Struct]:
+        """Nothing."""
+        return msgspec.defstruct("Object", [], tag_field=TAG, tag=self._resource_type, gc=False)
+
+    def meet(self, names: Iterable[str]) -> bool:  # noqa: ARG002 - a Way's signature
+        """False: there is room for everything."""
+        return False
+
+    def append(self, out: bytearray, record: Any, line: bytes) -> None:
+        """Add nothing."""
+
+
+def warn_of_unknown(stream: Stream, names: Iterable[str]) -> None:
+    """Name the properties that a stream's schema does not know."""
+    for name in sorted(set(names) - stream.effective_schema["properties"].keys()):
+        logger.warning(
+            "Stream %s: Asana sends the field '%s', which the schema does not know; it is dropped. "
+            "A newer version of the tap may know it.",
+            stream.name,
+            name,
+        )
+
+
+def way(
+    resource_type: str,
+    stream: Stream,
+    workspace_gid: str,
+    time_extracted: datetime,
+    format_message: Callable[[Message], bytes | bytearray],
+) -> Way:
+    """The fastest way that serves a stream."""
+    maps = stream.stream_maps
+    if len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled:
+        return Verbatim(resource_type, stream, workspace_gid, time_extracted)
+    logger.info("Stream %s: stream maps or flattening make its records slower to write", stream.name)
+    return Mapped(resource_type, stream, workspace_gid, time_extracted, format_message)
+
+
+class Pass:
+    """One pass over a file's lines.
+
+    Attributes:
+        lines: how many were read.
+        objects: how many there were by `resource_type`.
+    """
+
+    def __init__(self, ways: dict[str, Way]) -> None:
+        self.lines = 0
+        self.objects: Counter[str] = Counter()
+        self._ways = ways
+        self._compile()
+
+    def _compile(self) -> None:
+        self._types = {way.struct(): (resource_type, way) for resource_type, way in self._ways.items()}
+        # With one Struct alone msgspec would take a line without a type for it.
+        another = msgspec.defstruct("Another", [], tag_field=TAG, tag="another")
+        self._decode = msgspec.json.Decoder(Union[(another, *self._types)]).decode
+
+    def read(self, text: bytes, out: bytearray) -> None:
+        r"""Add the RECORDs of lines that are separated by `\n`.
+
+        Raises:
+            DownloadError: the line after the first `lines` ones is not an Asana object.
+        """
+        valid = _is_utf8(text)
+        for line in text.split(b"\n"):
+            if not valid and not _is_utf8(line):
+                raise DownloadError(f"it is not UTF-8 but {_begins(line)}")
+            try:
+                record = self._decode(line)
+            except msgspec.MsgspecError as error:
+                record = self._decode_odd(line, error)
+            if record is not None:
+                resource_type, way = self._types[type(record)]
+                way.append(out, record, line)
+                self.objects[resource_type] += 1
+            self.lines += 1
+
+    def _decode_odd(self, line: bytes, error: Exception) -> Any:
+        """Decode a line that does not fit: a type or a property is met for the first time, or it is no object."""
+        if not line or line.isspace():
+            return None
+        try:
+            properties = decode_properties(line)
+            resource_type = msgspec.json.decode(properties[TAG], type=str)
+        except (msgspec.MsgspecError, KeyError):
+            raise DownloadError(f"it is no JSON object with gid and {TAG} ({error}) but {_begins(line)}") from None
+        if resource_type not in self._ways:
+            self._ways[resource_type] = Dropped(resource_type)
+        elif not self._ways[resource_type].meet(properties):
+            raise DownloadError(f"it is no object that Asana documents ({error}) but {_begins(line)}") from None
+        self._compile()
+        return self._decode(line)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _begins(line: bytes) -> str:
+    return f"begins with {line[:40]!r}"

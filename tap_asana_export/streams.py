@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import SchemaDirectory, Stream, StreamSchema
 
 from tap_asana_export.errors import SettingError
-from tap_asana_export.export import WorkspaceExport, check_access
-from tap_asana_export.records import Route
+from tap_asana_export.export import Run, WorkspaceExport, check_access
+from tap_asana_export.records import schema_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,19 +73,20 @@ class Exports(Stream):
             if self.ABORT_AT_RECORD_COUNT == 1 or self.tap.is_access_check:
                 yield from check_access(asana, workspace_gids)
                 return
-            routes = {
-                stream.resource_type: Route(stream)
+            streams: dict[str, Stream] = {
+                stream.resource_type: stream
                 for stream in self.child_streams
                 if isinstance(stream, ObjectStream) and stream.selected
             }
-            if not routes:
+            if not streams:
                 names = ", ".join(stream.name for stream in self.child_streams)
-                msg = f"The catalog selects nothing to export: select at least one of {names}."
-                raise SettingError(msg)
-            for route in routes.values():
-                route.write_schemas(self.tap.write_message)
+                raise SettingError(f"The catalog selects nothing to export: select at least one of {names}.")
+            for stream in streams.values():
+                for message in schema_messages(stream):
+                    self.tap.write_message(message)
+            run = Run(asana, self.tap.settings, self, streams, self.tap.message_writer, self.tap.save_state)
             for workspace_gid in workspace_gids:
-                WorkspaceExport(self.tap, self.tap.settings, asana, workspace_gid, Route(self), routes).run()
+                WorkspaceExport(run, workspace_gid).run()
 
     def get_batch_config(self, config: Mapping[str, Any]) -> None:
         """None: the tap writes RECORDs only."""

@@ -158,6 +158,8 @@ class TapAsanaExport(Tap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
 
+    message_writer: MessageWriter
+
     def __init__(self, *, state: Any = None, validate_config: bool = True, **kwargs: Any) -> None:
         check_state(state, [Exports.name, *(each.stream for each in OBJECT_TYPES)])
         # The SDK's own validation prints the value that does not fit, even if it is a token.
@@ -165,12 +167,15 @@ class TapAsanaExport(Tap):
         self.settings = read_settings(self.config, SETTINGS.to_dict())
         if validate_config:
             check_settings(self.settings, self.config_jsonschema)
-        if isinstance(self.message_writer, MessageWriter):
-            self.message_writer.end_on_signals(lambda: self.state)
+        self.message_writer.end_on_signals(lambda: self.state)
 
     def discover_streams(self) -> list[Exports | ObjectStream]:
         """All streams, with `exports` as the parent of the others."""
         return [Exports(self), *(ObjectStream(self, each) for each in OBJECT_TYPES)]
+
+    def save_state(self) -> None:
+        """Send a STATE, unless the last one said the same."""
+        self.state_writer.write_state(self.state)
 
     @property
     def is_access_check(self) -> bool:

@@ -1,0 +1,38 @@
+"""Let the tap's sandbox make an export, and save its file, gzipped as it is served, and as plain text.
+
+Usage: python make_export.py WORKSPACE TASKS FILE.jsonl.gz
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import sys
+from pathlib import Path
+
+import requests
+
+from tap_asana_export.sandbox import Sandbox
+
+
+def main(workspace: str, tasks: int, file: Path) -> None:
+    """Ask for the export as any client of Asana does."""
+    api = requests.Session()
+    wanted = [{"resource_type": name} for name in ("task", "message", "team")]
+    body = {"data": {"workspace": workspace, "export_request_parameters": wanted}}
+    with Sandbox(
+        workspaces=[workspace], seed=0, tasks=tasks, messages=tasks // 10, change_interval=0, job_seconds=0
+    ) as sandbox:
+        api.headers["Authorization"] = f"Bearer {sandbox.access_token}"
+        job = api.post(f"{sandbox.api_url}/exports/resource", json=body).json()["data"]
+        while job["status"] != "succeeded":
+            job = api.get(f"{sandbox.api_url}/jobs/{job['gid']}").json()["data"]
+        url = job["new_resource_export"]["download_url"]
+        with requests.get(url, stream=True, timeout=60) as answer, file.open("wb") as gzipped:
+            shutil.copyfileobj(answer.raw, gzipped)
+    with gzip.open(file) as text, file.with_suffix("").open("wb") as plain:
+        shutil.copyfileobj(text, plain)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
