@@ -19,7 +19,8 @@ from singer_sdk.singerlib import RecordMessage, SchemaMessage
 from tap_asana_export.errors import DownloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from singer_sdk import Stream
@@ -96,8 +97,8 @@ class Way(Protocol):
     def struct(self) -> type[msgspec.Struct]:
         """What its lines are decoded into. It fits only objects whose every property was met before."""
 
-    def meet(self, names: Iterable[str]) -> bool:
-        """Make room for an object's properties; False if there was room already."""
+    def meet(self, names: AbstractSet[str]) -> bool:
+        """Make room for an object's properties; False if that changes nothing."""
 
     def append(self, out: bytearray, record: Any, line: bytes) -> None:
         """Add the RECORDs of an object, which comes decoded and as its line."""
@@ -111,6 +112,7 @@ class Verbatim:
         self._stream = stream
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._properties = [name for name in stream.effective_schema["properties"] if self._wants(name)]
+        self._met = {*self._properties, TAG}
         self._partial: dict[str, Unwanted] = {}
         self._surplus: list[str] = []
         message = RecordMessage(stream.stream_maps[0].stream_alias, {}, time_extracted=time_extracted)
@@ -149,11 +151,13 @@ class Verbatim:
             gc=False,
         )
 
-    def meet(self, names: Iterable[str]) -> bool:
+    def meet(self, names: AbstractSet[str]) -> bool:
         """Let properties come that are not selected, or that the schema does not know; of those it warns."""
-        new = [name for name in names if name not in self._properties and name != TAG]
+        new = names - self._met
         warn_of_unknown(self._stream, new)
-        self._properties += new
+        self._met |= new
+        # A field must be an identifier. So are all of Asana's; any other name is left out before.
+        self._properties += sorted(name for name in new if name.isidentifier())
         return bool(new)
 
     def append(self, out: bytearray, record: Any, line: bytes) -> None:  # noqa: ARG002 - a Way's signature
@@ -193,7 +197,7 @@ class Mapped:
         """Only the gid: the values are wanted as a dict."""
         return msgspec.defstruct("Object", [("gid", str)], tag_field=TAG, tag=self._resource_type, gc=False)
 
-    def meet(self, names: Iterable[str]) -> bool:  # noqa: ARG002 - a Way's signature
+    def meet(self, names: AbstractSet[str]) -> bool:  # noqa: ARG002 - a Way's signature
         """False: there is room for everything."""
         return False
 
@@ -219,17 +223,17 @@ class Dropped:
         """Nothing."""
         return msgspec.defstruct("Object", [], tag_field=TAG, tag=self._resource_type, gc=False)
 
-    def meet(self, names: Iterable[str]) -> bool:  # noqa: ARG002 - a Way's signature
-        """False: there is room for everything."""
-        return False
+    def meet(self, names: AbstractSet[str]) -> bool:  # noqa: ARG002 - a Way's signature
+        """True: the type itself was not met before."""
+        return True
 
     def append(self, out: bytearray, record: Any, line: bytes) -> None:
         """Add nothing."""
 
 
-def warn_of_unknown(stream: Stream, names: Iterable[str]) -> None:
+def warn_of_unknown(stream: Stream, names: AbstractSet[str]) -> None:
     """Name the properties that a stream's schema does not know."""
-    for name in sorted(set(names) - stream.effective_schema["properties"].keys()):
+    for name in sorted(names - stream.effective_schema["properties"].keys()):
         logger.warning(
             "Stream %s: Asana sends the field '%s', which the schema does not know; it is dropped. "
             "A newer version of the tap may know it.",
@@ -259,16 +263,17 @@ class Pass:
     Attributes:
         lines: how many were read.
         objects: how many there were by `resource_type`.
+        ways: by `resource_type`, also of the types that no stream takes, once met.
     """
 
     def __init__(self, ways: dict[str, Way]) -> None:
         self.lines = 0
         self.objects: Counter[str] = Counter()
-        self._ways = ways
+        self.ways = ways
         self._compile()
 
     def _compile(self) -> None:
-        self._types = {way.struct(): (resource_type, way) for resource_type, way in self._ways.items()}
+        self._types = {way.struct(): (resource_type, way) for resource_type, way in self.ways.items()}
         # With one Struct alone msgspec would take a line without a type for it.
         another = msgspec.defstruct("Another", [], tag_field=TAG, tag="another")
         self._decode = msgspec.json.Decoder(Union[(another, *self._types)]).decode
@@ -302,12 +307,12 @@ class Pass:
             resource_type = msgspec.json.decode(properties[TAG], type=str)
         except (msgspec.MsgspecError, KeyError):
             raise DownloadError(f"it is no JSON object with gid and {TAG} ({error}) but {_begins(line)}") from None
-        if resource_type not in self._ways:
-            self._ways[resource_type] = Dropped(resource_type)
-        elif not self._ways[resource_type].meet(properties):
-            raise DownloadError(f"it is no object that Asana documents ({error}) but {_begins(line)}") from None
-        self._compile()
-        return self._decode(line)
+        if self.ways.setdefault(resource_type, Dropped(resource_type)).meet(properties.keys()):
+            self._compile()
+        try:
+            return self._decode(encode({name: text for name, text in properties.items() if name.isidentifier()}))
+        except msgspec.MsgspecError as wrong:
+            raise DownloadError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
 
 
 def _is_utf8(text: bytes) -> bool:

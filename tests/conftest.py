@@ -141,3 +141,13 @@ def expected(sandbox: Sandbox, stream: str) -> dict[str, dict[str, Any]]:
     """By gid, the records that a whole export of the organization brings to a stream now."""
     objects = sandbox.objects(WORKSPACE, {"tasks": "task", "messages": "message", "teams": "team"}[stream])
     return {each["gid"]: {**json.loads(json.dumps(each)), "workspace_gid": WORKSPACE} for each in objects}
+
+
+def select(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool]) -> dict[str, Any]:
+    """The catalog with (stream, *breadcrumb) selected or deselected."""
+    catalog = json.loads(json.dumps(catalog))
+    for (stream, *breadcrumb), selected in selection.items():
+        entry = next(each for each in catalog["streams"] if each["tap_stream_id"] == stream)
+        metadata = next(each["metadata"] for each in entry["metadata"] if each["breadcrumb"] == breadcrumb)
+        metadata["selected"] = selected
+    return catalog

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.plan import format_time, parse_time
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import UVX, WORKSPACE, Run, expected, settings_for
+from tests.conftest import UVX, WORKSPACE, Run, expected, select, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,16 +264,6 @@ def test_deselected_streams_are_not_asked_for_and_deselected_properties_do_not_c
         (task["assignee"] or {}).pop("name", None)
     assert {message["stream"] for message in run.of("SCHEMA")} == {"tasks", "teams"}
     assert (run.by_gid("tasks"), run.records("messages"), run.records("exports")) == (tasks, [], [])
-
-
-def select(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool]) -> dict[str, Any]:
-    """The catalog with (stream, *breadcrumb) selected or deselected."""
-    catalog = json.loads(json.dumps(catalog))
-    for (stream, *breadcrumb), selected in selection.items():
-        entry = next(each for each in catalog["streams"] if each["tap_stream_id"] == stream)
-        metadata = next(each["metadata"] for each in entry["metadata"] if each["breadcrumb"] == breadcrumb)
-        metadata["selected"] = selected
-    return catalog
 
 
 def test_opt_in_fields_are_not_selected_by_default(catalog: dict[str, Any]) -> None:
