@@ -1,6 +1,6 @@
-"""A stand-in for Asana, to try the tap and to test pipelines on: `Sandbox` serves what `Organization` imagines."""
+"""A stand-in for Asana, to try the tap and pipelines on: `Sandbox` serves what `Organization` imagines."""
 
-from .organization import Organization
-from .server import Sandbox
+from tap_asana_export.sandbox.organization import Organization
+from tap_asana_export.sandbox.server import Sandbox
 
 __all__ = ["Organization", "Sandbox"]

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-from .server import Sandbox
+from tap_asana_export.sandbox.server import Sandbox
 
 
 def main() -> None:

@@ -1,29 +1,32 @@
-"""A resource export: what a request asks for, which objects and fields that is, and the file they are written to."""
+"""A resource export: what a request asks for, which objects and fields that is, and the file with them."""
 
 from __future__ import annotations
 
 import re
+import threading
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from .organization import OPT_IN
-from .population import milliseconds
+from tap_asana_export.sandbox.organization import OPT_IN
+from tap_asana_export.sandbox.population import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from .organization import Organization
+    from tap_asana_export.sandbox.directory import Object
+    from tap_asana_export.sandbox.organization import Organization
 
 try:
-    from isal.isal_zlib import compressobj
-except ImportError:
-    from zlib import compressobj
+    from isal import isal_zlib as zlib
+except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
+    import zlib  # type: ignore[no-redef]
 
-_GZIP = 31
+_GZIP = 31  # the wbits for a gzip container, see zlib
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,7 +44,26 @@ class Parameter(NamedTuple):
     fields: list[str] | None
 
 
-# ── filters ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass
+class Job:
+    """An export, asked for and perhaps ended, well or not.
+
+    What goes wrong with its file: `rewrites` change its lines, one after the other, or it is not `compressed`.
+    """
+
+    gid: str
+    export_gid: str
+    organization: Organization
+    created: datetime
+    path: Path
+    ended: datetime | None = None
+    has_ended: threading.Event = field(default_factory=threading.Event)
+    fails: bool = False
+    compressed: bool = True
+    rewrites: list[Callable[[Any], Iterator[Any]]] = field(default_factory=list)
+
+
+# ── filters ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _PEOPLE: dict[str, Callable[[Object], Iterable[Object | None]]] = {
     "assigned_by.any": lambda item: (item.get("assigned_by"),),
@@ -61,9 +83,7 @@ def parameters(body: Any) -> list[Parameter]:
     elements = body.get("export_request_parameters")
     if not isinstance(elements, list) or not elements:
         raise InvalidRequestError("export_request_parameters: Missing input")
-    return [
-        _parameter(f"export_request_parameters[{place}]", element) for place, element in enumerate(elements)
-    ]
+    return [_parameter(f"export_request_parameters[{place}]", element) for place, element in enumerate(elements)]
 
 
 def _parameter(path: str, element: Any) -> Parameter:
@@ -82,12 +102,12 @@ def _parameter(path: str, element: Any) -> Parameter:
         raise InvalidRequestError(f"{path}.filters: Not supported for team")
     parameter = Parameter(kind, {}, {}, {}, fields)
     for name, value in filters.items():
-        field, _, bound = name.partition(".")
+        instant, _, bound = name.partition(".")
         if name in _PEOPLE and _is_strings(value):
             parameter.people[name] = frozenset(value)
-        elif field in _INSTANTS and bound in ("after", "before"):
+        elif instant in _INSTANTS and bound in ("after", "before"):
             bounds = parameter.after if bound == "after" else parameter.before
-            bounds[field] = _instant(f"{path}.filters.{name}", value)
+            bounds[instant] = _instant(f"{path}.filters.{name}", value)
         elif name in _PEOPLE:
             raise InvalidRequestError(f"{path}.filters.{name}: Not an array of strings: {value!r}")
         else:
@@ -115,9 +135,9 @@ def select(organization: Organization, parameter: Parameter, index: int) -> Obje
         return None
     life = organization.life(kind, index, now)
     instants = {"created_at": life.created, "modified_at": life.modified}
-    if any(instants[field] <= bound for field, bound in parameter.after.items()):
+    if any(instants[name] <= bound for name, bound in parameter.after.items()):
         return None
-    if any(instants[field] >= bound for field, bound in parameter.before.items()):
+    if any(instants[name] >= bound for name, bound in parameter.before.items()):
         return None
     item = organization.build(kind, index, now, whole=bool(parameter.people or fields))
     for name, gids in parameter.people.items():
@@ -131,13 +151,11 @@ def select(organization: Organization, parameter: Parameter, index: int) -> Obje
 def objects(organization: Organization, requested: list[Parameter]) -> Iterator[Object]:
     """The objects that the parameters ask for, each as of the moment it is taken, in no helpful order.
 
-    Parameters for the same type are alternatives, each looked through by itself: an object that two of them match comes
-    twice, as Asana warns.
+    Parameters for the same type are alternatives, each looked through by itself: an object that two of them
+    match comes twice, as Asana warns.
     """
     now = organization.now()
-    candidates = [
-        (parameter, span) for parameter in requested for span in organization.indices(parameter.kind, now)
-    ]
+    candidates = [(parameter, span) for parameter in requested for span in organization.indices(parameter.kind, now)]
     total = sum(len(span) for _, span in candidates)
     stride = total * 5 // 8 + 1
     while gcd(stride, max(1, total)) > 1:
@@ -153,20 +171,21 @@ def objects(organization: Organization, requested: list[Parameter]) -> Iterator[
             position -= len(span)
 
 
-# ── fields ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── fields ────────────────────────────────────────────────────────────────────────────────────────────────
 
 _Tree = dict[str, Any]
 
 
 def project(item: Object, fields: Iterable[str]) -> Object:
-    """The object limited to these paths (`assignee.name`, `(assignee|followers).name`); unknown ones are passed over.
+    """The object limited to paths like `assignee.name` or `(assignee|followers).name`; unknown ones are void.
 
     gids always come along. An object that is named without any of its fields is its gid and resource_type.
     """
     tree: _Tree = {}
     for path in fields:
         _plant(tree, path)
-    return {**({"gid": item["gid"]} if "gid" in item else {}), **_pick(item, tree)}
+    picked: Object = _pick(item, tree)
+    return picked
 
 
 def _plant(tree: _Tree, path: str) -> None:
@@ -185,15 +204,13 @@ def _pick(value: Any, tree: _Tree) -> Any:
     if not isinstance(value, dict):
         return value
     if tree:
-        return {
-            key: _pick(item, tree.get(key, {})) for key, item in value.items() if key in tree or key == "gid"
-        }
+        return {key: _pick(item, tree.get(key, {})) for key, item in value.items() if key in tree or key == "gid"}
     if "gid" in value:
         return {key: value[key] for key in ("gid", "resource_type") if key in value}
     return {key: _pick(item, {}) for key, item in value.items()}
 
 
-# ── the file ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the file ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def lines(items: Iterable[Object]) -> Iterator[bytes]:
@@ -204,13 +221,13 @@ def lines(items: Iterable[Object]) -> Iterator[bytes]:
 def write(path: Path, blocks: Iterable[bytes | None], *, compressed: bool = True) -> None:
     """Write the blocks to a gzip file; None between two of them begins a new gzip member."""
     with path.open("wb") as file:
-        member = compressobj(1, wbits=_GZIP)
+        member = zlib.compressobj(1, wbits=_GZIP)
         for block in blocks:
             if not compressed:
                 file.write(block or b"")
             elif block is None:
                 file.write(member.flush())
-                member = compressobj(1, wbits=_GZIP)
+                member = zlib.compressobj(1, wbits=_GZIP)
             else:
                 file.write(member.compress(block))
         if compressed:

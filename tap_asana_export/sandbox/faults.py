@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .wire import Answer, Slice, json_answer
+from tap_asana_export.sandbox.wire import Answer, Slice, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from .server import Job
+    from tap_asana_export.sandbox.export import Job
+    from tap_asana_export.sandbox.wire import Transfer
 
 _HELP = (
     "For more information on API status codes and how to handle them, read the docs on errors:"
@@ -20,7 +21,7 @@ _HELP = (
 )
 _TOO_MANY = "You've made too many requests and hit a rate limit. Please retry after the given amount of time."
 # Asana publishes neither text: both answers are 403, one is over in minutes, the other never.
-BUSY = "An export is already in progress for this workspace. Please wait for it to complete before requesting another."
+BUSY = "An export is already in progress for this workspace. Please wait for it to complete."
 FORBIDDEN = "Access denied"
 
 
@@ -29,16 +30,12 @@ def error(status: int, message: str, **headers: str) -> Answer:
     return json_answer({"errors": [{"message": message, "help": _HELP}]}, status, **headers)
 
 
-def server_error() -> Answer:
-    """A failure on Asana's side, with the phrase that their support asks for."""
-    broken = {"message": "Server Error", "phrase": "6 sad squid snuggle softly"}
-    return json_answer({"errors": [broken]}, 500)
+def _server_error() -> Answer:
+    return json_answer({"errors": [{"message": "Server Error", "phrase": "6 sad squid snuggle softly"}]}, 500)
 
 
 def _page(status: int) -> Answer:
-    return Answer(
-        status, b"<html><body><h1>Please come back later</h1></body></html>", {"Content-Type": "text/html"}
-    )
+    return Answer(status, b"<html><body><h1>Please come back later</h1></body></html>", {"Content-Type": "text/html"})
 
 
 def _set(**attributes: Any) -> Callable[[Any], None]:
@@ -53,7 +50,7 @@ def _no_url(job: dict[str, Any]) -> None:
     job["new_resource_export"]["download_url"] = None
 
 
-def _status(job: dict[str, Any]) -> None:
+def _archive(job: dict[str, Any]) -> None:
     job["status"] = "archived"
 
 
@@ -88,25 +85,30 @@ def _rewrite(change: Callable[[Any], Iterator[Any]]) -> Callable[[Job], None]:
     return strike
 
 
-def _half(answer: Answer) -> None:
-    if isinstance(answer.body, Slice):
-        answer.cut = answer.body.length // 2
+def _half(answer: Transfer) -> None:
+    answer.cut = answer.body.length // 2
 
 
-def _end_early(answer: Answer) -> None:
-    if isinstance(answer.body, Slice):
-        answer.body.length //= 2
+def _end_early(answer: Transfer) -> None:
+    answer.body.length //= 2
 
 
-def _flip(answer: Answer) -> None:
-    if isinstance(answer.body, Slice):
-        answer.body.flip = answer.body.length // 2
+def _flip(answer: Transfer) -> None:
+    answer.body.flip = answer.body.length // 2
 
 
-def _promise_more(answer: Answer) -> None:
-    if isinstance(answer.body, Slice):
-        answer.headers["Content-Length"] = str(answer.body.length + 1000)
-        answer.cut = answer.body.length
+def _promise_more(answer: Transfer) -> None:
+    answer.headers["Content-Length"] = str(answer.body.length + 1000)
+    answer.cut = answer.body.length
+
+
+def _whole(answer: Transfer) -> None:
+    del answer.headers["Content-Range"]
+    answer.status, answer.body = 200, Slice(answer.body.path, 0, answer.body.path.stat().st_size)
+
+
+def _claim_encoding(answer: Transfer) -> None:
+    answer.headers["Content-Encoding"] = "gzip"
 
 
 def _replace(answer: Answer) -> None:
@@ -114,25 +116,15 @@ def _replace(answer: Answer) -> None:
     answer.status, answer.body, answer.headers = page.status, page.body, page.headers
 
 
-def _whole(answer: Answer) -> None:
-    if isinstance(answer.body, Slice):
-        answer.status, answer.body = 200, Slice(answer.body.path, 0, answer.body.path.stat().st_size)
-        del answer.headers["Content-Range"]
-
-
-def _claim_encoding(answer: Answer) -> None:
-    answer.headers["Content-Encoding"] = "gzip"
-
-
 FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     # Any request to the API; the argument is the `retry_after` setting, the result is the answer.
     "request": {
         "rate_limited": lambda retry_after: error(429, _TOO_MANY, Retry_After=str(retry_after)),
         "rate_limited_without_hint": lambda _: error(429, _TOO_MANY),
-        "server_error": lambda _: server_error(),
+        "server_error": lambda _: _server_error(),
         "unavailable": lambda _: _page(503),
     },
-    # A request for an export, before there is a job; the result is the answer.
+    # A request for an export, before there is a job; the argument is its workspace, the result is the answer.
     "post": {
         "busy": lambda _: error(403, BUSY),
         "forbidden": lambda _: error(403, FORBIDDEN),
@@ -142,28 +134,26 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "failed_job": _set(fails=True),
         "plain": _set(compressed=False),
         "bad_line": _rewrite(_insert(b'{"gid": "1", "resource_type": "task", "name": \xff\n')),
-        "unknown_type": _rewrite(
-            _insert(b'{"gid":"1","resource_type":"sprocket","name":"A new kind of thing"}\n')
-        ),
+        "unknown_type": _rewrite(_insert(b'{"gid":"1","resource_type":"sprocket","name":"A new kind of thing"}\n')),
         "no_newline_at_end": _rewrite(_unended),
         "multi_member": _rewrite(_members),
     },
     # The answer to the request for an export.
     "posted": {"lost_answer": _set(cut=-1)},
     # A look at a job, which may be changed.
-    "poll": {"unknown_status": _status},
+    "poll": {"unknown_status": _archive},
     # A look at a job that has succeeded.
     "success": {"no_url": _no_url},
     # The URL of a file, by the seconds it is good for.
     "url": {"expired_url": lambda _: 0},
-    # The answer to a download.
+    # The answer to a download; the last one leaves nothing to strike at.
     "download": {
         "drop_download": _half,
         "truncated": _end_early,
         "corrupt": _flip,
-        "html_page": _replace,
         "wrong_length": _promise_more,
         "content_encoding": _claim_encoding,
+        "html_page": _replace,
     },
     # The answer to a download from somewhere within the file.
     "resumed": {"ignore_range": _whole},

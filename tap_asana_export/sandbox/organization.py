@@ -1,33 +1,34 @@
 """A synthetic Asana organization: what its tasks, teams and messages look like at an instant.
 
-Nothing is stored: an object is computed from its index and its life whenever somebody asks. Shapes and default fields
-follow Asana's OpenAPI file (2026-06-11).
+Nothing is stored: an object is computed from its index and its life whenever somebody asks. Shapes and
+default fields follow Asana's OpenAPI file (2026-06-11).
 """
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .directory import Directory, named, subtype
-from .history import History
-from .population import Population, Touch, milliseconds, timestamp
-from .texts import html
+from tap_asana_export.sandbox.directory import Directory, named, subtype
+from tap_asana_export.sandbox.history import History
+from tap_asana_export.sandbox.population import Population, Touch, milliseconds, timestamp
+from tap_asana_export.sandbox.texts import html
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from .directory import Object
-    from .population import Life
+    from tap_asana_export.sandbox.directory import Object
+    from tap_asana_export.sandbox.population import Life
 
 # Exported only when `fields` names them.
 OPT_IN = {
-    "task": frozenset(
-        ("created_by", "assigned_by", "dependencies", "dependents", "external", "html_notes")
-        + ("is_rendered_as_separator", "num_subtasks")
+    "task": (
+        *("created_by", "assigned_by", "dependencies", "dependents", "external", "html_notes"),
+        *("is_rendered_as_separator", "num_subtasks"),
     ),
-    "team": frozenset(("description", "html_description")),
-    "message": frozenset(("html_notes",)),
+    "team": ("description", "html_description"),
+    "message": ("html_notes",),
 }
 
 # Among every sixteen tasks two are subtasks of another, and one is a subtask of a subtask.
@@ -37,47 +38,55 @@ _SUBTASKS = {10: (13, 14), 14: (15,)}
 _DEPENDENCIES = {3: (1, 2), 6: (3,)}
 _DEPENDENTS = {1: (3,), 2: (3,), 3: (6,)}
 
-_STATUSES = ("on_track", "at_risk", "off_track", "on_hold", "complete", "achieved", "partial", "missed", "dropped")
+_STATUSES = (
+    "on_track",
+    "at_risk",
+    "off_track",
+    "on_hold",
+    "complete",
+    "achieved",
+    "partial",
+    "missed",
+    "dropped",
+)
 _SENTENCES = (0, 4, 8, 12, 16, 24, 36, 64)
 
 
+@dataclass(eq=False)
 class Organization:
     """One workspace that lives on by itself.
 
-    `clock` returns the present as an aware datetime. About every `change_interval` seconds a task changes, and tasks
-    are born and deleted; with 0 nothing changes but by `touch`, `add`, `delete` and `move`, which count from the
-    clock's present on.
+    `clock` returns the present as an aware datetime. About every `change_interval` seconds a task changes,
+    and tasks are born and deleted; with 0 nothing changes but by `touch`, `add`, `delete` and `move`, which
+    count from the clock's present on. `large` is how many tasks have a megabyte of notes.
     """
 
-    def __init__(
-        self,
-        workspace: str = "1200000000000001",
-        *,
-        seed: int = 0,
-        users: int = 50,
-        teams: int = 8,
-        projects: int = 40,
-        tasks: int = 2000,
-        messages: int = 200,
-        large: int = 2,
-        change_interval: float | None = 5,
-        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
-    ) -> None:
-        self.clock = clock
-        self.directory = Directory(workspace, seed=seed, users=users, projects=projects)
+    gid: str = "1200000000000001"
+    _: KW_ONLY
+    seed: int = 0
+    users: int = 50
+    teams: int = 8
+    projects: int = 40
+    tasks: int = 2000
+    messages: int = 200
+    large: int = 2
+    change_interval: float | None = 5
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+
+    def __post_init__(self) -> None:
+        """Lay out the directory and the populations."""
+        self.directory = Directory(self.gid, seed=self.seed, users=self.users, projects=self.projects)
         self.workspace = self.directory.workspace
-        self._large = large
-        interval = change_interval or 0
-        sizes = {"task": tasks, "message": messages, "team": teams}
-        # One change of a message or team for every round of the tasks.
+        interval = self.change_interval or 0
+        # A message or a team changes about as often as a task; there are fewer of them.
         self._populations = {
             kind: Population(
                 seed=self.directory.chance(kind, -1),
                 size=size,
                 fresh=0 if kind == "team" else size * 3 // 100,
-                interval=interval if kind == "task" else interval * max(1, tasks) / max(1, size),
+                interval=interval * self.tasks / size if kind != "task" and size and self.tasks else interval,
             )
-            for kind, size in sizes.items()
+            for kind, size in (("task", self.tasks), ("message", self.messages), ("team", self.teams))
         }
         self._builders: dict[str, Callable[[History, int], Object]] = {
             "task": self._task,
@@ -85,7 +94,7 @@ class Organization:
             "team": self._team,
         }
 
-    # ── what is there ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is there ──────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> int:
         """The clock in milliseconds since 1970."""
@@ -116,7 +125,7 @@ class Organization:
         now = self.now()
         return (self.build(kind, index, now, whole=whole) for index in self._populations[kind].living(now))
 
-    # ── what others do to it ───────────────────────────────────────────────────────────────────────────────────────
+    # ── what others do to it ───────────────────────────────────────────────────────────────────────────────
 
     def touch(self, gid: str, **fields: Any) -> None:
         """Change an object: set these fields, or rename it if none are given. Tasks and messages get a story.
@@ -167,7 +176,7 @@ class Organization:
     def _gid(self, kind: str, index: int) -> str:
         return self.directory.gid(kind, self._populations[kind].serial(index))
 
-    # ── tasks ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── tasks ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _history(self, kind: str, index: int, now: int, *, whole: bool = False) -> History:
         life = self._populations[kind].life(index, now)
@@ -177,7 +186,7 @@ class Organization:
             name = touch.fields.get("name", name)
         return History(self.directory, kind, index, self._gid(kind, index), chance, life, name, whole)
 
-    def _relatives(self, index: int, offsets: dict[int, tuple[int, ...]], now: int) -> list[int]:
+    def _relatives(self, index: int, offsets: Mapping[int, tuple[int, ...]], now: int) -> list[int]:
         """The tasks that stand in such a relation to this one, as long as they are there."""
         tasks = self._populations["task"]
         if index >= tasks.settled:
@@ -234,7 +243,7 @@ class Organization:
             "custom_type": directory.other("custom_type", chance) if custom else None,
             "custom_type_status_option": directory.other("custom_type_status_option", done) if custom else None,
             "followers": history.users(history.number("followers"), 1 + chance % 4),
-            "parent": None if parent is None else self._history("task", parent, now).compact(),
+            "parent": None if parent is None else self._history("task", parent, now, whole=history.whole).compact(),
             "projects": [membership["project"] for membership in memberships],
             "tags": directory.tags[history.number("tags") % 8 :][: chance % 3],
             "workspace": self.workspace,
@@ -247,7 +256,7 @@ class Organization:
         return task | self._task_opt_in(history, task, now) if history.whole else task
 
     def _task_opt_in(self, history: History, task: Object, now: int) -> Object:
-        def references(offsets: dict[int, tuple[int, ...]]) -> list[Object]:
+        def references(offsets: Mapping[int, tuple[int, ...]]) -> list[Object]:
             relatives = self._relatives(history.index, offsets, now)
             return [{"gid": self._gid("task", relative), "resource_type": "task"} for relative in relatives]
 
@@ -278,12 +287,12 @@ class Organization:
 
     def _notes(self, history: History) -> str:
         number = history.number("notes")
-        if history.index < self._large:
+        if history.index < self.large:
             return self.directory.texts.long(number)
         sentences = 400 if history.chance % 211 == 0 else _SENTENCES[history.chance >> 6 & 7]
         return self.directory.texts.prose(number * 31 + history.index, sentences)
 
-    # ── messages and teams ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── messages and teams ─────────────────────────────────────────────────────────────────────────────────
 
     def _message(self, history: History, now: int) -> Object:
         chance = history.chance
@@ -310,7 +319,7 @@ class Organization:
         return message | {"html_notes": html(text)} if history.whole else message
 
     def _message_parents(self, chance: int, now: int, *, is_status: bool) -> list[Object]:
-        """Status updates are on one project, portfolio or goal, other messages go to a project or a team, or both."""
+        """A status update is on one project, portfolio or goal, other messages go to projects and teams."""
         which = chance // 3
         project = self.directory.project(which)
         if is_status:

@@ -1,8 +1,9 @@
 """Which objects of one type are alive at an instant, and what has happened to each of them.
 
-Nothing is stored: births, changes and deletions are arithmetic on a seed, an index and the instant, so that an
-organization lives on between two runs of a program. What a program does itself (`touch`, `add`, `delete`, `move`) is
-kept beside it, in memory, and counts from its own instant on. All instants are integer milliseconds since 1970.
+Nothing is stored: births, changes and deletions are arithmetic on a seed, an index and the instant, so that
+an organization lives on between two runs of a program. What a program does itself (`touch`, `add`, `delete`,
+`move`) is kept beside it, in memory, and counts from its own instant on. All instants are integer
+milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 _MILLISECOND = timedelta(milliseconds=1)
 _YEAR = 365 * 86_400_000
 _SETTLED = (datetime(2024, 1, 1, tzinfo=timezone.utc) - _EPOCH) // _MILLISECOND
@@ -24,6 +26,7 @@ _BIRTH_EVERY = 4
 _PACES = 8
 _MASK = 2**64 - 1
 
+# Where the indices of objects begin that were added from outside, and of those that come and go by themselves.
 ADDED = 40_000_000
 FRESH = 50_000_000
 
@@ -35,7 +38,8 @@ def milliseconds(instant: datetime) -> int:
 
 def timestamp(instant: int) -> str:
     """Asana's notation of a date-time, `2026-11-21T10:42:07.000Z`."""
-    return f"{datetime.fromtimestamp(instant // 1000, timezone.utc).isoformat()[:19]}.{instant % 1000:03}Z"
+    # A naive datetime is formatted twice as fast, and a hundred thousand tasks have a million timestamps.
+    return (_NAIVE_EPOCH + timedelta(milliseconds=instant)).isoformat("T", "milliseconds") + "Z"
 
 
 def mix(*numbers: int) -> int:
@@ -76,11 +80,13 @@ class Life(NamedTuple):
 class Population:
     """The objects of one type.
 
-    `size` objects are alive at any time. Most were born in the two years before 2024 and stay; the `fresh` youngest are
-    a window that slides along with time: one is born, the oldest of them is deleted. On average one object changes
-    every `interval` seconds, some every few minutes, some not for days; with 0 nothing happens by itself.
+    `size` objects are alive at any time. Most were born in the two years before 2024 and stay; the `fresh`
+    youngest are a window that slides along with time: one is born, the oldest of them is deleted. On average
+    one object changes every `interval` seconds, some every few minutes, some not for days; with 0 nothing
+    happens by itself.
 
-    An index is below `ADDED` for the settled objects, below `FRESH` for those added from outside, above it otherwise.
+    An index is below `ADDED` for the settled objects, below `FRESH` for those added from outside, above it
+    for the youngest.
     """
 
     seed: int
@@ -93,6 +99,7 @@ class Population:
     _births: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        """Work out the pace of births and changes."""
         pace = 1000 * (self.interval or _USUAL_INTERVAL)
         self.settled = self.size - self.fresh
         self._gap = max(1, int(pace * _BIRTH_EVERY))

@@ -8,8 +8,10 @@ import secrets
 import tempfile
 import threading
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
+from http import HTTPStatus
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,32 +19,30 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from .export import InvalidRequestError, Parameter, lines, objects, parameters, project, write
-from .faults import BUSY, FAULTS, NAMES, error
-from .organization import OPT_IN, Object, Organization
-from .population import milliseconds, timestamp
-from .storage import Storage
-from .wire import Answer, Listener, Request, json_answer
+from tap_asana_export.sandbox.export import InvalidRequestError, Job, lines, objects, parameters, project, write
+from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES, error
+from tap_asana_export.sandbox.organization import Organization
+from tap_asana_export.sandbox.population import milliseconds, timestamp
+from tap_asana_export.sandbox.storage import Storage
+from tap_asana_export.sandbox.wire import Answer, Listener, Transfer, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
     from typing_extensions import Self
+
+    from tap_asana_export.sandbox.directory import Object
+    from tap_asana_export.sandbox.export import Parameter
+    from tap_asana_export.sandbox.wire import Request
 
 _logger = logging.getLogger(__name__)
 _API = "/api/1.0"
 _FIRST_WORKSPACE = 1200000000000001
 _PAGE = 100
-# How long a look at a job that is due waits for its file: small exports are then done at the first look.
+_JOBS = 10**10
+_UNFINISHED = ("not_started", "in_progress")
+# How long a look at a job waits for its file, so that small exports are always written by the first look.
 _PATIENCE = 1.0
-_LOGGED_HEADERS = (
-    "authorization",
-    "content-type",
-    "user-agent",
-    "range",
-    "if-match",
-    "if-range",
-    "accept-encoding",
-)
 
 
 class Exchange(NamedTuple):
@@ -55,54 +55,41 @@ class Exchange(NamedTuple):
     body: bytes
 
 
-@dataclass
-class Job:
-    """An export, asked for and perhaps done. `rewrites` and `compressed` say how its file deviates."""
-
-    gid: str
-    export_gid: str
-    organization: Organization
-    created: datetime
-    path: Path
-    fails: bool = False
-    compressed: bool = True
-    rewrites: list[Callable[[Any], Iterator[Any]]] = field(default_factory=list)
-    written: datetime | None = None
-    thread: threading.Thread | None = None
+def _means(meaning: str) -> dict[str, str]:
+    return {"meaning": meaning}
 
 
-def _setting(default: Any, meaning: str) -> Any:
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata={"meaning": meaning, "default": default})
-    return field(default=default, metadata={"meaning": meaning, "default": default})
-
-
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Sandbox:
     """A stand-in for Asana, from `start` (or `with`) to `close`.
 
-    `requests` remembers the last ten thousand answers. `on_request` is called with every request before it is answered.
+        with Sandbox(tasks=200, faults={"busy": 2}) as sandbox:
+            export_everything(sandbox.api_url, sandbox.access_token)
+
+    `requests` remembers the last ten thousand answers. `on_request` is called with every request before it
+    is answered. `clock` returns the present as an aware datetime.
     """
 
-    seed: int = _setting(0, "which organization: the same seed gives the same one")
-    workspaces: int | list[str] = _setting(1, "gids of the workspaces, or how many there are")
-    users: int = _setting(50, "users of a workspace")
-    teams: int = _setting(8, "teams of a workspace")
-    projects: int = _setting(40, "projects of a workspace")
-    tasks: int = _setting(2000, "tasks of a workspace")
-    messages: int = _setting(200, "messages of a workspace")
-    large: int = _setting(2, "how many of the tasks have a megabyte of notes")
-    change_interval: float = _setting(
-        5.0, "seconds between two changes to tasks of a workspace; 0: no changes"
+    seed: int = field(default=0, metadata=_means("the same seed gives the same organizations"))
+    workspaces: int | list[str] = field(default=1, metadata=_means("gids of the workspaces, or how many"))
+    users: int = field(default=50, metadata=_means("users of a workspace"))
+    teams: int = field(default=8, metadata=_means("teams of a workspace"))
+    projects: int = field(default=40, metadata=_means("projects of a workspace"))
+    tasks: int = field(default=2000, metadata=_means("tasks of a workspace"))
+    messages: int = field(default=200, metadata=_means("messages of a workspace"))
+    large: int = field(default=2, metadata=_means("how many of the tasks have a megabyte of notes"))
+    change_interval: float | None = field(
+        default=5.0, metadata=_means("seconds between two changes to a workspace's tasks; 0: nothing changes")
     )
-    job_seconds: float = _setting(1.0, "least seconds from the request for an export to its success")
-    url_seconds: int = _setting(300, "seconds for which a download URL is good")
-    token_seconds: int = _setting(3600, "seconds for which an OAuth access token is good")
-    retry_after: int = _setting(1, "seconds in the Retry-After of the fault rate_limited")
-    access_token: str = _setting("sandbox", "the token of the service account")
-    port: int = _setting(0, "port of the API on 127.0.0.1; 0: any free one")
-    faults: dict[str, int] = _setting(
-        {}, f"what goes wrong, and how often (true: always): {', '.join(NAMES)}"
+    job_seconds: float = field(default=1.0, metadata=_means("least seconds that an export takes"))
+    url_seconds: int = field(default=300, metadata=_means("seconds for which a download URL is good"))
+    token_seconds: int = field(default=3600, metadata=_means("seconds for which an OAuth token is good"))
+    retry_after: int = field(default=1, metadata=_means("Retry-After of the fault rate_limited, in seconds"))
+    access_token: str = field(default="sandbox", metadata=_means("the token of the service account"))
+    port: int = field(default=0, metadata=_means("port of the API on 127.0.0.1; 0: any free one"))
+    faults: dict[str, int] = field(
+        default_factory=dict,
+        metadata=_means(f"what goes wrong, and how often (true: always). There are {', '.join(NAMES)}"),
     )
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     on_request: Callable[[Request], None] | None = None
@@ -110,113 +97,114 @@ class Sandbox:
     @classmethod
     def settings(cls) -> dict[str, tuple[Any, str]]:
         """Name → default and meaning of everything that can be set."""
+        plain = cls()
         return {
-            known.name: (known.metadata["default"], known.metadata["meaning"])
-            for known in fields(cls)
-            if "meaning" in known.metadata
+            setting.name: (getattr(plain, setting.name), setting.metadata["meaning"])
+            for setting in fields(cls)
+            if "meaning" in setting.metadata
         }
 
     def __post_init__(self) -> None:
+        """Imagine the organizations; nothing listens yet."""
         unknown = self.faults.keys() - set(NAMES)
         if unknown:
             raise ValueError(f"Unknown faults: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
         gids = self.workspaces
         if isinstance(gids, int):
             gids = [str(_FIRST_WORKSPACE + number) for number in range(gids)]
-        self.organizations = {
-            gid: Organization(
-                gid,
-                seed=self.seed,
-                users=self.users,
-                teams=self.teams,
-                projects=self.projects,
-                tasks=self.tasks,
-                messages=self.messages,
-                large=self.large,
-                change_interval=self.change_interval,
-                clock=self.clock,
-            )
-            for gid in gids
-        }
+        if len({gid[-3:] for gid in gids}) < len(gids):
+            raise ValueError(f"The last three digits of the workspaces' gids must differ: {', '.join(gids)}")
+        shared = {setting.name: getattr(self, setting.name) for setting in fields(Organization)[1:]}
+        self.organizations = {gid: Organization(gid, **shared) for gid in gids}
         self.requests: deque[Exchange] = deque(maxlen=10_000)
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._last_job = 0
         self._tokens: dict[str, datetime] = {}
+        self._creating = threading.Lock()
         self._closing = threading.Event()
+        self._open = ExitStack()
+        self._storage = Storage(self.clock)
 
-    # ── life ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> Self:
-        """Listen on both ports."""
-        self._directory = tempfile.TemporaryDirectory(prefix="asana-sandbox-")
-        self._storage = Storage(self.clock, self._answered)
-        self._listener = Listener(self.port, lambda request: self._answered(request, self._route))
-        self.api_url = self._listener.url + _API
-        self.storage_url = self._storage.url
+        """Listen on two ports: one is Asana's API, the other the storage that download URLs point to."""
+        self._directory = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="asana-sandbox-")))
+        self._open.callback(self._stop_writing)
+        api = Listener(self.port, lambda request: self._logged(request, self._respond))
+        self._open.callback(api.close)
+        storage = Listener(0, lambda request: self._logged(request, self._download))
+        self._open.callback(storage.close)
+        self.api_url = api.url + _API
+        self.storage_url = storage.url
         return self
 
     def close(self) -> None:
         """Stop listening and writing, and remove the files."""
         self._closing.set()
-        self._listener.close()
-        self._storage.close()
-        for job in self._jobs.values():
-            if job.thread:
-                job.thread.join()
-        self._directory.cleanup()
+        self._open.close()
 
     def __enter__(self) -> Self:
+        """Start."""
         return self.start()
 
     def __exit__(self, *_: object) -> None:
+        """Close."""
         self.close()
+
+    def _stop_writing(self) -> None:
+        for job in list(self._jobs.values()):
+            job.has_ended.wait(_PATIENCE)
 
     def objects(self, workspace: str, kind: str, fields: list[str] | None = None) -> Iterator[Object]:
         """What a whole export of this type, with these fields, would hold now."""
         for item in self.organizations[workspace].objects(kind, whole=bool(fields)):
             yield project(item, fields) if fields else item
 
-    # ── answering ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── answering ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _answered(self, request: Request, respond: Callable[[Request], Answer]) -> Answer:
+    def _logged(self, request: Request, respond: Callable[[Request], Answer]) -> Answer:
         if self.on_request:
             self.on_request(request)
         answer = respond(request)
-        if answer.status in (200, 206) and respond != self._route:
-            for strike in self._strikes("download"):
-                strike(answer)
-            if answer.status == 206:
-                for strike in self._strikes("resumed"):
-                    strike(answer)
-        headers = {name: value for name, value in request.headers.items() if name.lower() in _LOGGED_HEADERS}
+        headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests.append(Exchange(request.method, request.path, answer.status, headers, request.body))
         _logger.debug("%s %s: %d", request.method, request.path, answer.status)
         return answer
 
-    def _strikes(self, moment: str) -> list[Callable[..., Any]]:
-        """The faults that strike now; each is counted down."""
-        return [strike for name, strike in FAULTS[moment].items() if self._consume(name)]
+    def _strikes(self, moment: str, target: Any) -> Iterator[Any]:
+        """What the faults of this moment, counted down one by one as they are asked for, do to the target."""
+        for name, strike in FAULTS[moment].items():
+            with self._lock:
+                left = self.faults.get(name, 0)
+                if left is not True and left > 0:
+                    self.faults[name] = left - 1
+            if left:
+                yield strike(target)
 
-    def _consume(self, name: str) -> bool:
-        with self._lock:
-            left = self.faults.get(name, 0)
-            if left is not True and left > 0:
-                self.faults[name] = left - 1
-            return bool(left)
+    def _strike(self, moment: str, target: Any) -> None:
+        for _ in self._strikes(moment, target):
+            pass
 
-    def _route(self, request: Request) -> Answer:
-        path = request.path
-        if not path.startswith(_API):
+    def _download(self, request: Request) -> Answer:
+        answer = self._storage.get(request)
+        if isinstance(answer, Transfer):
+            if answer.status == HTTPStatus.PARTIAL_CONTENT:
+                self._strike("resumed", answer)
+            self._strike("download", answer)
+        return answer
+
+    def _respond(self, request: Request) -> Answer:
+        if not request.path.startswith(_API):
             return self._control(request)
-        for strike in FAULTS["request"]:
-            if self._consume(strike):
-                answer: Answer = FAULTS["request"][strike](self.retry_after)
-                return answer
+        refusal: Answer | None = next(self._strikes("request", self.retry_after), None)
+        if refusal:
+            return refusal
         if not self._authorized(request):
             return json_answer({"errors": [{"message": "Not Authorized"}]}, 401)
-        for method, pattern, respond in _ROUTES:
-            matched = re.fullmatch(pattern, path.removeprefix(_API))
+        for method, pattern, respond in self._routes:
+            matched = re.fullmatch(pattern, request.path.removeprefix(_API))
             if matched and method == request.method:
                 return respond(self, request, *matched.groups())
         return error(404, "No matching route for request")
@@ -226,12 +214,12 @@ class Sandbox:
         known = token == self.access_token or self._tokens.get(token, self.clock()) > self.clock()
         return scheme.lower() == "bearer" and known
 
-    # ── users and workspaces ───────────────────────────────────────────────────────────────────────────────────────
+    # ── users and workspaces ───────────────────────────────────────────────────────────────────────────────
 
     def _me(self, request: Request) -> Answer:
         first = next(iter(self.organizations.values()))
         workspaces = [organization.workspace for organization in self.organizations.values()]
-        return _data({**first.users[0], "workspaces": workspaces}, request)
+        return _data({**first.directory.users[0], "workspaces": workspaces}, request)
 
     def _workspaces(self, request: Request) -> Answer:
         query = request.query
@@ -257,84 +245,79 @@ class Sandbox:
             return error(404, f"workspace: Unknown object: {gid}")
         return _data(_workspace(self.organizations[gid].workspace), request)
 
-    # ── exports and jobs ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── exports and jobs ───────────────────────────────────────────────────────────────────────────────────
 
     def _post_export(self, request: Request) -> Answer:
-        for strike in self._strikes("post"):
-            refused: Answer = strike(None)
-            return refused
         try:
-            body = request.json()
-            data = body["data"]
-            workspace = data.get("workspace")
-            requested = parameters(data) if workspace else []
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+            data = request.json()["data"]
+            workspace = str(data["workspace"])
+            requested = parameters(data)
+        except (msgspec.DecodeError, TypeError):
             return error(400, "Could not parse request data, invalid JSON")
+        except KeyError as missing:
+            return error(400, f"{missing.args[0]}: Missing input")
         except InvalidRequestError as invalid:
             return error(400, str(invalid))
-        if not workspace:
-            return error(400, "workspace: Missing input")
         if workspace not in self.organizations:
             return error(404, f"workspace: Unknown object: {workspace}")
-        organization = self.organizations[workspace]
-        with self._lock:
-            if any(
-                self._status(job) in _UNFINISHED
-                for job in self._jobs.values()
-                if job.organization is organization
-            ):
-                return error(403, BUSY)
-            job = self._create(organization)
-        for strike in self._strikes("job"):
-            strike(job)
-        job.thread = threading.Thread(target=self._write, args=(job, requested), daemon=True)
-        job.thread.start()
-        described = self._describe(job)
-        described |= {"status": "not_started" if self.job_seconds else "in_progress"}
+        refusal: Answer | None = next(self._strikes("post", workspace), None)
+        return refusal or self._export(self.organizations[workspace], requested)
+
+    def _export(self, organization: Organization, requested: list[Parameter]) -> Answer:
+        job = self._create(organization)
+        if not job:
+            return error(403, BUSY)
+        self._strike("job", job)
+        threading.Thread(target=self._write, args=(job, requested), daemon=True).start()
+        described = self._describe(job, "not_started")
         answer = json_answer({"data": described}, 201, Location=f"{_API}/jobs/{job.gid}")
-        for strike in self._strikes("posted"):
-            strike(answer)
+        self._strike("posted", answer)
         return answer
 
-    def _create(self, organization: Organization) -> Job:
-        created = self.clock()
-        number = self._last_job = max(self._last_job + 1, milliseconds(created) // 100)
-        gid, export_gid = (organization.gid_of("job", *divmod(number * 10 + part, 1000)) for part in (0, 1))
-        job = Job(
-            gid, export_gid, organization, created, Path(self._directory.name, f"{export_gid}.jsonl.gz")
-        )
-        self._jobs[gid] = job
-        return job
+    def _create(self, organization: Organization) -> Job | None:
+        """A job, unless the workspace has one that is not over."""
+        with self._creating:
+            jobs = [job for job in self._jobs.values() if job.organization is organization]
+            if any(self._status(job) in _UNFINISHED for job in jobs):
+                return None
+            created = self.clock()
+            self._last_job = max(self._last_job + 1, milliseconds(created) // 100 % _JOBS)
+            gid, export_gid = (
+                organization.directory.gid("job", *divmod(self._last_job * 10 + part, 1000)) for part in (0, 1)
+            )
+            job = Job(gid, export_gid, organization, created, self._directory / f"{export_gid}.jsonl.gz")
+            self._jobs[gid] = job
+            return job
 
     def _write(self, job: Job, requested: list[Parameter]) -> None:
         blocks: Iterator[Any] = lines(objects(job.organization, requested))
         for rewrite in job.rewrites:
             blocks = rewrite(blocks)
+        wanted = takewhile(lambda _: not self._closing.is_set(), blocks)
         try:
-            write(
-                job.path, takewhile(lambda _: not self._closing.is_set(), blocks), compressed=job.compressed
-            )
+            write(job.path, wanted, compressed=job.compressed)
         except Exception:
             _logger.exception("Export %s could not be written", job.export_gid)
             job.fails = True
-        job.written = self.clock()
+        finally:
+            job.ended = self.clock()
+            job.has_ended.set()
 
     def _status(self, job: Job) -> str:
+        is_written = job.has_ended.wait(_PATIENCE)
         waited = (self.clock() - job.created).total_seconds()
         if waited < self.job_seconds:
             return "not_started" if waited < self.job_seconds / 10 else "in_progress"
-        if job.thread:
-            job.thread.join(_PATIENCE)
-        if job.written is None:
+        if not is_written:
             return "in_progress"
         return "failed" if job.fails else "succeeded"
 
-    def _describe(self, job: Job) -> Object:
-        return {
+    def _describe(self, job: Job, status: str) -> Object:
+        described: Object = {
             "gid": job.gid,
             "resource_type": "job",
             "resource_subtype": "export_request",
-            "status": "in_progress",
+            "status": status,
             "new_resource_export": {
                 "gid": job.export_gid,
                 "resource_type": "export_request",
@@ -343,35 +326,29 @@ class Sandbox:
                 "download_url": None,
             },
         }
+        if status == "succeeded" and job.ended:
+            completed = max(job.ended, job.created + timedelta(seconds=self.job_seconds))
+            described["new_resource_export"]["completed_at"] = timestamp(milliseconds(completed))
+            described["new_resource_export"]["download_url"] = self._url(job)
+            self._strike("success", described)
+        return described
 
     def _job(self, request: Request, gid: str) -> Answer:
-        job = self._jobs.get(gid)
-        if not job:
+        if gid not in self._jobs:
             return error(404, f"job: Unknown object: {gid}")
-        described = self._describe(job)
-        described["status"] = self._status(job)
-        if described["status"] == "succeeded" and job.written:
-            completed = max(job.written, job.created + timedelta(seconds=self.job_seconds))
-            described["new_resource_export"] |= {
-                "completed_at": timestamp(milliseconds(completed)),
-                "download_url": self._url(job),
-            }
-            for strike in self._strikes("success"):
-                strike(described)
-        for strike in self._strikes("poll"):
-            strike(described)
+        job = self._jobs[gid]
+        described = self._describe(job, self._status(job))
+        self._strike("poll", described)
         return _data(described, request)
 
     def _url(self, job: Job) -> str:
         name = f"object_export_{job.organization.gid}_{job.export_gid}_{milliseconds(job.created)}.jsonl.gz"
         key = f"/object_export/{job.export_gid}/download/{name}"
         self._storage.files[key] = job.path
-        seconds = self.url_seconds
-        for strike in self._strikes("url"):
-            seconds = strike(seconds)
-        return self._storage.sign(key, seconds)
+        seconds = next(self._strikes("url", self.url_seconds), self.url_seconds)
+        return self.storage_url + self._storage.sign(key, seconds)
 
-    # ── what Asana's API has not ───────────────────────────────────────────────────────────────────────────────────
+    # ── what Asana's API has not ───────────────────────────────────────────────────────────────────────────
 
     def _control(self, request: Request) -> Answer:
         if (request.method, request.path) == ("POST", "/-/oauth_token"):
@@ -393,7 +370,7 @@ class Sandbox:
             workspace = body.get("workspace") or next(iter(self.organizations))
             return {"gid": self.organizations[workspace].add(body.get("type", "task"))}
         gid = body.pop("gid")
-        organization = next((each for each in self.organizations.values() if each.has(gid)), None)
+        organization = next((each for each in self.organizations.values() if gid in each), None)
         if not organization:
             raise KeyError(gid)
         getattr(organization, command)(gid, **body)
@@ -410,15 +387,13 @@ class Sandbox:
         self._tokens[token] = self.clock() + timedelta(seconds=self.token_seconds)
         return json_answer({"access_token": token, "token_type": "bearer", "expires_in": self.token_seconds})
 
-
-_UNFINISHED = ("not_started", "in_progress")
-_ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
-    ("GET", r"/users/me", Sandbox._me),
-    ("GET", r"/workspaces", Sandbox._workspaces),
-    ("GET", r"/workspaces/(\d+)", Sandbox._one_workspace),
-    ("POST", r"/exports/resource", Sandbox._post_export),
-    ("GET", r"/jobs/(\d+)", Sandbox._job),
-)
+    _routes = (
+        ("GET", r"/users/me", _me),
+        ("GET", r"/workspaces", _workspaces),
+        ("GET", r"/workspaces/(\d+)", _one_workspace),
+        ("POST", r"/exports/resource", _post_export),
+        ("GET", r"/jobs/(\d+)", _job),
+    )
 
 
 def _data(content: Object, request: Request) -> Answer:

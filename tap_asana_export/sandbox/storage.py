@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from .wire import Answer, Listener, Request, Slice
+from tap_asana_export.sandbox.wire import Answer, Request, Slice, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,23 +23,13 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 class Storage:
     """Files by key (the path of their URL). `clock` decides when a URL has expired."""
 
-    def __init__(
-        self,
-        clock: Callable[[], datetime],
-        answered: Callable[[Request, Callable[[Request], Answer]], Answer],
-    ) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
         self.files: dict[str, Path] = {}
         self._clock = clock
         self._secret = secrets.token_bytes()
-        self._listener = Listener(0, lambda request: answered(request, self._get))
-        self.url = self._listener.url
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._listener.close()
 
     def sign(self, key: str, seconds: int) -> str:
-        """A URL for the file that is good for so many seconds, with the parameters of AWS's Signature Version 4."""
+        """A path and query good for so many seconds, with the parameters of AWS's Signature Version 4."""
         now = self._clock()
         query = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -50,20 +40,21 @@ class Storage:
             "X-Amz-SignedHeaders": "host",
         }
         query["X-Amz-Signature"] = self._signature(key, query)
-        return f"{self.url}{key}?{urlencode(query)}"
+        return f"{key}?{urlencode(query)}"
 
     def _signature(self, key: str, query: dict[str, str]) -> str:
         signed = sorted((name, value) for name, value in query.items() if name != "X-Amz-Signature")
         return hmac.new(self._secret, f"{key}?{urlencode(signed)}".encode(), hashlib.sha256).hexdigest()
 
-    def _get(self, request: Request) -> Answer:
+    def get(self, request: Request) -> Answer:
+        """The file, a part of it, or an error in XML."""
         key, query = request.path, request.query
         if "Authorization" in request.headers:
             return _error(
                 400,
                 "InvalidArgument",
-                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string"
-                " parameter or the Authorization header should be specified",
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query"
+                " string parameter or the Authorization header should be specified",
             )
         if request.method != "GET" or not hmac.compare_digest(
             query.get("X-Amz-Signature", ""), self._signature(key, query)
@@ -86,12 +77,10 @@ def _slice(path: Path, request: Request) -> Answer:
     etag = f'"{hashlib.md5(str(path).encode(), usedforsecurity=False).hexdigest()}"'
     headers = {"Content-Type": "application/gzip", "ETag": etag, "Accept-Ranges": "bytes"}
     if request.headers.get("If-Match", etag) not in (etag, "*"):
-        return _error(
-            412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"
-        )
+        return _error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
     wanted = _RANGE.match(request.headers.get("Range", ""))
     if not wanted or not any(wanted.groups()) or request.headers.get("If-Range", etag) != etag:
-        return Answer(200, Slice(path, 0, size), headers)
+        return Transfer(200, Slice(path, 0, size), headers)
     first, last = wanted.groups()
     start = int(first) if first else max(0, size - int(last))
     end = min(size, int(last) + 1) if first and last else size
@@ -100,9 +89,10 @@ def _slice(path: Path, request: Request) -> Answer:
         unsatisfiable.headers["Content-Range"] = f"bytes */{size}"
         return unsatisfiable
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return Answer(206, Slice(path, start, end - start), headers)
+    return Transfer(206, Slice(path, start, end - start), headers)
 
 
 def _error(status: int, code: str, message: str) -> Answer:
-    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    return Answer(status, xml.encode(), {"Content-Type": "application/xml"})
+    xml = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    return Answer(status, f"{head}{xml}".encode(), {"Content-Type": "application/xml"})

@@ -1,27 +1,29 @@
-"""Names and prose for a synthetic organization: of realistic length, in many scripts, with everything that breaks parsers."""
+"""Names and prose: of realistic length, in many scripts, with everything that breaks parsers."""
 
 from __future__ import annotations
 
 import random
 from html import escape
 
-_WORDS = """
-about account after agree align annual answer approve archive article asset attach audience audit await backlog balance
-before board brand brief budget build campaign capacity carry change channel check client close collect comment compare
-compile confirm contact content contract copy cost cover create customer daily data decide deliver demand depend design
-detail develop discuss document draft early edit effort email engineer estimate event evidence example expect export
-feature feedback figure final finance finish fix focus follow forecast form forward goal group growth handle hire idea
-image impact import improve include inform input invite invoice issue item join kickoff label launch layout lead learn
-legal letter limit link list local manage market measure meeting member merge message method metric milestone model
-monthly move name need notes number offer office onboard open option order outline owner page partner people phase
-pilot plan platform policy portal prepare present price print priority process product project proposal prototype
-publish purchase quality quarter question quote reach ready reason receive record reduce region release remote remove
-rename renew report request research resolve resource result review revise risk roadmap rollout room sales sample
-schedule scope screen section security segment send series service session share ship sign site size solve source
-space sponsor sprint staff stage standard start status story strategy strict submit summary supplier support survey
-switch table target task team template test theme ticket timeline title tool topic track trade train travel trend
-trial update upload user value vendor version video vision visit weekly wording work write yearly
-""".split()
+_WORDS_TEXT = """
+about account after agree align annual answer approve archive article asset attach audience audit await
+backlog balance before board brand brief budget build campaign capacity carry change channel check client
+close collect comment compare compile confirm contact content contract copy cost cover create customer daily
+data decide deliver demand depend design detail develop discuss document draft early edit effort email
+engineer estimate event evidence example expect export feature feedback figure final finance finish fix
+focus follow forecast form forward goal group growth handle hire idea image impact import improve include
+inform input invite invoice issue item join kickoff label launch layout lead learn legal letter limit link
+list local manage market measure meeting member merge message method metric milestone model monthly move
+name need notes number offer office onboard open option order outline owner page partner people phase pilot
+plan platform policy portal prepare present price print priority process product project proposal prototype
+publish purchase quality quarter question quote reach ready reason receive record reduce region release
+remote remove rename renew report request research resolve resource result review revise risk roadmap
+rollout room sales sample schedule scope screen section security segment send series service session share
+ship sign site size solve source space sponsor sprint staff stage standard start status story strategy
+strict submit summary supplier support survey switch table target task team template test theme ticket
+timeline title tool topic track trade train travel trend trial update upload user value vendor version video
+vision visit weekly wording work write yearly
+"""
 
 _UNUSUAL = (
     "a line\u2028separator, a paragraph\u2029separator, a next\u0085line",
@@ -38,9 +40,14 @@ _UNUSUAL = (
     '{"json": ["in", \'text\']}',
 )
 
-_FIRST_NAMES = "Ada Björn Chloé Dmitri Elif Fatima Gaël Hana Inés João Kofi Linh Mei Noor Olga Priya Rui Søren Tariq Zoë".split()
-_LAST_NAMES = "Abe Brown Çelik Dubois Evans Fischer García Haddad Ito Jensen Kowalski Lévy Müller Nguyễn Okafor Silva".split()
+_FIRST_NAMES_TEXT = """
+Ada Björn Chloé Dmitri Elif Fatima Gaël Hana Inés João Kofi Linh Mei Noor Olga Priya Rui Søren Tariq Zoë
+"""
+_LAST_NAMES_TEXT = """
+Abe Brown Çelik Dubois Evans Fischer García Haddad Ito Jensen Kowalski Lévy Müller Nguyễn Okafor Silva
+"""
 
+_WORDS, _FIRST_NAMES, _LAST_NAMES = _WORDS_TEXT.split(), _FIRST_NAMES_TEXT.split(), _LAST_NAMES_TEXT.split()
 _SENTENCES = 3000
 _LONG = 1_000_000
 
@@ -61,9 +68,7 @@ class Texts:
 
         self._sentences = [sentence(number) for number in range(_SENTENCES)] * 2
         self._titles = [words(2, 6).capitalize() for _ in range(997)]
-        self._titles[::25] = [
-            f"{title} {_UNUSUAL[n % len(_UNUSUAL)]}" for n, title in enumerate(self._titles[::25])
-        ]
+        self._titles[::25] = [f"{title} {_UNUSUAL[n % len(_UNUSUAL)]}" for n, title in enumerate(self._titles[::25])]
 
     def title(self, number: int) -> str:
         """A few words."""
@@ -85,8 +90,8 @@ class Texts:
 def person(number: int) -> str:
     """A first and a last name; a number follows when all have been given."""
     first, rest = _FIRST_NAMES[number % len(_FIRST_NAMES)], number // len(_FIRST_NAMES)
-    last, round_ = _LAST_NAMES[(number + rest) % len(_LAST_NAMES)], rest // len(_LAST_NAMES)
-    return f"{first} {last} {round_ + 1}" if round_ else f"{first} {last}"
+    last, namesakes = _LAST_NAMES[(number + rest) % len(_LAST_NAMES)], rest // len(_LAST_NAMES)
+    return f"{first} {last} {namesakes + 1}" if namesakes else f"{first} {last}"
 
 
 def html(text: str) -> str:

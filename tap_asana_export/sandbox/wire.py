@@ -1,4 +1,4 @@
-"""HTTP on the loopback: requests in, answers out, and answers that break off on purpose. Knows nothing of Asana."""
+"""HTTP on the loopback: requests in, answers out, some broken off on purpose. Knows nothing of Asana."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -61,7 +61,10 @@ class Slice:
 
 @dataclass
 class Answer:
-    """What the client gets. With `cut` the connection breaks after so many bytes of the body, below 0 without a head."""
+    """What the client gets.
+
+    With `cut` the connection breaks after so many bytes of the body, below 0 before anything is sent.
+    """
 
     status: int
     body: bytes | Slice | Iterator[bytes] = b""
@@ -69,25 +72,30 @@ class Answer:
     cut: int | None = None
 
 
+@dataclass
+class Transfer(Answer):
+    """An answer that is a file, or a part of one."""
+
+    body: Slice
+
+
 def json_answer(content: Any, status: int = 200, **headers: str) -> Answer:
     """An answer with a JSON body; in header names `_` stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(
-        status, msgspec.json.encode(content), {"Content-Type": "application/json; charset=UTF-8", **named}
-    )
+    return Answer(status, msgspec.json.encode(content), {"Content-Type": "application/json; charset=UTF-8", **named})
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    server: Listener
 
     def _serve(self) -> None:
         target = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, target.path, dict(parse_qsl(target.query)), self.headers, body)
-        listener = cast("Listener", self.server)
         try:
-            answer = listener.respond(request)
+            answer = self.server.respond(request)
         except Exception:
             _logger.exception("The sandbox failed on %s %s", request.method, request.path)
             answer = json_answer({"errors": [{"message": "Server Error"}]}, 500)
@@ -96,7 +104,11 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
 
     def _send(self, answer: Answer) -> None:
         if answer.cut is not None:
@@ -108,27 +120,26 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(body, Iterator):
             answer.headers["Transfer-Encoding"] = "chunked"
         else:
-            answer.headers.setdefault(
-                "Content-Length", str(len(body) if isinstance(body, bytes) else body.length)
-            )
+            answer.headers.setdefault("Content-Length", str(len(body) if isinstance(body, bytes) else body.length))
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "HEAD":
-            return
         if isinstance(body, Iterator):
             for block in body:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block))
             self.wfile.write(b"0\r\n\r\n")
         elif isinstance(body, bytes):
-            self.wfile.write(body[: answer.cut])
-        elif body.flip is None:
-            length = body.length if answer.cut is None else min(answer.cut, body.length)
-            with body.path.open("rb") as file:
-                self.connection.sendfile(file, body.start, length) if length else None
+            self.wfile.write(body)
         else:
+            self._send_slice(body, body.length if answer.cut is None else answer.cut)
+
+    def _send_slice(self, body: Slice, length: int) -> None:
+        if body.flip is not None:
             for block in body.blocks():
                 self.wfile.write(block)
+        elif length:
+            with body.path.open("rb") as file:
+                self.connection.sendfile(file, body.start, length)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing: what the listener's owner wants to know it logs itself."""
@@ -138,15 +149,14 @@ class Listener(ThreadingHTTPServer):
     """A server on a port of 127.0.0.1, 0 for any free one, in threads that never keep the process alive."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, port: int, respond: Callable[[Request], Answer]) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.respond = respond
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._connections: set[socket.socket] = set()
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -161,7 +171,7 @@ class Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no error of ours."""
-        _logger.debug("Connection of %s (%s) broke", client_address, request, exc_info=True)
+        _logger.debug("Connection of %s (%s) broke", client_address, request)
 
     def close(self) -> None:
         """Stop serving and end every connection; returns at once."""

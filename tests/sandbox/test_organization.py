@@ -205,6 +205,17 @@ def test_a_touch_sets_the_fields_it_is_given(still: Organization) -> None:
     assert (after["notes"], after["completed"]) == ("Rewritten", True)
 
 
+def test_stories_stay_in_order_when_a_touched_task_lives_on(clock: Clock) -> None:
+    organization = Organization(tasks=20, large=0, clock=clock)
+    gid = next(iter(by_gid(organization)))
+    organization.touch(gid)
+    touched = timestamp(milliseconds(clock.now))
+    clock.sleep(100_000)
+    times = [story["created_at"] for story in by_gid(organization)[gid]["stories"]]
+    assert times == sorted(times)
+    assert times.index(touched) < len(times) - 1
+
+
 def test_messages_and_teams_can_be_touched_too(still: Organization) -> None:
     for kind, title in (("message", "title"), ("team", "name")):
         gid, before = next(iter(by_gid(still, kind).items()))
@@ -221,6 +232,14 @@ def test_what_is_added_is_there_from_then_on(kind: str, still: Organization, clo
     after = by_gid(still, kind)
     assert {gid: after.pop(gid)["gid"], **after} == {gid: gid, **before}
     assert not still.alive(kind, still.indices(kind, earlier)[-1][-1], earlier)
+
+
+def test_what_is_added_does_not_change_by_itself(clock: Clock) -> None:
+    organization = Organization(tasks=20, large=0, clock=clock)
+    gid = organization.add("task")
+    before = by_gid(organization)[gid]
+    clock.sleep(10_000_000)
+    assert by_gid(organization)[gid] == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
