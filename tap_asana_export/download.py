@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
 GZIP_MAGIC = b"\x1f\x8b"
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 """Compressed bytes to ask for at a time."""
-TEXT = 1 << 20
+TEXT = 1 << 21
 """Bytes of text to decompress at a time, however well they were compressed."""
-BLOCKS_AHEAD = 4
+BLOCKS_AHEAD = 2
 """Blocks of text that may wait, so that the two threads seldom wait for each other."""
 
 # urllib3 writes every URL to its debug log, and a signed URL opens the file to whoever reads the log.
