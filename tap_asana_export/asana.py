@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ import msgspec
 import requests
 import urllib3
 
-from tap_asana_export.errors import AnswerError, UnreachableError
+from tap_asana_export.errors import AnswerError, SettingError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -202,3 +203,24 @@ def _message(response: requests.Response) -> str:
         return "; ".join(error["message"].rstrip(".") for error in response.json()["errors"])
     except (ValueError, KeyError, TypeError):
         return response.reason or "no reason given"
+
+
+@contextlib.contextmanager
+def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
+    """Asana as the settings have it, or a sandbox that lives as long as the context.
+
+    Raises:
+        SettingError: the setting `sandbox` names something that the sandbox does not know.
+    """
+    with contextlib.ExitStack() as stack:
+        api_url, token = settings["api_url"], settings["access_token"]
+        if sandbox := settings["sandbox"]:
+            from tap_asana_export.sandbox import Sandbox  # noqa: PLC0415 - only who plays in it pays for it
+
+            options = sandbox if isinstance(sandbox, dict) else {}
+            if unknown := options.keys() - Sandbox.settings().keys():
+                names = ", ".join(sorted(Sandbox.settings()))
+                raise SettingError(f"Settings: sandbox knows no '{', '.join(sorted(unknown))}', only {names}.")
+            started = stack.enter_context(Sandbox(**options))
+            api_url, token = started.api_url, started.access_token
+        yield Asana(api_url, token, user_agent=settings["user_agent"], timeout=settings["request_timeout"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
     from tap_asana_export.plan import Request
 
 logger = logging.getLogger(__name__)
+
+
+def under_meltano_config_test() -> bool:
+    """Whether the process was started by `meltano config test`, which kills an export at its first record.
+
+    Nothing tells but how it was started (Meltano 4.4): with stdout and stderr in one pipe. `meltano run` keeps them
+    apart, as must whoever feeds a target.
+    """
+    out, err = os.fstat(1), os.fstat(2)
+    return "MELTANO_EXTRACTOR_NAME" in os.environ and stat.S_ISFIFO(out.st_mode) and out.st_ino == err.st_ino
 
 
 def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[str, Any]]:

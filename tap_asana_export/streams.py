@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk import SchemaDirectory, Stream, StreamSchema
+from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 
+from tap_asana_export.asana import connect
 from tap_asana_export.errors import SettingError
-from tap_asana_export.export import Run, WorkspaceExport, check_access
+from tap_asana_export.export import Run, WorkspaceExport, check_access, under_meltano_config_test
 from tap_asana_export.records import schema_messages
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import MetadataMapping
 
-    from tap_asana_export.tap import TapAsanaExport
+    from tap_asana_export.output import MessageWriter
 
 # A wheel carries the schemas inside the package; in a checkout, so in an editable install, they stand beside.
 _PACKAGED = importlib.resources.files(__package__) / "schemas"
@@ -53,9 +54,11 @@ class Exports(Stream):
     schema = StreamSchema(SCHEMAS)
     partitions = None  # state is kept by workspace, but the SDK need not know: get_records goes through them
 
-    def __init__(self, tap: TapAsanaExport) -> None:
+    def __init__(self, tap: Tap, settings: Mapping[str, Any], writer: MessageWriter) -> None:
         super().__init__(tap)
         self.tap = tap
+        self.settings = settings
+        self.writer = writer
 
     @property
     def emit_activate_version_messages(self) -> bool:
@@ -68,9 +71,9 @@ class Exports(Stream):
         With `--test` and `meltano config test` no export starts: token and workspaces are checked instead,
         and each check is a record, since those two look for one.
         """
-        with self.tap.connect() as asana:
-            workspace_gids = self.tap.settings["workspaces"] or [each.gid for each in asana.workspaces()]
-            if self.ABORT_AT_RECORD_COUNT == 1 or self.tap.is_access_check:
+        with connect(self.settings) as asana:
+            workspace_gids = self.settings["workspaces"] or [each.gid for each in asana.workspaces()]
+            if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
                 yield from check_access(asana, workspace_gids)
                 return
             streams: dict[str, Stream] = {
@@ -83,10 +86,14 @@ class Exports(Stream):
                 raise SettingError(f"The catalog selects nothing to export: select at least one of {names}.")
             for stream in streams.values():
                 for message in schema_messages(stream):
-                    self.tap.write_message(message)
-            run = Run(asana, self.tap.settings, self, streams, self.tap.message_writer, self.tap.save_state)
+                    self.writer.write_message(message)
+            run = Run(asana, self.settings, self, streams, self.writer, self.save_state)
             for workspace_gid in workspace_gids:
                 WorkspaceExport(run, workspace_gid).run()
+
+    def save_state(self) -> None:
+        """Send a STATE, unless the last one said the same."""
+        self.tap.state_writer.write_state(self.tap.state)
 
     def get_batch_config(self, config: Mapping[str, Any]) -> None:
         """None: the tap writes RECORDs only."""
@@ -103,7 +110,7 @@ class ObjectStream(Stream):
     primary_keys = ("gid",)
     schema = StreamSchema(SCHEMAS)
 
-    def __init__(self, tap: TapAsanaExport, object_type: ObjectType) -> None:
+    def __init__(self, tap: Tap, object_type: ObjectType) -> None:
         super().__init__(tap, name=object_type.stream)
         self.tap = tap
         self.resource_type = object_type.resource_type

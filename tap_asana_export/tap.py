@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import os
-import stat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
-from tap_asana_export.asana import Asana
-from tap_asana_export.errors import SettingError
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.state import check_state
 from tap_asana_export.streams import OBJECT_TYPES, Exports, ObjectStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
 VERSION = importlib.metadata.version("tap-asana-export")
@@ -160,50 +153,20 @@ class TapAsanaExport(Tap):
 
     message_writer: MessageWriter
 
-    def __init__(self, *, state: Any = None, validate_config: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, *, state: Any = None, validate_config: bool = True, setup_mapper: bool = True, **kwargs: Any
+    ) -> None:
         check_state(state, [Exports.name, *(each.stream for each in OBJECT_TYPES)])
         # The SDK's own validation prints the value that does not fit, even if it is a token.
-        super().__init__(state=state, validate_config=False, **kwargs)
+        super().__init__(state=state, validate_config=False, setup_mapper=False, **kwargs)
         self.settings = read_settings(self.config, SETTINGS.to_dict())
         if validate_config:
             check_settings(self.settings, self.config_jsonschema)
+        if setup_mapper:
+            self.setup_mapper()
         self.message_writer.end_on_signals(lambda: self.state)
 
     def discover_streams(self) -> list[Exports | ObjectStream]:
         """All streams, with `exports` as the parent of the others."""
-        return [Exports(self), *(ObjectStream(self, each) for each in OBJECT_TYPES)]
-
-    def save_state(self) -> None:
-        """Send a STATE, unless the last one said the same."""
-        self.state_writer.write_state(self.state)
-
-    @property
-    def is_access_check(self) -> bool:
-        """Whether the tap runs under `meltano config test`, which would kill an export at its first record.
-
-        Nothing tells but the way it is started (Meltano 4.4): with stdout and stderr in one pipe. `meltano
-        run` keeps them apart, as must whoever feeds a target.
-        """
-        out, err = os.fstat(1), os.fstat(2)
-        return "MELTANO_EXTRACTOR_NAME" in os.environ and stat.S_ISFIFO(out.st_mode) and out.st_ino == err.st_ino
-
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[Asana]:
-        """Asana's API, or the sandbox while the context lasts."""
-        with contextlib.ExitStack() as stack:
-            api_url, token = self.settings["api_url"], self.settings["access_token"]
-            if sandbox := self.settings["sandbox"]:
-                from tap_asana_export.sandbox import Sandbox  # noqa: PLC0415 - only who plays in it pays for it
-
-                options = sandbox if isinstance(sandbox, dict) else {}
-                if unknown := options.keys() - Sandbox.settings().keys():
-                    names = ", ".join(sorted(Sandbox.settings()))
-                    raise SettingError(f"Settings: sandbox knows no '{', '.join(sorted(unknown))}', only {names}.")
-                started = stack.enter_context(Sandbox(**options))
-                api_url, token = started.api_url, started.access_token
-            yield Asana(
-                api_url,
-                token,
-                user_agent=self.settings["user_agent"],
-                timeout=self.settings["request_timeout"],
-            )
+        exports = Exports(self, self.settings, self.message_writer)
+        return [exports, *(ObjectStream(self, each) for each in OBJECT_TYPES)]
