@@ -221,6 +221,10 @@ def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
             if unknown := options.keys() - Sandbox.settings().keys():
                 names = ", ".join(sorted(Sandbox.settings()))
                 raise SettingError(f"Settings: sandbox knows no '{', '.join(sorted(unknown))}', only {names}.")
-            started = stack.enter_context(Sandbox(**options))
-            api_url, token = started.api_url, started.access_token
+            try:
+                stand_in = Sandbox(**options)
+            except (TypeError, ValueError) as error:
+                raise SettingError(f"Settings: sandbox cannot be set up: {error}") from None
+            stack.enter_context(stand_in)
+            api_url, token = stand_in.api_url, stand_in.access_token
         yield Asana(api_url, token, user_agent=settings["user_agent"], timeout=settings["request_timeout"])

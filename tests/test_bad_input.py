@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sandbox.faults import NAMES
 from tests.conftest import Run, settings_for
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a filter on teams": (
         {"filters": {"teams": [{"created_by.any": ["1"]}]}},
         "Settings: filters knows no 'teams', only messages, tasks. `tap-asana-export --about` tells of every setting.",
+    ),
+    "an unknown fault of the sandbox": (
+        {"sandbox": {"faults": {"earthquake": 1}}},
+        f"Settings: sandbox cannot be set up: Unknown faults: earthquake. There are {', '.join(NAMES)}.",
     ),
     "an unknown setting of the sandbox": (
         {"sandbox": {"planets": 9}},
