@@ -7,6 +7,7 @@ import itertools
 import logging
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import requests
@@ -17,13 +18,21 @@ try:
 except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
     import zlib  # type: ignore[no-redef]
 
-from tap_asana_export.errors import DownloadError
+from tap_asana_export.errors import ChangedError, DownloadError, GoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tap_asana_export.asana import Clock
+
 DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
 GZIP_MAGIC = b"\x1f\x8b"
+AGAIN = {requests.codes.forbidden, requests.codes.too_many_requests, *range(500, 600)}
+"""Answers of storage after which a freshly signed URL may work; S3 answers 403 to one that has expired."""
+GONE = {requests.codes.not_found, requests.codes.gone}
+"""Answers of storage that has no such file."""
+TRIES = 5
+"""How often to go on after the connection broke, if no byte came meanwhile."""
 BLOCK = 1 << 18
 """Compressed bytes to ask for at a time."""
 TEXT = 1 << 21
@@ -31,26 +40,30 @@ TEXT = 1 << 21
 BLOCKS_AHEAD = 2
 """Blocks of text that may wait, so that the two threads seldom wait for each other."""
 
+logger = logging.getLogger(__name__)
+
 # urllib3 writes every URL to its debug log, and a signed URL opens the file to whoever reads the log.
 logging.getLogger("urllib3").setLevel(logging.INFO)
 
 
 class Download:
-    """An export file as it comes in.
+    """An export file as it comes in, over as many connections as it takes.
 
     Args:
-        url: the signed URL. No token goes with it: it must not leave Asana, and S3 refuses a request that is
-            signed in two ways.
+        urls: a freshly signed URL of the file each time it is asked. No token goes with one: it must not leave Asana,
+            and S3 refuses a request that is signed in two ways.
         timeout: seconds, to connect and between two reads.
 
     Attributes:
-        bytes: how many came over the network so far.
+        bytes: how many of the file came in so far.
     """
 
-    def __init__(self, url: str, *, user_agent: str, timeout: float) -> None:
+    def __init__(self, urls: Iterator[str], *, user_agent: str, timeout: float, clock: Clock = time) -> None:
         self.bytes = 0
-        self._url = url
+        self._urls = urls
         self._timeout = timeout
+        self._clock = clock
+        self._etag: str | None = None
         self._session = requests.Session()
         self._session.headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._session.auth = _no_auth
@@ -61,21 +74,68 @@ class Download:
         A line ends at `\n` and nowhere else. Network and decompression go on in a thread of their own.
 
         Raises:
-            DownloadError: storage refuses, the connection breaks, or the file is cut off or damaged.
+            GoneError: storage does not have the file, or not any more.
+            ChangedError: storage has another file now; what came so far is of no use.
+            DownloadError: storage refuses, the connection breaks again and again, or the file is damaged.
         """
         return ahead(whole_lines(read_text(self._body())), BLOCKS_AHEAD)
 
     def _body(self) -> Iterator[bytes]:
-        """The file as storage keeps it: any Content-Encoding is left on, `inflate` looks at the bytes."""
-        with (
-            _errors_as_download_errors(),
-            self._session.get(self._url, stream=True, timeout=self._timeout) as response,
-        ):
-            if not response.ok:
-                raise DownloadError(f"storage answered {response.status_code} {response.reason}")
+        """The file as storage keeps it: any Content-Encoding is left on, `read_text` looks at the bytes."""
+        failures = 0
+        while True:
+            reached = self.bytes
+            error: type[DownloadError] = DownloadError
+            try:
+                yield from self._from(reached)
+            except RefusedError as refused:
+                cause, error = str(refused), DownloadError if reached else GoneError
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as broken:
+                cause = type(broken).__name__  # its text may hold the URL, and whoever has the URL has the file
+            else:
+                return
+            failures = 1 if self.bytes > reached else failures + 1
+            if failures > TRIES:
+                raise error(f"the connection to storage broke ({cause}), and {TRIES} more tries did not help")
+            pause = 2.0 ** (failures - 1) - 1
+            logger.warning("The download broke after %d bytes (%s); going on in %.0f s", self.bytes, cause, pause)
+            self._clock.sleep(pause)
+
+    def _from(self, start: int) -> Iterator[bytes]:
+        """The file's bytes from some on, over one connection."""
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        if start and self._etag:
+            headers["If-Match"] = self._etag
+        with self._session.get(next(self._urls), headers=headers, stream=True, timeout=self._timeout) as response:
+            if response.headers.get("Content-Range") == f"bytes */{start}":
+                return  # there is nothing behind the bytes that came: the file is whole
+            skip = self._check(response, start)
             for block in response.raw.stream(BLOCK, decode_content=False):
-                self.bytes += len(block)
-                yield block
+                wanted = block[skip:]
+                skip -= len(block) - len(wanted)
+                self.bytes += len(wanted)
+                yield wanted
+
+    def _check(self, response: requests.Response, start: int) -> int:
+        """How many bytes of the answer to skip, since they came before; raises if it is not the file that was begun."""
+        status, etag = response.status_code, response.headers.get("ETag")
+        said = f"storage answered {status} {response.reason}"
+        if status in AGAIN:
+            raise RefusedError(said)
+        if status == requests.codes.precondition_failed or (start and response.ok and etag != self._etag):
+            raise ChangedError("storage has another file now")
+        if not response.ok:
+            raise GoneError(said) if not start and status in GONE else DownloadError(said)
+        self._etag = etag
+        if status != requests.codes.partial_content:
+            return start
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise DownloadError("storage sent another part of the file than it was asked for")
+        return 0
+
+
+class RefusedError(Exception):
+    """Storage refuses for now; never leaves this module."""
 
 
 def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
@@ -167,12 +227,3 @@ def ahead(items: Iterator[bytes], most: int) -> Iterator[bytes]:
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keeps requests from taking a password for the storage host out of a .netrc file."""
     return request
-
-
-@contextlib.contextmanager
-def _errors_as_download_errors() -> Iterator[None]:
-    # `raw.stream` raises urllib3's own errors, `get` those of requests; both may hold the URL in their text.
-    try:
-        yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise DownloadError(f"the connection to storage broke ({type(error).__name__})") from None

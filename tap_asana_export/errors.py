@@ -5,9 +5,13 @@ TapError
 ├── AnswerError        Asana answered a request with an error
 ├── UnreachableError   Asana did not answer, or answered "not now" to every try
 ├── SlotError          the workspace's export slot did not come free
-├── JobError           the export job ended without a file
+├── JobError           the export job reports a status that Asana does not document
+│   └── FailedJobError    it failed
 ├── WaitError          the export job took longer than `wait_timeout`
 ├── DownloadError      the export file could not be read to its end
+│   ├── GoneError         storage does not have it
+│   └── ChangedError      storage has another one than a moment ago
+├── ExportError        an export was asked for once more, and brought no file either
 ├── LineError          a line of the export file is not an Asana object
 └── OutputError        the target takes no more messages
 
@@ -80,7 +84,7 @@ class SlotError(TapError):
 
 
 class JobError(TapError):
-    """The export job ended without a file, or reported a status that Asana does not document."""
+    """The export job reports a status that Asana does not document."""
 
     def __init__(self, workspace_gid: str, job_gid: str, status: str) -> None:
         self.status = status
@@ -88,6 +92,17 @@ class JobError(TapError):
             f"Workspace {workspace_gid}: export job {job_gid} is '{status}'. Asana tells no reason. "
             "Run again; if it repeats, ask Asana's support with the job's gid."
         )
+
+
+class FailedJobError(JobError):
+    """The export job failed."""
+
+
+class ExportError(TapError):
+    """An export was asked for once more, and brought no file either."""
+
+    def __init__(self, workspace_gid: str, job_gid: str, cause: str) -> None:
+        super().__init__(f"Workspace {workspace_gid}: no export came through, lastly job {job_gid}: {cause}")
 
 
 class WaitError(TapError):
@@ -110,6 +125,14 @@ class DownloadError(TapError):
     def __init__(self, cause: str) -> None:
         self.cause = cause
         super().__init__(f"The export file could not be read: {cause}. Run again.")
+
+
+class GoneError(DownloadError):
+    """Storage does not have the file, or not any more: Asana keeps it for 30 days."""
+
+
+class ChangedError(DownloadError):
+    """Storage has another file now than when the download began."""
 
 
 class LineError(TapError):

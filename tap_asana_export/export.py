@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from tap_asana_export.download import Download
-from tap_asana_export.errors import AnswerError, DownloadError, JobError, LineError
+from tap_asana_export.errors import (
+    AnswerError,
+    ChangedError,
+    DownloadError,
+    ExportError,
+    FailedJobError,
+    GoneError,
+    LineError,
+)
 from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.plan import Want, bound, format_time, request_for
 from tap_asana_export.records import Pass, record_messages, way
@@ -27,6 +35,9 @@ if TYPE_CHECKING:
     from tap_asana_export.plan import Request
 
 logger = logging.getLogger(__name__)
+
+STATE_EVERY = 10_000
+"""Lines between two STATEs, as the SDK has it for records."""
 
 
 def under_meltano_config_test() -> bool:
@@ -70,6 +81,7 @@ class Run:
         exports: the stream of the exports' own records, whose state remembers pending jobs.
         streams: the selected streams, by the `resource_type` of their objects.
         save_state: sends a STATE.
+        shape: a fingerprint of what the records look like; lines that went out in another shape do not count.
     """
 
     asana: Asana
@@ -78,6 +90,7 @@ class Run:
     streams: Mapping[str, Stream]
     writer: MessageWriter
     save_state: Callable[[], None]
+    shape: str
 
 
 class WorkspaceExport:
@@ -91,28 +104,46 @@ class WorkspaceExport:
         self._bookmarks = {kind: stream.get_context_state(context) for kind, stream in run.streams.items()}
 
     def run(self) -> None:
-        """Bring the export, write its objects, then its own record, and move the bookmarks."""
+        """Bring the export, write its objects, then its own record, and move the bookmarks.
+
+        Raises:
+            WaitError: the job takes longer than `wait_timeout`; the state keeps it.
+            TapError: whatever else ends the run; what the state holds then is where the next run goes on.
+        """
         whole = {kind for kind in self._run.streams if self._bookmark(kind) is None}
         full = len(whole) == len(self._run.streams)
         request = request_for(self._workspace_gid, [self._want(kind) for kind in self._run.streams])
-        job = self._finished_job(request, full=full)
+        for last_try in (False, True):
+            job = self._pending_job(request, full=full) or self._request(request, full=full)
+            try:
+                job = wait(self._run.asana, self._workspace_gid, job, self._patience())
+                file, reading = self._write_objects(job)
+                break
+            except (FailedJobError, GoneError) as error:
+                self._state["pending"] = None
+                cause = str(error)
+            except ChangedError as error:
+                self._state["pending"]["lines"] = 0
+                cause = str(error)
+            self._run.save_state()
+            if last_try:
+                raise ExportError(self._workspace_gid, job.gid, cause)
+            logger.warning("Workspace %s: export job %s: %s Trying once more.", self._workspace_gid, job.gid, cause)
+        self._finish(job, file, reading, whole, full=full)
+
+    def _finish(self, job: Job, file: Download, reading: Pass, whole: set[str], *, full: bool) -> None:
+        """Write the export's own record, then move the bookmarks."""
         export = job.new_resource_export
-        settings = self._run.settings
-        file = Download(
-            export.download_url or "", user_agent=settings["user_agent"], timeout=settings["request_timeout"]
-        )
-        reading = self._write_objects(file, job)
-        times = {
-            "created_at": format_time(export.created_at),
-            "completed_at": format_time(export.completed_at or datetime.now(timezone.utc)),
-        }
+        created_at = format_time(export.created_at)
+        completed_at = format_time(export.completed_at or datetime.now(timezone.utc))
         record = {
             "gid": export.gid,
             "job_gid": job.gid,
             "kind": "resource",
             "workspace_gid": self._workspace_gid,
             "parent_gid": None,
-            **times,
+            "created_at": created_at,
+            "completed_at": completed_at,
             "full": full,
             "objects": dict(sorted(reading.objects.items())),
             "lines": reading.lines,
@@ -121,7 +152,18 @@ class WorkspaceExport:
         if self._run.exports.selected:
             for message in record_messages(self._run.exports, record, export.created_at):
                 self._run.writer.write_message(message)
-        self._move_bookmarks(whole, **times)
+        for kind, stream in self._run.streams.items():
+            bookmark = self._bookmarks[kind]
+            if is_incremental(stream):
+                bookmark["replication_key"] = stream.replication_key
+                # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
+                # later bookmark would lose what changed while the export ran.
+                bookmark["replication_key_value"] = created_at
+            bookmark["completed_at"] = completed_at
+            if kind in whole:
+                bookmark["full_at"] = created_at
+        self._state |= {"completed_at": completed_at, "job_gid": job.gid, "pending": None}
+        self._run.save_state()
 
     def _bookmark(self, kind: str) -> str | None:
         """`created_at` of the last export that came through whole; None asks for every object."""
@@ -137,42 +179,30 @@ class WorkspaceExport:
             return Want(kind, filters)
         return Want(kind, filters, bound(self._bookmark(kind), settings["start_date"], settings["overlap"]))
 
-    def _finished_job(self, request: Request, *, full: bool) -> Job:
-        """A job that has succeeded: the pending one if it is for this request, else a new one."""
+    def _pending_job(self, request: Request, *, full: bool) -> Job | None:
+        """The job to go on with, if the settings or the state have one for this request."""
         pending = self._state.get("pending")
-        job = self._pending_job(pending, request) if pending else None
-        for failures in range(2):
-            job = job or self._request(request, full=full)
-            try:
-                return wait(self._run.asana, self._workspace_gid, job, self._patience())
-            except JobError as error:
-                if error.status != "failed":
-                    raise
-                self._state["pending"] = None
-                self._run.save_state()
-                if failures:
-                    raise
-                logger.warning("%s Requesting it once more.", error)
-                job = None
-        raise AssertionError  # the loop returns or raises
-
-    def _pending_job(self, pending: dict[str, Any], request: Request) -> Job | None:
+        wanted = self._run.settings["job_gids"].get(self._workspace_gid)
+        if wanted in {self._state.get("job_gid"), None}:
+            wanted = None
+        elif pending is None or pending["job_gid"] != wanted:
+            pending = self._remember(wanted, request, full=full)
+        if pending is None:
+            return None
         job_gid = pending["job_gid"]
         if pending["request"] != request.fingerprint:
-            logger.info(
-                "Workspace %s: export job %s in the state is of another request; requesting a new one.",
-                self._workspace_gid,
-                job_gid,
-            )
+            self._say(job_gid, "it is in the state, but of another request; a new one is needed")
             return None
         try:
             job = self._run.asana.job(job_gid)
         except AnswerError as error:
-            if error.status not in {requests.codes.forbidden, requests.codes.not_found}:
+            if wanted or error.status not in {requests.codes.forbidden, requests.codes.not_found}:
                 raise
-            logger.warning("Workspace %s: pending export job %s is gone: %s", self._workspace_gid, job_gid, error)
+            self._say(job_gid, f"it is gone ({error.message}); a new one is needed")
             return None
-        logger.info("Workspace %s: going on with export job %s of an earlier run", self._workspace_gid, job_gid)
+        if pending.get("records") != self._run.shape:
+            pending |= {"records": self._run.shape, "lines": 0}
+        self._say(job_gid, f"going on with it, after line {pending.get('lines', 0)} of its file")
         return job
 
     def _request(self, request: Request, *, full: bool) -> Job:
@@ -183,24 +213,33 @@ class WorkspaceExport:
             ", ".join(stream.name for stream in self._run.streams.values()),
         )
         job = request_export(self._run.asana, self._workspace_gid, request.parameters, self._patience())
-        self._state["pending"] = {
-            "job_gid": job.gid,
-            "requested_at": format_time(datetime.now(timezone.utc)),
-            "request": request.fingerprint,
-            "full": full,
-        }
+        self._remember(job.gid, request, full=full)
         self._run.save_state()
         return job
 
-    def _write_objects(self, file: Download, job: Job) -> Pass:
-        """Write what the file holds."""
+    def _remember(self, job_gid: str, request: Request, *, full: bool) -> dict[str, Any]:
+        pending = {
+            "job_gid": job_gid,
+            "requested_at": format_time(datetime.now(timezone.utc)),
+            "request": request.fingerprint,
+            "records": self._run.shape,
+            "full": full,
+            "lines": 0,
+        }
+        self._state["pending"] = pending
+        return pending
+
+    def _write_objects(self, job: Job) -> tuple[Download, Pass]:
+        """Write what the job's file holds, but for the lines that the target has already."""
+        settings, pending = self._run.settings, self._state["pending"]
         time_extracted = job.new_resource_export.created_at
-        reading = Pass(
-            {
-                kind: way(kind, stream, self._workspace_gid, time_extracted, self._run.writer.format_message)
-                for kind, stream in self._run.streams.items()
-            }
-        )
+        file = Download(self._signed_urls(job), user_agent=settings["user_agent"], timeout=settings["request_timeout"])
+        ways = {
+            kind: way(kind, stream, self._workspace_gid, time_extracted, self._run.writer.format_message)
+            for kind, stream in self._run.streams.items()
+        }
+        reading = Pass(ways, skip=pending["lines"])
+        saved = pending["lines"]
         try:
             for text in file.blocks():
                 out = bytearray()
@@ -208,8 +247,27 @@ class WorkspaceExport:
                     reading.read(text, out)
                 finally:
                     self._run.writer.write(out)
+                    pending["lines"] = max(pending["lines"], reading.lines)
+                if reading.lines >= saved + STATE_EVERY:
+                    saved = reading.lines
+                    self._run.save_state()
+        except (ChangedError, GoneError):
+            raise
         except DownloadError as error:
+            self._run.save_state()
             raise LineError(self._workspace_gid, job.gid, reading.lines + 1, error.cause) from None
+        self._tell(job, reading)
+        return file, reading
+
+    def _signed_urls(self, job: Job) -> Iterator[str]:
+        """The file's URL, signed anew each time: it is good for minutes."""
+        while True:
+            if job.new_resource_export.download_url is None:
+                raise GoneError("Asana has no file for the job any more")
+            yield job.new_resource_export.download_url
+            job = self._run.asana.job(job.gid)
+
+    def _tell(self, job: Job, reading: Pass) -> None:
         for unknown in reading.objects.keys() - self._run.streams.keys():
             logger.warning(
                 "Workspace %s: the export brought %d objects of type '%s', which no stream takes.",
@@ -222,23 +280,10 @@ class WorkspaceExport:
                 counter.with_context({"workspace_gid": self._workspace_gid})
                 counter.increment(reading.objects[kind])
         counts = ", ".join(f"{number} of type {kind}" for kind, number in sorted(reading.objects.items()))
-        logger.info("Workspace %s: export job %s brought %s", self._workspace_gid, job.gid, counts or "nothing")
-        return reading
+        self._say(job.gid, f"it brought {counts or 'nothing'}")
 
-    def _move_bookmarks(self, whole: set[str], *, created_at: str, completed_at: str) -> None:
-        for kind, stream in self._run.streams.items():
-            bookmark = self._bookmarks[kind]
-            if is_incremental(stream):
-                bookmark["replication_key"] = stream.replication_key
-                # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
-                # later bookmark would lose what changed while the export ran.
-                bookmark["replication_key_value"] = created_at
-            bookmark["completed_at"] = completed_at
-            if kind in whole:
-                bookmark["full_at"] = created_at
-        self._state["completed_at"] = completed_at
-        self._state["pending"] = None
-        self._run.save_state()
+    def _say(self, job_gid: str, what: str) -> None:
+        logger.info("Workspace %s: export job %s: %s", self._workspace_gid, job_gid, what)
 
     def _patience(self) -> Patience:
         return Patience(**{name: self._run.settings[name] for name in Patience._fields})

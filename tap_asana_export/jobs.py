@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
-from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
+from tap_asana_export.errors import AnswerError, FailedJobError, JobError, SlotError, UnreachableError, WaitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,8 @@ def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: 
         The job, with a `download_url` signed just now.
 
     Raises:
-        JobError: the job failed, or reports a status that Asana does not document.
+        FailedJobError: the job failed.
+        JobError: the job reports a status that Asana does not document.
         WaitError: not done within `wait_timeout`.
         AnswerError: the job is unknown.
         UnreachableError: no answer.
@@ -111,6 +112,8 @@ def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: 
             say()
         if job.status == "succeeded" and job.new_resource_export.download_url is not None:
             return job
+        if job.status == "failed":
+            raise FailedJobError(workspace_gid, job.gid, job.status)
         if job.status not in {"not_started", "in_progress", "succeeded"}:
             raise JobError(workspace_gid, job.gid, job.status)
         waited = clock.monotonic() - start

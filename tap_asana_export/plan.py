@@ -39,8 +39,7 @@ class Request:
     @property
     def fingerprint(self) -> str:
         """The same for the same request, so that a run can tell whether a pending job is what it wants."""
-        canonical = msgspec.json.encode([self.workspace_gid, self.parameters], order="deterministic")
-        return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+        return fingerprint([self.workspace_gid, self.parameters])
 
 
 def request_for(workspace_gid: str, wants: Iterable[Want]) -> Request:
@@ -89,3 +88,9 @@ def parse_time(text: str) -> datetime:
 def format_time(time: datetime) -> str:
     """A time as Asana writes it: UTC, three digits of a second."""
     return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def fingerprint(content: Any) -> str:
+    """The same text for the same JSON content."""
+    canonical = msgspec.json.encode(content, order="deterministic")
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"

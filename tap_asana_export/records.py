@@ -260,14 +260,18 @@ def way(
 class Pass:
     """One pass over a file's lines.
 
+    Args:
+        skip: how many lines are only counted, as their records are where they belong.
+
     Attributes:
         lines: how many were read.
         objects: how many there were by `resource_type`.
         ways: by `resource_type`, also of the types that no stream takes, once met.
     """
 
-    def __init__(self, ways: dict[str, Way]) -> None:
+    def __init__(self, ways: dict[str, Way], *, skip: int = 0) -> None:
         self.lines = 0
+        self._skip = skip
         self.objects: Counter[str] = Counter()
         self.ways = ways
         self._compile()
@@ -302,7 +306,8 @@ class Pass:
                 record = self._decode_odd(line, error)
             if record is not None:
                 resource_type, way = self._types[type(record)]
-                way.append(out, record, line)
+                if self.lines >= self._skip:
+                    way.append(out, record, line)
                 self.objects[resource_type] += 1
             self.lines += 1
 

@@ -20,12 +20,20 @@ class Context(msgspec.Struct):
 
 
 class Pending(msgspec.Struct):
-    """The export job that a run waits for, or waited for when it ended."""
+    """The export job that a run waits for, or whose file it reads, or was when it ended.
+
+    Attributes:
+        request: fingerprint of what was asked for; a run that asks for something else needs another job.
+        records: fingerprint of what the records look like.
+        lines: of the file, whose records are before the STATE.
+    """
 
     job_gid: str
     requested_at: datetime
     request: str
+    records: str
     full: bool
+    lines: int
 
 
 class Partition(msgspec.Struct):
@@ -35,6 +43,7 @@ class Partition(msgspec.Struct):
         replication_key_value: the bookmark, `created_at` of the last export that came through whole.
         completed_at: the end of that export.
         full_at: `created_at` of the last export that brought all objects.
+        job_gid: of the stream `exports` only; the last job that came through.
         pending: of the stream `exports` only; null rather than absent when done with, as Meltano may merge
             states.
     """
@@ -44,6 +53,7 @@ class Partition(msgspec.Struct):
     replication_key_value: datetime | None = None
     completed_at: datetime | None = None
     full_at: datetime | None = None
+    job_gid: str | None = None
     pending: Pending | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 
 from tap_asana_export.asana import connect
-from tap_asana_export.errors import SettingError
+from tap_asana_export.errors import SettingError, WaitError
 from tap_asana_export.export import Run, WorkspaceExport, check_access, under_meltano_config_test
+from tap_asana_export.plan import fingerprint
 from tap_asana_export.records import schema_messages
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_asana_export.output import MessageWriter
+
+logger = logging.getLogger(__name__)
 
 # A wheel carries the schemas inside the package; in a checkout, so in an editable install, they stand beside.
 _PACKAGED = importlib.resources.files(__package__) / "schemas"
@@ -87,9 +91,22 @@ class Exports(Stream):
             for stream in streams.values():
                 for message in schema_messages(stream):
                     self.writer.write_message(message)
-            run = Run(asana, self.settings, self, streams, self.writer, self.save_state)
+            run = Run(asana, self.settings, self, streams, self.writer, self.save_state, self.shape(streams.values()))
             for workspace_gid in workspace_gids:
-                WorkspaceExport(run, workspace_gid).run()
+                try:
+                    WorkspaceExport(run, workspace_gid).run()
+                except WaitError as error:
+                    if not self.settings["defer"]:
+                        raise
+                    logger.info("%s Deferred, as the setting defer wants it.", error)
+
+    def shape(self, streams: Iterable[Stream]) -> str:
+        """A fingerprint of what the records of streams look like: their schemas and all that maps them."""
+        schemas = [message.to_dict() for stream in streams for message in schema_messages(stream)]
+        mapping = {
+            name: value for name, value in self.settings.items() if name.startswith(("stream_map", "flattening"))
+        }
+        return fingerprint([schemas, mapping])
 
     def save_state(self) -> None:
         """Send a STATE, unless the last one said the same."""

@@ -98,6 +98,13 @@ SETTINGS = th.PropertiesList(
         description="Longest wait for one job in seconds. The job is kept in the state for the next run.",
     ),
     th.Property(
+        "defer",
+        th.BooleanType,
+        default=False,
+        title="Defer",
+        description="When `wait_timeout` is over: true ends the run well, and the next one goes on with the job.",
+    ),
+    th.Property(
         "busy_timeout",
         th.NumberType(minimum=0),
         default=3600,
@@ -110,6 +117,13 @@ SETTINGS = th.PropertiesList(
         default=60,
         title="Request timeout",
         description="Seconds for one HTTP request to connect, and between two reads.",
+    ),
+    th.Property(
+        "job_gids",
+        th.ObjectType(additional_properties=GID),
+        default={},
+        title="Job gids",
+        description="By workspace gid, the job to pick up instead of requesting one; the log names every job.",
     ),
     th.Property(
         "api_url",

@@ -60,7 +60,7 @@ def test_the_readme_tells_of_every_setting(own_settings: dict[str, dict[str, Any
 
 
 def test_meltano_knows_every_setting(own_settings: dict[str, dict[str, Any]]) -> None:
-    kinds = {"string": "string", "array": "array", "object": "object", "integer": "integer", "number": "decimal"}
+    kinds = {name: name for name in ("array", "boolean", "integer", "object", "string")} | {"number": "decimal"}
     project = yaml.safe_load((ROOT / "meltano.yml").read_text())
     [extractor] = project["plugins"]["extractors"]
 

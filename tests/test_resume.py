@@ -1,0 +1,147 @@
+"""A run goes on where the last one stood: with its job, and after the lines that its target has."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from tap_asana_export.sandbox import Sandbox
+from tests.conftest import WORKSPACE, Run, expected, settings_for
+from tests.test_run import export_file, parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def exports_state(state: dict[str, Any]) -> dict[str, Any]:
+    [partition] = state["bookmarks"]["exports"]["partitions"]
+    found: dict[str, Any] = partition
+    return found
+
+
+def interrupted(command: list[str], records: int) -> Run:
+    """A run that gets a SIGTERM when so many records have been read from it."""
+    tap = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    assert tap.stdout is not None
+    out = b""
+    while out.count(b'"RECORD"') < records:
+        out += os.read(tap.stdout.fileno(), 1 << 16)
+    tap.send_signal(signal.SIGTERM)
+    rest, err = tap.communicate(timeout=30)
+    return Run(tap.returncode, out + rest, err.decode())
+
+
+def gids(run: Run) -> list[str]:
+    return [each["record"]["gid"] for each in run.of("RECORD") if each["stream"] != "exports"]
+
+
+def test_the_next_run_writes_the_rest_of_the_file_and_nothing_twice(
+    arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
+) -> None:
+    with Sandbox(tasks=2000, large=0, change_interval=0, job_seconds=0) as sandbox:
+        first = interrupted(arguments(settings_for(sandbox)), records=900)
+        second = run_tap(settings_for(sandbox), state=first.state)
+        export, _ = export_file(sandbox, exports_state(first.state)["pending"]["job_gid"])
+        everything = {stream: expected(sandbox, stream) for stream in ("tasks", "messages", "teams")}
+
+    lines = exports_state(first.state)["pending"]["lines"]
+    assert (first.code, second.code) == (128 + signal.SIGTERM, 0)
+    assert 900 <= lines == len(gids(first)) < 2000
+    assert len(set(gids(first)) | set(gids(second))) == len(gids(first)) + len(gids(second))
+    assert {stream: first.by_gid(stream) | second.by_gid(stream) for stream in everything} == everything
+    assert len(parameters(sandbox)) == 1
+    assert second.records("exports")[0]["objects"] == {"message": 200, "task": 2000, "team": 8}
+    assert second.records("exports")[0]["created_at"] == export["created_at"]
+    assert exports_state(second.state)["pending"] is None
+
+
+def test_a_state_goes_out_every_ten_thousand_lines(run_tap: Callable[..., Run]) -> None:
+    with Sandbox(tasks=1, messages=30_000, large=0, change_interval=0, job_seconds=0) as sandbox:
+        run = run_tap(settings_for(sandbox))
+
+    told = [exports_state(each["value"])["pending"] for each in run.of("STATE")]
+    assert [each and each["lines"] // 10_000 for each in told] == [0, 1, 2, 3, None]
+    before: dict[int, int] = {}
+    records = 0
+    for message in run.messages:
+        records += message["type"] == "RECORD"
+        if message["type"] == "STATE" and (pending := exports_state(message["value"])["pending"]):
+            before[pending["lines"]] = records
+    assert all(lines == count for lines, count in before.items())
+
+
+def test_records_of_another_shape_are_written_from_the_first_line(
+    arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
+) -> None:
+    with Sandbox(tasks=2000, large=0, change_interval=0, job_seconds=0) as sandbox:
+        first = interrupted(arguments(settings_for(sandbox)), records=900)
+        maps = {"tasks": {"loud": "name.upper()"}}
+        second = run_tap(settings_for(sandbox, stream_maps=maps), state=first.state)
+
+    assert len(parameters(sandbox)) == 1
+    assert len(second.records("tasks")) == 2000
+    assert all("loud" in task for task in second.records("tasks"))
+
+
+def test_a_deferred_run_ends_well_and_the_next_one_collects(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    sandbox.job_seconds = 3600
+    first = run_tap(settings_for(sandbox, wait_timeout=0.05, defer=True))
+    sandbox.job_seconds = 0
+    second = run_tap(settings_for(sandbox, wait_timeout=0.05, defer=True), state=first.state)
+
+    assert (first.code, first.records("tasks"), second.code) == (0, [], 0)
+    assert "Deferred, as the setting defer wants it." in first.stderr
+    assert second.by_gid("tasks") == expected(sandbox, "tasks")
+    assert len(parameters(sandbox)) == 1
+
+
+def test_a_job_can_be_picked_up_by_its_gid_and_is_read_once_only(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    job = run_tap(settings_for(sandbox)).state
+    job_gid = exports_state(job)["job_gid"]
+    settings = settings_for(sandbox, job_gids={WORKSPACE: job_gid}, overlap=0)
+    picked_up = run_tap(settings)
+    afterwards = run_tap(settings, state=picked_up.state)
+
+    assert picked_up.records("exports")[0]["job_gid"] == job_gid
+    assert picked_up.by_gid("tasks") == expected(sandbox, "tasks")
+    assert len(parameters(sandbox)) == 2
+    assert afterwards.records("exports")[0]["job_gid"] != job_gid
+    assert afterwards.records("tasks") == []
+
+
+def test_a_job_that_cannot_be_picked_up_is_an_error(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox, job_gids={WORKSPACE: "4711"}))
+
+    assert (run.code, parameters(sandbox)) == (1, [])
+    assert run.last_line.startswith("GET /jobs/4711: Asana answered 404: ")
+
+
+def test_a_file_that_storage_has_no_more_is_exported_anew(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    finished = run_tap(settings_for(sandbox))
+    sandbox.faults = {"no_such_key": 1}
+    run = run_tap(settings_for(sandbox), state=finished.of("STATE")[0]["value"])
+
+    assert run.code == 0
+    assert len(parameters(sandbox)) == 2
+    assert "storage answered 404" in run.stderr
+    assert run.by_gid("tasks") == expected(sandbox, "tasks")
+
+
+def test_a_download_that_breaks_goes_on_at_its_byte_with_a_fresh_url(
+    sandbox: Sandbox, run_tap: Callable[..., Run]
+) -> None:
+    sandbox.faults = {"drop_download": 2}
+    run = run_tap(settings_for(sandbox))
+
+    storage = [each for each in sandbox.requests if each.path.startswith("/object_export")]
+    ranges = [each.headers.get("range", "") for each in storage]
+    assert (run.code, run.by_gid("tasks")) == (0, expected(sandbox, "tasks"))
+    assert [each.status for each in storage] == [200, 206, 206]
+    assert [bool(each.headers.get("if-match")) for each in storage] == [False, True, True]
+    starts = [int(each.removeprefix("bytes=").removesuffix("-") or 0) for each in ranges]
+    assert starts == sorted(set(starts))
+    assert len(gids(run)) == len(set(gids(run)))
+    asked = ["job" if "/jobs/" in each.path else "storage" for each in sandbox.requests]
+    assert asked[-5:] == ["storage", "job", "storage", "job", "storage"]
