@@ -246,8 +246,9 @@ class WorkspaceExport:
                 try:
                     reading.read(text, out)
                 finally:
-                    self._run.writer.write(out)
-                    pending["lines"] = max(pending["lines"], reading.lines)
+                    with self._run.writer.undisturbed():
+                        self._run.writer.write(out)
+                        pending["lines"] = max(pending["lines"], reading.lines)
                 if reading.lines >= saved + STATE_EVERY:
                     saved = reading.lines
                     self._run.save_state()

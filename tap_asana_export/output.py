@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,7 +16,7 @@ from singer_sdk.singerlib import StateMessage
 from tap_asana_export.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from singer_sdk.singerlib import Message
@@ -35,7 +36,7 @@ class MessageWriter(MsgSpecWriter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._writing = False
+        self._busy = 0
         self._ending = False
         self._signal: int | None = None
         self._state: Callable[[], Mapping[str, Any]] = dict
@@ -51,14 +52,21 @@ class MessageWriter(MsgSpecWriter):
 
     def write(self, lines: bytes | bytearray) -> None:
         """Write whole lines; raises as `write_message` does."""
-        self._writing = True
+        with self.undisturbed():
+            try:
+                _write(sys.stdout.buffer, lines)
+            except OSError as error:
+                raise OutputError(error.strerror or type(error).__name__) from None
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let a signal wait until what is done here is done: whole lines written, and the state knowing of them."""
+        self._busy += 1
         try:
-            _write(sys.stdout.buffer, lines)
-        except OSError as error:
-            raise OutputError(error.strerror or type(error).__name__) from None
+            yield
         finally:
-            self._writing = False
-        if self._signal is not None and not self._ending:
+            self._busy -= 1
+        if self._signal is not None and not self._busy and not self._ending:
             self._end(self._signal)
 
     def end_on_signals(self, state: Callable[[], Mapping[str, Any]]) -> None:
@@ -76,7 +84,7 @@ class MessageWriter(MsgSpecWriter):
         if self._signal is not None:
             os._exit(128 + signum)
         self._signal = signum
-        if not self._writing:
+        if not self._busy:
             self._end(signum)
 
     def _end(self, signum: int) -> NoReturn:

@@ -58,7 +58,7 @@ def test_the_next_run_writes_the_rest_of_the_file_and_nothing_twice(
 
 
 def test_a_state_goes_out_every_ten_thousand_lines(run_tap: Callable[..., Run]) -> None:
-    with Sandbox(tasks=1, messages=30_000, large=0, change_interval=0, job_seconds=0) as sandbox:
+    with Sandbox(tasks=1, messages=35_000, large=0, change_interval=0, job_seconds=0) as sandbox:
         run = run_tap(settings_for(sandbox))
 
     told = [exports_state(each["value"])["pending"] for each in run.of("STATE")]

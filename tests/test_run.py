@@ -101,7 +101,12 @@ def test_a_run_writes_schemas_then_all_records_then_the_export_then_the_state(
                 },
                 "time_extracted": time_extracted,
             },
-            state({"pending": None, "completed_at": export["completed_at"]}, bookmark, bookmark, whole),
+            state(
+                {"pending": None, "completed_at": export["completed_at"], "job_gid": pending["job_gid"]},
+                bookmark,
+                bookmark,
+                whole,
+            ),
         ],
     )
 

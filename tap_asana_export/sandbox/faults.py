@@ -111,9 +111,8 @@ def _claim_encoding(answer: Transfer) -> None:
     answer.headers["Content-Encoding"] = "gzip"
 
 
-def _replace(answer: Answer) -> None:
-    page = _page(200)
-    answer.status, answer.body, answer.headers = page.status, page.body, page.headers
+def _become(other: Answer) -> Callable[[Answer], None]:
+    return _set(status=other.status, body=other.body, headers=other.headers)
 
 
 FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
@@ -153,7 +152,10 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "corrupt": _flip,
         "wrong_length": _promise_more,
         "content_encoding": _claim_encoding,
-        "html_page": _replace,
+        "html_page": _become(_page(200)),
+        "no_such_key": _become(
+            Answer(404, b"<Error><Code>NoSuchKey</Code></Error>", {"Content-Type": "application/xml"})
+        ),
     },
     # The answer to a download from somewhere within the file.
     "resumed": {"ignore_range": _whole},
