@@ -8,6 +8,7 @@ becomes a dict and goes the SDK's way instead, in the same pass.
 
 from __future__ import annotations
 
+import codecs
 import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
@@ -36,6 +37,9 @@ TAG = "resource_type"
 # What a field holds whose property is not in the line. `omit_defaults` leaves out exactly this object, so that what is
 # absent stays absent and a null stays null.
 ABSENT: Any = msgspec.Raw(b"null")
+
+UTF8_SLICE = 1 << 18
+"""Bytes to look at in one go for UTF-8: of 2 MB, which become 8 MB of `str`, it takes three times as long."""
 
 encode = msgspec.json.Encoder().encode
 encode_into = msgspec.json.Encoder().encode_into
@@ -288,9 +292,9 @@ class Pass:
         Raises:
             DownloadError: the line after the first `lines` ones is not an Asana object.
         """
-        valid = _is_utf8(text)
         # Lines are looked at where they stand: to split the text would copy it, which takes a fifth of the time.
         view = memoryview(text)
+        valid = _is_utf8(view)
         begin, length = 0, len(text)
         while begin <= length:
             end = text.find(b"\n", begin)
@@ -328,9 +332,12 @@ class Pass:
             raise DownloadError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
 
 
-def _is_utf8(text: bytes | memoryview) -> bool:
+def _is_utf8(text: memoryview) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        str(text, "utf-8")
+        for begin in range(0, len(text), UTF8_SLICE):
+            decoder.decode(text[begin : begin + UTF8_SLICE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

@@ -23,6 +23,11 @@ TAP = (sys.executable, "-m", "tap_asana_export")
 UVX = (sys.executable, "-m", "uv", "tool", "run", "--quiet")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=20, help="how many runs tests/faults/test_kills.py kills")
+    parser.addoption("--kill-seed", type=int, default=0, help="seed of when it kills whom")
+
+
 @dataclass
 class Run:
     """What one run of the tap left behind."""

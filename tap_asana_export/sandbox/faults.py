@@ -85,16 +85,16 @@ def _rewrite(change: Callable[[Any], Iterator[Any]]) -> Callable[[Job], None]:
     return strike
 
 
-def _half(answer: Transfer) -> None:
-    answer.cut = answer.body.length // 2
+def _drop(answer: Transfer) -> None:
+    answer.cut = answer.place
 
 
 def _end_early(answer: Transfer) -> None:
-    answer.body.length //= 2
+    answer.body.length = answer.place
 
 
 def _flip(answer: Transfer) -> None:
-    answer.body.flip = answer.body.length // 2
+    answer.body.flip = answer.place
 
 
 def _promise_more(answer: Transfer) -> None:
@@ -147,7 +147,7 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     "url": {"expired_url": lambda _: 0},
     # The answer to a download; the last one leaves nothing to strike at.
     "download": {
-        "drop_download": _half,
+        "drop_download": _drop,
         "truncated": _end_early,
         "corrupt": _flip,
         "wrong_length": _promise_more,

@@ -91,6 +91,9 @@ class Sandbox:
         default_factory=dict,
         metadata=_means(f"what goes wrong, and how often (true: always). There are {', '.join(NAMES)}"),
     )
+    fault_at: float = field(
+        default=0.5, metadata=_means("after which share of a download it is dropped, truncated or corrupted")
+    )
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     on_request: Callable[[Request], None] | None = None
 
@@ -190,6 +193,7 @@ class Sandbox:
     def _download(self, request: Request) -> Answer:
         answer = self._storage.get(request)
         if isinstance(answer, Transfer):
+            answer.fault_at = self.fault_at
             if answer.status == HTTPStatus.PARTIAL_CONTENT:
                 self._strike("resumed", answer)
             self._strike("download", answer)

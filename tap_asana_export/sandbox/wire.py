@@ -74,9 +74,15 @@ class Answer:
 
 @dataclass
 class Transfer(Answer):
-    """An answer that is a file, or a part of one."""
+    """An answer that is a file, or a part of one; what goes wrong with it does so after the share `fault_at`."""
 
     body: Slice
+    fault_at: float = 0.5
+
+    @property
+    def place(self) -> int:
+        """How many bytes of the body come before the fault."""
+        return int(self.body.length * self.fault_at)
 
 
 def json_answer(content: Any, status: int = 200, **headers: str) -> Answer:
