@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tap_asana_export.plan import Request
 
 logger = logging.getLogger(__name__)
+
+KEPT = timedelta(days=30)
+"""How long Asana keeps the file of an export after its completion (reference of createResourceExport)."""
 
 STATE_EVERY = 10_000
 """Lines between two STATEs, as the SDK has it for records."""
@@ -199,6 +202,10 @@ class WorkspaceExport:
             if wanted or error.status not in {requests.codes.forbidden, requests.codes.not_found}:
                 raise
             self._say(job_gid, f"it is gone ({error.message}); a new one is needed")
+            return None
+        completed_at = job.new_resource_export.completed_at
+        if completed_at and datetime.now(timezone.utc) - completed_at > KEPT and not wanted:
+            self._say(job_gid, "its file has expired; a new one is needed")
             return None
         if pending.get("records") != self._run.shape:
             pending |= {"records": self._run.shape, "lines": 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.sandbox import Sandbox
@@ -127,6 +128,16 @@ def test_a_file_that_storage_has_no_more_is_exported_anew(sandbox: Sandbox, run_
     assert len(parameters(sandbox)) == 2
     assert "storage answered 404" in run.stderr
     assert run.by_gid("tasks") == expected(sandbox, "tasks")
+
+
+def test_a_file_that_has_expired_is_exported_anew(run_tap: Callable[..., Run]) -> None:
+    long_ago = datetime.now(timezone.utc) - timedelta(days=31)
+    with Sandbox(tasks=3, large=0, change_interval=0, job_seconds=0, clock=lambda: long_ago) as sandbox:
+        finished = run_tap(settings_for(sandbox))
+        run = run_tap(settings_for(sandbox), state=finished.of("STATE")[0]["value"])
+
+    assert (run.code, len(run.records("tasks")), len(parameters(sandbox))) == (0, 3, 2)
+    assert "its file has expired; a new one is needed" in run.stderr
 
 
 def test_a_download_that_breaks_goes_on_at_its_byte_with_a_fresh_url(
