@@ -20,6 +20,7 @@ from tap_asana_export.errors import (
     FailedJobError,
     GoneError,
     LineError,
+    UnreachableError,
 )
 from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.plan import Want, bound, format_time, request_for
@@ -261,9 +262,12 @@ class WorkspaceExport:
                     self._run.save_state()
         except (ChangedError, GoneError):
             raise
-        except DownloadError as error:
+        except (AnswerError, DownloadError, UnreachableError) as error:
             self._run.save_state()
-            raise LineError(self._workspace_gid, job.gid, reading.lines + 1, error.cause) from None
+            cause = error.cause if isinstance(error, DownloadError) else str(error)
+            raise LineError(self._workspace_gid, job.gid, reading.lines + 1, cause) from None
+        if reading.lines < pending["lines"]:
+            raise ChangedError(f"the file has {reading.lines} lines, but an earlier run read {pending['lines']}")
         self._tell(job, reading)
         return file, reading
 

@@ -75,7 +75,7 @@ def request_export(
             lost = True
             logger.warning("Workspace %s: %s Asking once more.", workspace_gid, error)
         except AnswerError as error:
-            if not (_may_be_busy(error) or lost):
+            if not _may_be_busy(error, lost=lost):
                 raise
             refusal = error.message
             waited = clock.monotonic() - start
@@ -124,10 +124,11 @@ def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: 
     raise AssertionError  # the pauses never end
 
 
-def _may_be_busy(error: AnswerError) -> bool:
-    return error.status == requests.codes.forbidden and (
-        IN_PROGRESS.search(error.message) is not None or NOT_ALLOWED.search(error.message) is None
-    )
+def _may_be_busy(error: AnswerError, *, lost: bool) -> bool:
+    """Whether a refusal may be over soon; after a lost answer it surely is, since the token was let export."""
+    if error.status != requests.codes.forbidden:
+        return False
+    return lost or bool(IN_PROGRESS.search(error.message)) or not NOT_ALLOWED.search(error.message)
 
 
 def _pauses(longest: float) -> Iterator[float]:

@@ -156,3 +156,14 @@ def test_a_download_that_breaks_goes_on_at_its_byte_with_a_fresh_url(
     assert len(gids(run)) == len(set(gids(run)))
     asked = ["job" if "/jobs/" in each.path else "storage" for each in sandbox.requests]
     assert asked[-5:] == ["storage", "job", "storage", "job", "storage"]
+
+
+def test_a_state_with_more_lines_than_the_file_has_loses_nothing(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    finished = run_tap(settings_for(sandbox))
+    state = finished.of("STATE")[0]["value"]
+    exports_state(state)["pending"]["lines"] = 1000
+    run = run_tap(settings_for(sandbox), state=state)
+
+    assert "the file has 53 lines, but an earlier run read 1000" in run.stderr
+    assert (run.code, len(parameters(sandbox))) == (0, 1)
+    assert run.by_gid("tasks") == expected(sandbox, "tasks")
