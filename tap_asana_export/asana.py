@@ -167,9 +167,9 @@ class Asana:
             try:
                 response = self._session.request(method, self._url + path, timeout=self._timeout, **kwargs)
             except requests.RequestException as error:
-                cause, pause = type(error).__name__, None
+                cause, pause = f"no answer ({type(error).__name__})", None
                 # The answer to a POST was lost, perhaps not the POST: the caller decides on repeating.
-                repeatable = method == "GET"
+                repeatable = method == "GET" or _never_sent(error)
             else:
                 if response.status_code not in self.RETRIED:
                     return _read(request, response, answer)
@@ -185,6 +185,12 @@ class Asana:
             pause = pause or retries.get_backoff_time()
             logger.warning("%s: %s; trying again in %.1f s", request, cause, pause)
             self._clock.sleep(pause)
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    """Whether there was not even a connection."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
 
 
 def _read(request: str, response: requests.Response, answer: type[T]) -> T:

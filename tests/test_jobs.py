@@ -203,6 +203,16 @@ def test_a_request_that_comes_too_often_is_repeated_when_asana_says(
     assert clock.monotonic() - start == 60
 
 
+def test_a_request_that_was_never_sent_is_repeated_but_not_forever(clock: Clock) -> None:
+    nobody = Asana("http://127.0.0.1:9", "token", user_agent="test", timeout=5, clock=clock)
+    start = clock.monotonic()
+    with pytest.raises(UnreachableError) as error:
+        nobody.request_export(WORKSPACE, TASKS)
+
+    assert 62 <= clock.monotonic() - start <= 68
+    assert str(error.value).startswith("POST /exports/resource: no answer (ConnectionError). Check the network")
+
+
 def test_a_poll_is_not_repeated_forever(asana: Asana, sandbox: Sandbox) -> None:
     job = asana.request_export(WORKSPACE, TASKS)
     sandbox.faults = {"unavailable": -1}
