@@ -246,6 +246,12 @@ def warn_of_unknown(stream: Stream, names: AbstractSet[str]) -> None:
         )
 
 
+def is_verbatim(stream: Stream) -> bool:
+    """Whether neither stream maps nor flattening want to see a stream's records."""
+    maps = stream.stream_maps
+    return len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled
+
+
 def way(
     resource_type: str,
     stream: Stream,
@@ -254,10 +260,8 @@ def way(
     format_message: Callable[[Message], bytes | bytearray],
 ) -> Way:
     """The fastest way that serves a stream."""
-    maps = stream.stream_maps
-    if len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled:
+    if is_verbatim(stream):
         return Verbatim(resource_type, stream, workspace_gid, time_extracted)
-    logger.info("Stream %s: stream maps or flattening make its records slower to write", stream.name)
     return Mapped(resource_type, stream, workspace_gid, time_extracted, format_message)
 
 

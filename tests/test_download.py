@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tap_asana_export.download import Download, read_text
 from tap_asana_export.errors import DownloadError
-from tests.conftest import WORKSPACE, Run, expected, settings_for
+from tests.conftest import TAP, WORKSPACE, Run, expected, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,6 +123,18 @@ def test_a_broken_file_fails_the_run_with_line_and_cause_and_moves_no_bookmark(
     )
     assert [set(each) for each in run.state["bookmarks"]["tasks"]["partitions"]] == [{"context"}]
     assert run.records("exports") == []
+
+
+def test_without_isal_the_file_is_read_by_zlib(
+    sandbox: Sandbox, arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
+) -> None:
+    without = "import sys; sys.modules['isal'] = None; from tap_asana_export.__main__ import main; main()"
+    sandbox.faults = {"multi_member": 2}
+    options = arguments(settings_for(sandbox))[len(TAP) :]
+    done = subprocess.run([sys.executable, "-c", without, *options], capture_output=True, check=True)
+
+    run = Run(done.returncode, done.stdout, done.stderr.decode())
+    assert run.by_gid("tasks") == run_tap(settings_for(sandbox)).by_gid("tasks") == expected(sandbox, "tasks")
 
 
 @pytest.mark.parametrize("fault", ["drop_download", "wrong_length", "expired_url"])

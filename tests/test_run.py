@@ -142,6 +142,7 @@ def test_a_run_brings_every_object_of_the_organization(sandbox: Sandbox, run_tap
     run = run_tap(settings_for(sandbox))
 
     streams = ("tasks", "messages", "teams")
+    assert run.stderr.count("records leave as Asana wrote them") == 3
     assert {stream: run.by_gid(stream) for stream in streams} == {
         stream: expected(sandbox, stream) for stream in streams
     }
@@ -314,6 +315,8 @@ def test_stream_maps_and_flattening_apply(sandbox: Sandbox, run_tap: Callable[..
         if not task["completed"]
     }
     assert {message["stream"] for message in run.of("SCHEMA")} == {"to_do", "teams"}
+    assert run.stderr.count("stream maps or flattening make the records") == 3
+    assert run.stderr.count("records leave as Asana wrote them") == 0
     assert run.records("teams")[0]["organization__gid"] == WORKSPACE
 
 
