@@ -18,7 +18,7 @@ try:
 except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
     import zlib  # type: ignore[no-redef]
 
-from tap_asana_export.errors import ChangedError, DownloadError, GoneError
+from tap_asana_export.errors import ChangedError, DamagedError, DownloadError, GoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,6 +64,7 @@ class Download:
         self._timeout = timeout
         self._clock = clock
         self._etag: str | None = None
+        self._left = threading.Event()
         self._session = requests.Session()
         self._session.headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._session.auth = _no_auth
@@ -78,7 +79,7 @@ class Download:
             ChangedError: storage has another file now; what came so far is of no use.
             DownloadError: storage refuses, the connection breaks again and again, or the file is damaged.
         """
-        return ahead(whole_lines(read_text(self._body())), BLOCKS_AHEAD)
+        return ahead(whole_lines(read_text(self._body())), BLOCKS_AHEAD, self._left)
 
     def _body(self) -> Iterator[bytes]:
         """The file as storage keeps it: any Content-Encoding is left on, `read_text` looks at the bytes."""
@@ -89,10 +90,14 @@ class Download:
             try:
                 yield from self._from(reached)
             except RefusedError as refused:
-                cause, error = str(refused), DownloadError if reached else GoneError
+                cause = str(refused)
+                if refused.status == requests.codes.forbidden and not reached:
+                    error = GoneError
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as broken:
                 cause = type(broken).__name__  # its text may hold the URL, and whoever has the URL has the file
             else:
+                return
+            if self._left.is_set():
                 return
             failures = 1 if self.bytes > reached else failures + 1
             if failures > TRIES:
@@ -114,28 +119,35 @@ class Download:
                 wanted = block[skip:]
                 skip -= len(block) - len(wanted)
                 self.bytes += len(wanted)
-                yield wanted
+                if wanted:
+                    yield wanted
+        if not self.bytes:
+            raise urllib3.exceptions.ProtocolError  # an empty export is an empty gzip file, not an empty one
 
     def _check(self, response: requests.Response, start: int) -> int:
         """How many bytes of the answer to skip, since they came before; raises if it is not the file that was begun."""
         status, etag = response.status_code, response.headers.get("ETag")
         said = f"storage answered {status} {response.reason}"
+        is_part = status == requests.codes.partial_content
         if status in AGAIN:
-            raise RefusedError(said)
-        if status == requests.codes.precondition_failed or (start and response.ok and etag != self._etag):
+            raise RefusedError(said, status)
+        if is_part and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise RefusedError("storage sent another part of the file than it was asked for", status)
+        is_other = start and self._etag and etag != self._etag and not (is_part and etag is None)
+        if status == requests.codes.precondition_failed or (is_other and response.ok):
             raise ChangedError("storage has another file now")
         if not response.ok:
             raise GoneError(said) if not start and status in GONE else DownloadError(said)
-        self._etag = etag
-        if status != requests.codes.partial_content:
-            return start
-        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise DownloadError("storage sent another part of the file than it was asked for")
-        return 0
+        self._etag = etag or self._etag
+        return 0 if is_part else start
 
 
 class RefusedError(Exception):
     """Storage refuses for now; never leaves this module."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
@@ -173,7 +185,7 @@ def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 text = member.decompress(data, TEXT)
             except DAMAGED as error:
-                raise DownloadError(f"the gzip data is damaged ({error})") from None
+                raise DamagedError(f"the gzip data is damaged ({error})") from None
             yield text
             data = member.unused_data if member.eof else member.unconsumed_tail  # noqa: PLW2901
             if not data and (member.eof or len(text) < TEXT):
@@ -196,10 +208,15 @@ def whole_lines(texts: Iterable[bytes]) -> Iterator[bytes]:
         yield last
 
 
-def ahead(items: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """The items, brought by a thread that is at most so many ahead; an error comes when its turn does."""
+def ahead(items: Iterator[bytes], most: int, left: threading.Event) -> Iterator[bytes]:
+    """The items, brought by a thread that is at most so many ahead; an error comes when its turn does.
+
+    Args:
+        items: what to bring.
+        most: how many may wait.
+        left: set as soon as nobody wants any more of them.
+    """
     arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(most)
-    left = threading.Event()
 
     def bring() -> None:
         try:

@@ -9,6 +9,7 @@ TapError
 │   └── FailedJobError    it failed
 ├── WaitError          the export job took longer than `wait_timeout`
 ├── DownloadError      the export file could not be read to its end
+│   ├── DamagedError      it is not as Asana wrote it
 │   ├── GoneError         storage does not have it
 │   └── ChangedError      storage has another one than a moment ago
 ├── ExportError        an export was asked for once more, and brought no file either
@@ -125,6 +126,13 @@ class DownloadError(TapError):
     def __init__(self, cause: str) -> None:
         self.cause = cause
         super().__init__(f"The export file could not be read: {cause}. Run again.")
+
+
+class DamagedError(DownloadError):
+    """The file is not as Asana wrote it.
+
+    Then what came before is not to be trusted either: gzip's checksum stands at the end.
+    """
 
 
 class GoneError(DownloadError):

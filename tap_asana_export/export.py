@@ -15,6 +15,7 @@ from tap_asana_export.download import Download
 from tap_asana_export.errors import (
     AnswerError,
     ChangedError,
+    DamagedError,
     DownloadError,
     ExportError,
     FailedJobError,
@@ -263,8 +264,10 @@ class WorkspaceExport:
         except (ChangedError, GoneError):
             raise
         except (AnswerError, DownloadError, UnreachableError) as error:
+            if isinstance(error, DamagedError):
+                pending["lines"] = 0
             self._run.save_state()
-            cause = error.cause if isinstance(error, DownloadError) else str(error)
+            cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
             raise LineError(self._workspace_gid, job.gid, reading.lines + 1, cause) from None
         if reading.lines < pending["lines"]:
             raise ChangedError(f"the file has {reading.lines} lines, but an earlier run read {pending['lines']}")

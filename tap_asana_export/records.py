@@ -17,7 +17,7 @@ import msgspec
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import RecordMessage, SchemaMessage
 
-from tap_asana_export.errors import DownloadError
+from tap_asana_export.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -294,7 +294,7 @@ class Pass:
         r"""Add the RECORDs of lines that are separated by `\n`.
 
         Raises:
-            DownloadError: the line after the first `lines` ones is not an Asana object.
+            DamagedError: the line after the first `lines` ones is not an Asana object.
         """
         # Lines are looked at where they stand: to split the text would copy it, which takes a fifth of the time.
         view = memoryview(text)
@@ -307,10 +307,10 @@ class Pass:
             line = view[begin:end]
             begin = end + 1
             if not valid and not _is_utf8(line):
-                raise DownloadError(f"it is not UTF-8 but {_begins(line)}")
+                raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
             try:
                 record = self._decode(line)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, RecursionError) as error:
                 record = self._decode_odd(line, error)
             if record is not None:
                 resource_type, way = self._types[type(record)]
@@ -326,14 +326,14 @@ class Pass:
         try:
             properties = decode_properties(line)
             resource_type = msgspec.json.decode(properties[TAG], type=str)
-        except (msgspec.MsgspecError, KeyError):
-            raise DownloadError(f"it is no JSON object with gid and {TAG} ({error}) but {_begins(line)}") from None
+        except (msgspec.MsgspecError, RecursionError, KeyError):
+            raise DamagedError(f"it is no JSON object with gid and {TAG} ({error}) but {_begins(line)}") from None
         if self.ways.setdefault(resource_type, Dropped(resource_type)).meet(properties.keys()):
             self._compile()
         try:
             return self._decode(encode({name: text for name, text in properties.items() if name.isidentifier()}))
-        except msgspec.MsgspecError as wrong:
-            raise DownloadError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
+        except (msgspec.MsgspecError, RecursionError) as wrong:
+            raise DamagedError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
 
 
 def _is_utf8(text: memoryview) -> bool:

@@ -1,0 +1,350 @@
+"""Any bytes as export file: every object comes out once and in order, or the first line that is none is named."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import logging
+import os
+import zlib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tap_asana_export import download, records
+from tap_asana_export.errors import DownloadError
+from tap_asana_export.output import MessageWriter
+from tap_asana_export.records import Pass, way
+from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.streams import OBJECT_TYPES
+from tap_asana_export.tap import TapAsanaExport
+from tests.conftest import WORKSPACE
+from tests.test_download import Body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from singer_sdk import Stream
+
+TIME = datetime(2026, 3, 4, 5, 6, 7, 891000, tzinfo=timezone.utc)
+
+settings.register_profile("short", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("short"), max_examples=20_000)
+EXAMPLES = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+# ── what the file should bring ────────────────────────────────────────────────────────────────────────────
+
+
+class Outcome(NamedTuple):
+    """Records, and the number of the first line that is no object of Asana's, if there is one."""
+
+    records: list[dict[str, Any]]
+    bad: int | None
+
+
+@pytest.fixture(scope="module")
+def streams() -> Iterator[dict[str, Stream]]:
+    """The streams by their objects' resource_type, with every field selected."""
+    catalog = TapAsanaExport(config={"sandbox": True}).catalog_dict
+    for stream in catalog["streams"]:
+        for each in stream["metadata"]:
+            each["metadata"]["selected"] = True
+    tap = TapAsanaExport(config={"sandbox": True}, catalog=catalog)
+    # Every example would warn of the same unknown fields anew.
+    logging.disable()
+    yield {each.resource_type: tap.streams[each.stream] for each in OBJECT_TYPES}
+    logging.disable(logging.NOTSET)
+
+
+def refuse(constant: str) -> NoReturn:
+    """Python's json takes NaN and Infinity, which are no JSON."""
+    raise ValueError(constant)
+
+
+def told_by(text: bytes, streams: dict[str, Stream]) -> Outcome:
+    """What a text should bring, decoded the plain way: one line after the other."""
+    wanted: list[dict[str, Any]] = []
+    for number, line in enumerate(text.removesuffix(b"\n").split(b"\n") if text else [], 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line.decode(), parse_constant=refuse)
+            json.dumps(item, ensure_ascii=False).encode()
+            stream = streams.get(msgspec.convert(item["resource_type"], str))
+            if stream is not None:
+                msgspec.convert(item["gid"], str)
+        except (ValueError, KeyError, TypeError):
+            return Outcome(wanted, number)
+        if stream is not None:
+            known = {name: value for name, value in item.items() if name in stream.schema["properties"]}
+            wanted.append({**known, "workspace_gid": WORKSPACE})
+    return Outcome(wanted, None)
+
+
+def brought_piecemeal(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
+    """What the tap makes of a file when it decompresses and looks at little of the text at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(download, "TEXT", 300)
+        patch.setattr(records, "UTF8_SLICE", 7)
+        return brought(streams, *blocks)
+
+
+def brought(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
+    """What the tap makes of a file that comes in blocks."""
+    encode = MessageWriter().format_message
+    reading = Pass({kind: way(kind, stream, WORKSPACE, TIME, encode) for kind, stream in streams.items()})
+    out = bytearray()
+    bad = None
+    try:
+        for text in Body(*blocks).blocks():
+            reading.read(text, out)
+    except DownloadError:
+        bad = reading.lines + 1
+    assert out == b"" or out.endswith(b"\n")
+    return Outcome([json.loads(line)["record"] for line in out.split(b"\n") if line], bad)
+
+
+# ── what can be in a file ─────────────────────────────────────────────────────────────────────────────────
+
+
+def sandbox_lines() -> list[bytes]:
+    """Three objects of each type, those with the shortest lines."""
+    with Sandbox(tasks=20, messages=10, teams=5, large=0, change_interval=0) as sandbox:
+        return [
+            line
+            for kind in ("task", "message", "team")
+            for line in sorted(
+                (
+                    json.dumps(each, ensure_ascii=bool(number % 2)).encode()
+                    for number, each in enumerate(sandbox.organizations[WORKSPACE].objects(kind, whole=True))
+                ),
+                key=len,
+            )[:3]
+        ]
+
+
+GOOD = [
+    *sandbox_lines(),
+    b'{"gid":"1","resource_type":"task"}',
+    b'{"resource_type":"team","name":null,"gid":"2"}',
+    ' {"gid":"3", "resource_type":"task",\t"name":"\u2028\u2029\x85\U0001f600 \\u2028 \\n"} \r'.encode(),
+    b'{"gid":"4","resource_type":"task","unknown":{"deep":[1,{"er":null}]},"name":"x"}',
+    b'{"gid":"5","resource_type":"sprocket","name":"of a type that no stream takes"}',
+    b'{"resource_type":"sprocket"}',
+    b'{"gid":"6","resource_type":"message","num_likes":123456789012345678901234567890,"n\\u0061me":"y"}',
+]
+BAD = [
+    b"nonsense",
+    b"[]",
+    b"null",
+    b"\x00",
+    b"\xef\xbb\xbf{}",
+    b'{"gid":"1"}',
+    b'{"resource_type":"task"}',
+    b'{"gid":1,"resource_type":"task"}',
+    b'{"gid":"1","resource_type":null}',
+    b'{"gid":"1","resource_type":"task","name":"\xff"}',
+    b'{"gid":"1","resource_type":"task","name":"\xed\xa0\x80"}',
+    b'{"gid":"1","resource_type":"task","name":"a',
+    b'{"gid":"1","resource_type":"task","name":"a"}}',
+    b'{"gid":"1","resource_type":"task","name":"\\q"}',
+    b'{"gid":"1","resource_type":"task","name":"\\ud800"}',
+    b'{"gid":"1","resource_type":"task","num_likes":01}',
+    b'{"gid":"1","resource_type":"task","num_likes":NaN}',
+    b'{"gid":"1","resource_type":"task"} {"gid":"2","resource_type":"task"}',
+]
+BLANK = [b"", b" ", b"\r", b"\t\r", b"\x0c"]
+
+any_line = st.one_of(
+    st.sampled_from(GOOD),
+    st.sampled_from(GOOD).map(lambda line: line + b"\r"),
+    st.sampled_from(BLANK),
+    st.sampled_from(BAD),
+    st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")),
+)
+good_line = st.one_of(
+    st.sampled_from(GOOD), st.sampled_from(GOOD).map(lambda line: line + b"\r"), st.sampled_from(BLANK)
+)
+
+
+@st.composite
+def texts(draw: st.DrawFn, lines: st.SearchStrategy[bytes] = any_line) -> bytes:
+    return b"\n".join(draw(st.lists(lines, max_size=12))) + draw(st.sampled_from([b"", b"\n"]))
+
+
+@st.composite
+def mutated_texts(draw: st.DrawFn) -> bytes:
+    """Lines of which one has some bytes replaced."""
+    lines = draw(st.lists(st.sampled_from(GOOD[-7:]), min_size=1, max_size=5))
+    victim = draw(st.integers(0, len(lines) - 1))
+    line = lines[victim]
+    start = draw(st.integers(0, len(line)))
+    end = draw(st.integers(start, min(len(line), start + 4)))
+    new = draw(
+        st.one_of(st.binary(max_size=3), st.text('"\\{}[],:0159eE-+.truefalsn \ud7ffé', max_size=3).map(str.encode))
+    )
+    lines[victim] = line[:start] + new.replace(b"\n", b"") + line[end:]
+    return b"\n".join(lines)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    """The data, cut at these places (taken modulo its length), less pieces of nothing."""
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    return [data[start:end] for start, end in itertools.pairwise(places)]
+
+
+cuts = st.lists(st.integers(0, 1 << 20), max_size=6)
+
+
+@st.composite
+def packed(draw: st.DrawFn, text: bytes) -> bytes:
+    """The text as it is, or as gzip of any number of members, empty ones among them, and with zeros behind."""
+    if draw(st.booleans()):
+        return text
+    members = [gzip.compress(piece, draw(st.integers(0, 9)), mtime=0) for piece in pieces(text, draw(cuts)) or [b""]]
+    if draw(st.booleans()):
+        members.insert(draw(st.integers(0, len(members))), gzip.compress(b"", mtime=0))
+    return b"".join(members) + bytes(draw(st.sampled_from([0, 0, 1, 511])))
+
+
+# ── whole files ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@EXAMPLES
+@given(st.data())
+def test_every_object_of_a_whole_file_comes_out_once_and_in_order(
+    streams: dict[str, Stream], data: st.DataObject
+) -> None:
+    text = data.draw(texts(good_line))
+    file = data.draw(packed(text))
+    expected = told_by(text, streams)
+
+    assert expected.bad is None
+    assert brought_piecemeal(streams, *pieces(file, data.draw(cuts))) == expected
+
+
+@EXAMPLES
+@given(st.data())
+def test_the_first_bad_line_is_named_and_all_before_it_come_out(
+    streams: dict[str, Stream], data: st.DataObject
+) -> None:
+    text = data.draw(texts())
+    file = data.draw(packed(text))
+    check(streams, file, data.draw(cuts))
+
+
+@EXAMPLES
+@given(mutated_texts())
+@example(b'{"gid":"1","resource_type":"task","name":"\\ud800"}')
+@example(b'{"gid":"1","resource_type":"task","name":1e999}')
+@example(b'{"gid":"1","resource_type":"task","unknown":"\\q"}')
+@example(b'{"gid":"1","resource_type":"sprocket","unknown":"\\q"}')
+def test_a_line_with_a_few_bytes_changed_is_an_object_or_a_bad_line(streams: dict[str, Stream], text: bytes) -> None:
+    check(streams, gzip.compress(text, 1), [])
+
+
+def check(streams: dict[str, Stream], file: bytes, cuts: list[int]) -> None:
+    """A file's outcome is that of its text."""
+    text = gzip.decompress(file) if file.startswith(b"\x1f\x8b") else file
+    outcome, expected = brought_piecemeal(streams, *pieces(file, cuts)), told_by(text, streams)
+    if outcome == Outcome([], 1) and file.strip() and not file.lstrip().startswith(b"{"):
+        # What is neither gzip nor JSON Lines is refused before its lines are looked at.
+        assert expected.bad is not None
+    else:
+        assert outcome == expected
+
+
+# ── broken files ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def gunzipped(file: bytes) -> bytes | None:
+    """The text of a file, None if it is damaged."""
+    if not file.startswith(b"\x1f\x8b"):
+        return file
+    try:
+        return gzip.decompress(file)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+@EXAMPLES
+@given(st.data())
+def test_a_file_cut_anywhere_brings_the_first_objects_and_an_error(
+    streams: dict[str, Stream], data: st.DataObject
+) -> None:
+    text = data.draw(texts(good_line))
+    file = data.draw(packed(text))
+    cut = file[: data.draw(st.integers(0, len(file)))]
+    outcome = brought_piecemeal(streams, *pieces(cut, data.draw(cuts)))
+
+    if (left := gunzipped(cut)) is None:
+        assert outcome.bad is not None
+        assert outcome.records == told_by(text, streams).records[: len(outcome.records)]
+    else:
+        check(streams, cut, [])
+        assert outcome == brought_piecemeal(streams, cut)
+        assert outcome.bad is not None or text.startswith(left)
+
+
+@EXAMPLES
+@given(st.data())
+def test_a_damaged_file_brings_an_error(streams: dict[str, Stream], data: st.DataObject) -> None:
+    text = data.draw(texts(good_line))
+    file = bytearray(gzip.compress(text, data.draw(st.sampled_from([0, 1, 6])), mtime=0))
+    for _ in range(data.draw(st.integers(1, 3))):
+        file[data.draw(st.integers(10, len(file) - 1))] = data.draw(st.integers(0, 255))
+    outcome = brought_piecemeal(streams, *pieces(bytes(file), data.draw(cuts)))
+
+    if (left := gunzipped(bytes(file))) is None:
+        assert outcome.bad is not None
+    else:
+        assert (left, outcome) == (text, told_by(text, streams))
+
+
+@EXAMPLES
+@given(st.binary(max_size=200), cuts)
+@example(b"\x1f", [])
+@example(b"\x1f\x8b", [1])
+@example(b"\n" * 200, [100])
+@example(b"{", [])
+def test_any_bytes_at_all(streams: dict[str, Stream], file: bytes, cuts: list[int]) -> None:
+    if gunzipped(file) is None:
+        assert brought_piecemeal(streams, *pieces(file, cuts)).bad is not None
+    else:
+        check(streams, file, cuts)
+
+
+# ── long lines ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("megabytes", [0, 1, 3, 40])
+def test_a_line_of_any_length_comes_out(megabytes: int, streams: dict[str, Stream]) -> None:
+    notes = os.urandom(1 << 19).hex() * megabytes
+    before, after = b'{"gid":"1","resource_type":"task"}', b'{"gid":"3","resource_type":"team"}'
+    line = b'{"gid":"2","resource_type":"task","notes":"%b"}' % notes.encode()
+    file = gzip.compress(b"\n".join([before, line, after]), 1)
+    found, bad = brought(streams, *(file[at : at + (1 << 18)] for at in range(0, len(file), 1 << 18)))
+
+    assert ([record["gid"] for record in found], bad) == (["1", "2", "3"], None)
+    assert found[1]["notes"] == notes
+
+
+@pytest.mark.parametrize("megabytes", [1, 40])
+def test_a_long_line_cut_off_is_the_bad_one(megabytes: int, streams: dict[str, Stream]) -> None:
+    line = b'{"gid":"2","resource_type":"task","notes":"' + b"x" * (megabytes << 20)
+    file = gzip.compress(b'{"gid":"1","resource_type":"task"}\n' + line, 1)
+    found, bad = brought(streams, *(file[at : at + 999] for at in range(0, len(file), 999)))
+
+    assert ([record["gid"] for record in found], bad) == (["1"], 2)
+
+
+def test_a_line_that_is_nested_too_deeply_is_a_bad_one(streams: dict[str, Stream]) -> None:
+    good = b'{"gid":"1","resource_type":"task"}\n'
+    file = good + b'{"gid":"2","resource_type":"task","name":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n" + good
+
+    assert brought(streams, file).bad == 2
