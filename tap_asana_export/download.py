@@ -131,7 +131,8 @@ class Download:
         is_part = status == requests.codes.partial_content
         if status in AGAIN:
             raise RefusedError(said, status)
-        if is_part and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        length, part = (response.headers.get(name, "") for name in ("Content-Length", "Content-Range"))
+        if is_part and not (part.startswith(f"bytes {start}-") and (length or response.raw.chunked)):
             raise RefusedError("storage sent another part of the file than it was asked for", status)
         is_other = start and self._etag and etag != self._etag and not (is_part and etag is None)
         if status == requests.codes.precondition_failed or (is_other and response.ok):
