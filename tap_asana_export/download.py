@@ -121,8 +121,9 @@ class Download:
                 self.bytes += len(wanted)
                 if wanted:
                     yield wanted
-        if not self.bytes:
-            raise urllib3.exceptions.ProtocolError  # an empty export is an empty gzip file, not an empty one
+        if skip or not self.bytes:
+            # Fewer bytes than came before, or none: an export without objects is an empty gzip file, not an empty one.
+            raise urllib3.exceptions.ProtocolError
 
     def _check(self, response: requests.Response, start: int) -> int:
         """How many bytes of the answer to skip, since they came before; raises if it is not the file that was begun."""

@@ -502,6 +502,13 @@ def test_a_page_comes_in_place_of_the_file(sandbox: Sandbox) -> None:
     assert (page.status, page.headers["Content-Type"], page.body[:6]) == (200, "text/html", b"<html>")
 
 
+def test_storage_has_lost_the_file(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"no_such_key": 1}
+    lost, found = (ask("GET", url) for _ in range(2))
+    assert (lost.status, b"<Code>NoSuchKey</Code>" in lost.body, found.status) == (404, True, 200)
+
+
 def test_a_range_is_ignored(sandbox: Sandbox) -> None:
     url = exported(sandbox)
     sandbox.faults = {"ignore_range": 1}
