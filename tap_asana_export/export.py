@@ -120,6 +120,8 @@ class WorkspaceExport:
         request = request_for(self._workspace_gid, [self._want(kind) for kind in self._run.streams])
         for last_try in (False, True):
             job = self._pending_job(request, full=full) or self._request(request, full=full)
+            # Before any record: targets that confirm stream by stream hold on to the first state that they get.
+            self._run.save_state()
             try:
                 job = wait(self._run.asana, self._workspace_gid, job, self._patience())
                 file, reading = self._write_objects(job)
@@ -223,7 +225,6 @@ class WorkspaceExport:
         )
         job = request_export(self._run.asana, self._workspace_gid, request.parameters, self._patience())
         self._remember(job.gid, request, full=full)
-        self._run.save_state()
         return job
 
     def _remember(self, job_gid: str, request: Request, *, full: bool) -> dict[str, Any]:

@@ -105,6 +105,9 @@ def test_a_job_can_be_picked_up_by_its_gid_and_is_read_once_only(sandbox: Sandbo
     picked_up = run_tap(settings)
     afterwards = run_tap(settings, state=picked_up.state)
 
+    kinds = [message["type"] for message in picked_up.messages]
+    assert kinds.index("STATE") < kinds.index("RECORD")
+    assert exports_state(picked_up.of("STATE")[0]["value"])["pending"]["lines"] == 0
     assert picked_up.records("exports")[0]["job_gid"] == job_gid
     assert picked_up.by_gid("tasks") == expected(sandbox, "tasks")
     assert len(parameters(sandbox)) == 2

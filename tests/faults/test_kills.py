@@ -278,6 +278,7 @@ def test_after_kills_the_next_run_that_ends_leaves_tables_that_equal_the_organiz
                         moment = moments.pop()
                         ran = loading.run(Kill(chance.choice(VICTIMS), moment * undisturbed))
                         if not ran.killed:  # it was faster
+                            undisturbed *= 0.9
                             moments.append(moment * chance.random())
                 loading.settle()
                 assert loading.differences() == []
