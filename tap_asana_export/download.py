@@ -56,6 +56,7 @@ class Download:
 
     Attributes:
         bytes: how many of the file came in so far.
+        etag: storage's name for this state of the file, if it told one.
     """
 
     def __init__(self, urls: Iterator[str], *, user_agent: str, timeout: float, clock: Clock = time) -> None:
@@ -63,7 +64,7 @@ class Download:
         self._urls = urls
         self._timeout = timeout
         self._clock = clock
-        self._etag: str | None = None
+        self.etag: str | None = None
         self._left = threading.Event()
         self._session = requests.Session()
         self._session.headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
@@ -109,8 +110,8 @@ class Download:
     def _from(self, start: int) -> Iterator[bytes]:
         """The file's bytes from some on, over one connection."""
         headers = {"Range": f"bytes={start}-"} if start else {}
-        if start and self._etag:
-            headers["If-Match"] = self._etag
+        if start and self.etag:
+            headers["If-Match"] = self.etag
         with self._session.get(next(self._urls), headers=headers, stream=True, timeout=self._timeout) as response:
             if response.headers.get("Content-Range") == f"bytes */{start}":
                 return  # there is nothing behind the bytes that came: the file is whole
@@ -135,12 +136,12 @@ class Download:
         length, part = (response.headers.get(name, "") for name in ("Content-Length", "Content-Range"))
         if is_part and not (part.startswith(f"bytes {start}-") and (length or response.raw.chunked)):
             raise RefusedError("storage sent another part of the file than it was asked for", status)
-        is_other = start and self._etag and etag != self._etag and not (is_part and etag is None)
+        is_other = start and self.etag and etag != self.etag and not (is_part and etag is None)
         if status == requests.codes.precondition_failed or (is_other and response.ok):
             raise ChangedError("storage has another file now")
         if not response.ok:
             raise GoneError(said) if not start and status in GONE else DownloadError(said)
-        self._etag = etag or self._etag
+        self.etag = etag or self.etag
         return 0 if is_part else start
 
 

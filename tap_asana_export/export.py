@@ -234,6 +234,7 @@ class WorkspaceExport:
             "request": request.fingerprint,
             "records": self._run.shape,
             "full": full,
+            "etag": None,
             "lines": 0,
         }
         self._state["pending"] = pending
@@ -252,6 +253,7 @@ class WorkspaceExport:
         saved = pending["lines"]
         try:
             for text in file.blocks():
+                _require_same_file(pending, file)
                 out = bytearray()
                 try:
                     reading.read(text, out)
@@ -303,6 +305,12 @@ class WorkspaceExport:
 
     def _patience(self) -> Patience:
         return Patience(**{name: self._run.settings[name] for name in Patience._fields})
+
+
+def _require_same_file(pending: dict[str, Any], file: Download) -> None:
+    if pending["lines"] and pending.get("etag") not in {None, file.etag}:
+        raise ChangedError("storage has another file than the one whose lines went out")
+    pending["etag"] = file.etag
 
 
 def is_incremental(stream: Stream) -> bool:

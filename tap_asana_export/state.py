@@ -25,6 +25,7 @@ class Pending(msgspec.Struct):
     Attributes:
         request: fingerprint of what was asked for; a run that asks for something else needs another job.
         records: fingerprint of what the records look like.
+        etag: of the file whose lines are counted.
         lines: of the file, whose records are before the STATE.
     """
 
@@ -34,6 +35,7 @@ class Pending(msgspec.Struct):
     records: str
     full: bool
     lines: int
+    etag: str | None = None
 
 
 class Partition(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -159,6 +160,24 @@ def test_a_download_that_breaks_goes_on_at_its_byte_with_a_fresh_url(
     assert len(gids(run)) == len(set(gids(run)))
     asked = ["job" if "/jobs/" in each.path else "storage" for each in sandbox.requests]
     assert asked[-5:] == ["storage", "job", "storage", "job", "storage"]
+
+
+def test_the_lines_of_another_file_are_not_skipped(
+    arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
+) -> None:
+    with Sandbox(tasks=2000, large=0, change_interval=0, job_seconds=0) as sandbox:
+        first = interrupted(arguments(settings_for(sandbox)), records=900)
+        changed = json.loads(json.dumps(first.state).replace(json.dumps(etag_of(first)), json.dumps('"another"')))
+        second = run_tap(settings_for(sandbox), state=changed)
+
+    assert (second.code, len(parameters(sandbox)), len(second.records("tasks"))) == (0, 1, 2000)
+    assert "storage has another file than the one whose lines went out" in second.stderr
+
+
+def etag_of(run: Run) -> str:
+    etag: str = exports_state(run.state)["pending"]["etag"]
+    assert etag
+    return etag
 
 
 def test_a_state_with_more_lines_than_the_file_has_loses_nothing(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
