@@ -8,6 +8,7 @@ import sys
 from singer_sdk.exceptions import MapExpressionError
 
 from tap_asana_export.errors import OutputError, TapError
+from tap_asana_export.output import Terminated
 from tap_asana_export.tap import TapAsanaExport
 
 
@@ -18,6 +19,9 @@ def main() -> None:
     sys.setswitchinterval(0.0001)
     try:
         TapAsanaExport.cli()
+    except Terminated as ended:
+        TapAsanaExport.logger.info("Ended by %s; the next run goes on from the state.", ended.signal)
+        raise
     except TapError as error:
         _fail(str(error))
         if isinstance(error, OutputError):

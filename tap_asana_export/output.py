@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
 
     from singer_sdk.singerlib import Message
 
-logger = logging.getLogger(__name__)
-
 
 class Terminated(SystemExit):
     """Ends the run after a signal with the exit code that shells expect: 128 + the signal's number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
+        self.signal = signal.Signals(signum).name
 
 
 class MessageWriter(MsgSpecWriter):
@@ -88,9 +86,10 @@ class MessageWriter(MsgSpecWriter):
             self._end(signum)
 
     def _end(self, signum: int) -> NoReturn:
+        # Nothing is logged here: the signal may have come while a line of the log was being written, and then Python
+        # refuses to write another one (RuntimeError: reentrant call).
         self._ending = True
         self.write_message(StateMessage(value=self._state()))
-        logger.info("Ended by %s; the next run goes on from the state.", signal.Signals(signum).name)
         raise Terminated(signum)
 
 

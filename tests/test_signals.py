@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_asana_export.output import MessageWriter, Terminated
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import settings_for
 
@@ -42,6 +44,41 @@ def test_a_signal_while_waiting(signum: signal.Signals, sandbox: Sandbox, argume
     [exports] = messages[-1]["value"]["bookmarks"]["exports"]["partitions"]
     assert f"export job {exports['pending']['job_gid']} is not_started" in line.decode()
     assert f"Ended by {signum.name}; the next run goes on from the state." in err
+
+
+class Pipe:
+    """A stderr that a signal meets in the middle of a write; like Python's own it takes no write within a write."""
+
+    writing = False
+
+    def write(self, _: str) -> None:
+        if self.writing:
+            raise RuntimeError("reentrant call")
+        self.writing = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def test_a_signal_while_a_line_of_the_log_is_being_written(
+    capfdbinary: pytest.CaptureFixture[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    log = logging.StreamHandler(Pipe())
+    logging.getLogger().addHandler(log)
+    try:
+        MessageWriter().end_on_signals(lambda: {"bookmarks": {}})
+        with pytest.raises(Terminated) as ended:
+            logging.getLogger("tap_asana_export").warning("a line")
+    finally:
+        logging.getLogger().removeHandler(log)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    assert (ended.value.code, ended.value.signal) == (128 + signal.SIGTERM, "SIGTERM")
+    assert capfdbinary.readouterr().out == b'{"type":"STATE","value":{"bookmarks":{}}}\n'
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
