@@ -62,11 +62,12 @@ class Pipe:
 
 
 def test_a_signal_while_a_line_of_the_log_is_being_written(
-    capfdbinary: pytest.CaptureFixture[bytes], caplog: pytest.LogCaptureFixture
+    capfdbinary: pytest.CaptureFixture[bytes], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr("sys.stderr", Pipe())
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
-    log = logging.StreamHandler(Pipe())
+    log = logging.StreamHandler()
     logging.getLogger().addHandler(log)
     try:
         MessageWriter().end_on_signals(lambda: {"bookmarks": {}})
