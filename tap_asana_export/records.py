@@ -9,9 +9,11 @@ becomes a dict and goes the SDK's way instead, in the same pass.
 from __future__ import annotations
 
 import codecs
+import functools
 import logging
+import operator
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
@@ -279,16 +281,16 @@ class Pass:
 
     def __init__(self, ways: dict[str, Way], *, skip: int = 0) -> None:
         self.lines = 0
-        self._skip = skip
         self.objects: Counter[str] = Counter()
-        self.ways = ways
+        # With one Struct alone msgspec would take a line without a type for it.
+        self.ways = {"": Dropped(""), **ways}
+        self._skip = skip
         self._compile()
 
     def _compile(self) -> None:
         self._types = {way.struct(): (resource_type, way) for resource_type, way in self.ways.items()}
-        # With one Struct alone msgspec would take a line without a type for it.
-        another = msgspec.defstruct("Another", [], tag_field=TAG, tag="another")
-        self._decode = msgspec.json.Decoder(Union[(another, *self._types)]).decode
+        any_of_them: Any = functools.reduce(operator.or_, self._types)
+        self._decode = msgspec.json.Decoder(any_of_them).decode
 
     def read(self, text: bytes, out: bytearray) -> None:
         r"""Add the RECORDs of lines that are separated by `\n`.
