@@ -25,7 +25,7 @@ from tap_asana_export.errors import (
 )
 from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.plan import Want, bound, format_time, request_for
-from tap_asana_export.records import Pass, record_messages, way
+from tap_asana_export.records import Pass, deselected, record_messages, way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -156,8 +156,10 @@ class WorkspaceExport:
             "lines": reading.lines,
             "bytes": file.bytes,
         }
-        if self._run.exports.selected:
-            for message in record_messages(self._run.exports, record, export.created_at):
+        exports = self._run.exports
+        if exports.selected:
+            unwanted = deselected(exports.effective_schema, exports.mask)
+            for message in record_messages(exports, record, unwanted, export.created_at):
                 self._run.writer.write_message(message)
         for kind, stream in self._run.streams.items():
             bookmark = self._bookmarks[kind]

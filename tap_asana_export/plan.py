@@ -21,7 +21,6 @@ class Want:
         resource_type: Asana's name of the objects.
         filters: Asana's filter objects, any of which an object must match; none means every object.
         changed_after: the time whose later changes are wanted; None means whatever their age.
-        bookmark: the stream's bookmark, which `changed_after` reaches back behind.
     """
 
     resource_type: str

@@ -61,9 +61,11 @@ def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
             )
 
 
-def record_messages(stream: Stream, record: dict[str, Any], time_extracted: datetime) -> Iterator[RecordMessage]:
+def record_messages(
+    stream: Stream, record: dict[str, Any], unwanted: Unwanted, time_extracted: datetime
+) -> Iterator[RecordMessage]:
     """The RECORDs of one record, as the catalog and the stream's maps want them; the record is changed."""
-    drop(record, deselected(stream.effective_schema, stream.mask))
+    drop(record, unwanted)
     for stream_map in stream.stream_maps:
         mapped = stream_map.transform(record)
         if mapped is not None:
@@ -197,6 +199,7 @@ class Mapped:
         self._workspace_gid = workspace_gid
         self._time_extracted = time_extracted
         self._format_message = format_message
+        self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._warned: set[str] = set()
 
     def struct(self) -> type[msgspec.Struct]:
@@ -215,7 +218,7 @@ class Mapped:
             self._warned |= unknown
             drop(values, dict.fromkeys(unknown))
         values["workspace_gid"] = self._workspace_gid
-        for message in record_messages(self._stream, values, self._time_extracted):
+        for message in record_messages(self._stream, values, self._unwanted, self._time_extracted):
             out += self._format_message(message)
 
 

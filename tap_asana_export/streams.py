@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import MetadataMapping
+    from singer_sdk.singerlib import MetadataMapping, SchemaMessage
 
     from tap_asana_export.output import MessageWriter
 
@@ -91,11 +91,12 @@ class Exports(Stream):
             if not streams:
                 names = ", ".join(stream.name for stream in self.child_streams)
                 raise SettingError(f"The catalog selects nothing to export: select at least one of {names}.")
+            schemas = [message for stream in streams.values() for message in schema_messages(stream)]
             for stream in streams.values():
                 logger.info("Stream %s: %s", stream.name, FAST if is_verbatim(stream) else SLOW)
-                for message in schema_messages(stream):
-                    self.writer.write_message(message)
-            run = Run(asana, self.settings, self, streams, self.writer, self.save_state, self.shape(streams.values()))
+            for message in schemas:
+                self.writer.write_message(message)
+            run = Run(asana, self.settings, self, streams, self.writer, self.save_state, self.shape(schemas))
             for workspace_gid in workspace_gids:
                 try:
                     WorkspaceExport(run, workspace_gid).run()
@@ -104,13 +105,12 @@ class Exports(Stream):
                         raise
                     logger.info("%s Deferred, as the setting defer wants it.", error)
 
-    def shape(self, streams: Iterable[Stream]) -> str:
-        """A fingerprint of what the records of streams look like: their schemas and all that maps them."""
-        schemas = [message.to_dict() for stream in streams for message in schema_messages(stream)]
+    def shape(self, schemas: Iterable[SchemaMessage]) -> str:
+        """A fingerprint of what records look like: their schemas and all that maps them."""
         mapping = {
             name: value for name, value in self.settings.items() if name.startswith(("stream_map", "flattening"))
         }
-        return fingerprint([schemas, mapping])
+        return fingerprint([[message.to_dict() for message in schemas], mapping])
 
     def save_state(self) -> None:
         """Send a STATE, unless the last one said the same."""
