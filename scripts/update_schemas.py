@@ -2,7 +2,7 @@
 # requires-python = ">=3.10"
 # dependencies = ["msgspec", "pyyaml"]
 # ///
-"""Write the schemas of tasks, teams and messages from Asana's OpenAPI description.
+"""Write the schemas of the objects in export files, and of their parts, from Asana's OpenAPI description.
 
 Usage: uv run scripts/update_schemas.py asana_oas.yaml
 
@@ -21,23 +21,40 @@ from typing import Any
 
 import msgspec.yaml
 
-STREAMS = {"tasks.json": "TaskResponse", "teams.json": "TeamResponse", "messages.json": "Message"}
+# Properties that the export or the tap adds or that OpenAPI tells wrong: a type (in a list, an array of it) and
+# a description, or None for a property that exports leave out.
+Properties = dict[str, tuple[str | list[str], str] | None]
 
-WORKSPACE_GID = ("string", "Gid of the workspace that was exported.")
+WORKSPACE: Properties = {"workspace_gid": ("string", "Gid of the workspace that was exported.")}
+TASK: Properties = {
+    "task_gid": ("string", "Gid of the task that it belongs to."),
+    "task_modified_at": (
+        "date-time",
+        "The time at which that task was last modified; rows with an earlier one are past.",
+    ),
+}
+MESSAGE: Properties = {
+    "message_gid": ("string", "Gid of the message that it belongs to."),
+    "message_modified_at": (
+        "date-time",
+        "The time at which that message was last modified; rows with an earlier one are past.",
+    ),
+}
+TASK_OR_MESSAGE: Properties = {
+    "parent_type": ("string", "The type of what it belongs to, which is task or message."),
+    **TASK,
+    **MESSAGE,
+    **WORKSPACE,
+}
+GRAPH: Properties = {
+    "parent_gid": ("string", "Gid of the goal, team, portfolio or project whose graph was exported."),
+}
 
-# How exported objects differ from the API's, by the name of their OpenAPI schema: a property's type (in a
-# list, an array of it) and description, or None where it is left out. Asana says so in prose only, and
-# messages have no other schema: https://developers.asana.com/reference/createresourceexport
-EXPORTED: dict[str, dict[str, tuple[str | list[str], str] | None]] = {
-    "TaskResponse": {
-        "attachments": (["AttachmentResponse"], "Array of attachments of the task."),
-        "stories": (["StoryResponse"], "Array of comments and other changes made to the task."),
-        "workspace_gid": WORKSPACE_GID,
-    },
-    "TeamResponse": {
-        "members": (["UserResponse"], "Array of users that are members of the team."),
-        "workspace_gid": WORKSPACE_GID,
-    },
+# How exported objects differ from the API's, by the name of their OpenAPI schema. Asana says so in prose only,
+# and messages have no other schema: https://developers.asana.com/reference/createresourceexport
+# What the lines of relations hold is published nowhere: https://developers.asana.com/docs/graph-exports
+EXPORTED: dict[str, Properties] = {
+    "AttachmentResponse": {"download_url": None, "view_url": None},
     "Message": {
         "gid": ("string", "Globally unique identifier of the message, as a string."),
         "resource_type": ("string", "The type of resource, which is always message."),
@@ -55,16 +72,79 @@ EXPORTED: dict[str, dict[str, tuple[str | list[str], str] | None]] = {
         "attachments": (["AttachmentResponse"], "Array of attachments added to the message."),
         "followers": (["UserCompact"], "Array of users following the message, or to whom it was sent."),
         "parents": (["AsanaNamedResource"], "Array of projects, portfolios, teams or goals it was sent to."),
-        "workspace_gid": WORKSPACE_GID,
     },
-    "AttachmentResponse": {"download_url": None, "view_url": None},
+    "PortfolioToPortfolio": {
+        "gid": ("string", "The line's own gid, or a digest of the line when it has none."),
+        "resource_type": ("string", "The type of resource, which is always portfolio_to_portfolio."),
+        "parent_portfolio": ("AsanaNamedResource", "The portfolio that holds the other one."),
+        "child_portfolio": ("AsanaNamedResource", "The portfolio that is in the other one."),
+    },
+    "ProjectToPortfolio": {
+        "gid": ("string", "The line's own gid, or a digest of the line when it has none."),
+        "resource_type": ("string", "The type of resource, which is always project_to_portfolio."),
+        "project": ("AsanaNamedResource", "The project that is in the portfolio."),
+        "portfolio": ("AsanaNamedResource", "The portfolio that holds the project."),
+    },
     # The API declares integers, but a custom field's `number_value` is a number.
-    "StoryResponse": {"old_number_value": ("number", ""), "new_number_value": ("number", "")},
+    "StoryResponse": {
+        "old_number_value": ("number", "The previous value of a number-type custom field."),
+        "new_number_value": ("number", "The new value of a number-type custom field."),
+    },
+}
+
+# By stream: an object, or the items of one of its arrays; the stream's keys; what its records have besides.
+STREAMS: dict[str, tuple[str, str, Properties]] = {
+    "tasks": (
+        "TaskResponse",
+        "gid",
+        {
+            "attachments": (["AttachmentResponse"], "Array of attachments of the task."),
+            "stories": (["StoryResponse"], "Array of comments and other changes made to the task."),
+            **WORKSPACE,
+        },
+    ),
+    "teams": (
+        "TeamResponse",
+        "gid",
+        {"members": (["UserResponse"], "Array of users that are members of the team."), **WORKSPACE},
+    ),
+    "messages": ("Message", "gid", WORKSPACE),
+    "stories": ("StoryResponse", "gid", TASK_OR_MESSAGE),
+    "attachments": ("AttachmentResponse", "gid", TASK_OR_MESSAGE),
+    "task_memberships": (
+        "TaskResponse.memberships",
+        "task_gid project_gid",
+        {"project_gid": ("string", "Gid of the project that the task is in."), **TASK, **WORKSPACE},
+    ),
+    "task_followers": ("TaskResponse.followers", "task_gid gid", {**TASK, **WORKSPACE}),
+    "task_tags": ("TaskResponse.tags", "task_gid gid", {**TASK, **WORKSPACE}),
+    "task_likes": ("TaskResponse.likes", "task_gid gid", {**TASK, **WORKSPACE}),
+    "task_dependencies": ("TaskResponse.dependencies", "task_gid gid", {**TASK, **WORKSPACE}),
+    "task_custom_fields": ("TaskResponse.custom_fields", "task_gid gid", {**TASK, **WORKSPACE}),
+    "team_members": (
+        "UserResponse",
+        "team_gid gid",
+        {"team_gid": ("string", "Gid of the team that the user is a member of."), **WORKSPACE},
+    ),
+    "message_parents": ("Message.parents", "message_gid gid", {**MESSAGE, **WORKSPACE}),
+    "message_followers": ("Message.followers", "message_gid gid", {**MESSAGE, **WORKSPACE}),
+    "graph_portfolios": ("PortfolioResponse", "parent_gid gid", GRAPH),
+    "graph_projects": ("ProjectResponse", "parent_gid gid", GRAPH),
+    "graph_sections": ("SectionResponse", "parent_gid gid", GRAPH),
+    "graph_tasks": ("TaskResponse", "parent_gid gid", GRAPH),
+    "graph_allocations": ("AllocationResponse", "parent_gid gid", GRAPH),
+    "graph_time_tracking_entries": ("TimeTrackingEntryBase", "parent_gid gid", GRAPH),
+    "graph_portfolio_to_portfolio": ("PortfolioToPortfolio", "parent_gid gid", GRAPH),
+    "graph_project_to_portfolio": ("ProjectToPortfolio", "parent_gid gid", GRAPH),
 }
 
 MARKS = {"Opt in": r"\[Opt In\]|only returned when requesting it", "Deprecated": r"^\*Deprecated"}
 
+# A graph export takes no `fields`, so nothing in it has to be asked for.
+GRAPH_MARKS = {"Deprecated": MARKS["Deprecated"]}
+
 Schema = dict[str, Any]
+Marks = dict[str, str]
 
 
 def openapi(kind: str | list[str]) -> Schema:
@@ -76,13 +156,10 @@ def openapi(kind: str | list[str]) -> Schema:
     return {"type": kind} if kind.islower() else {"$ref": f"#/components/schemas/{kind}"}
 
 
-def exported(schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """Turn the API's schemas into the export's, where a property that is None does not exist."""
-    changed: dict[str, Schema] = {}
-    for name, changes in EXPORTED.items():
-        properties = {key: row and {**openapi(row[0]), "description": row[1]} for key, row in changes.items()}
-        changed[name] = {"allOf": [schemas.get(name, {}), {"properties": properties}]}
-    return {**schemas, **changed}
+def extended(schema: Schema, properties: Properties) -> Schema:
+    """Add properties to an OpenAPI schema, or put them in place of its own."""
+    rows = {key: row and {**openapi(row[0]), "description": row[1]} for key, row in properties.items()}
+    return {"allOf": [schema, {"properties": rows}]}
 
 
 def merged(schema: Schema, schemas: dict[str, Schema]) -> Schema:
@@ -96,50 +173,65 @@ def merged(schema: Schema, schemas: dict[str, Schema]) -> Schema:
     return result
 
 
-def column(schema: Schema, schemas: dict[str, Schema], above: tuple[str, ...] = ()) -> Schema:
+def marks(source: Schema, known: Marks) -> list[str]:
+    """Name the marks that Asana's description of a property bears."""
+    return [mark for mark, pattern in known.items() if re.search(pattern, source.get("description", ""))]
+
+
+def column(schema: Schema, schemas: dict[str, Schema], known: Marks, above: tuple[str, ...] = ()) -> Schema:
     """Return a property's JSON Schema: nullable, objects open, without properties where one holds itself."""
     source = merged(schema, schemas)
     result: Schema = {"type": [source["type"], "null"]}
     if source.get("format") in {"date", "date-time"}:
         result["format"] = source["format"]
     if source["type"] == "array":
-        result["items"] = column(source["items"], schemas, above)
+        result["items"] = column(source["items"], schemas, known, above)
     if source["type"] == "object":
         name = source.get("$ref", "")
         inner = {} if name and name in above else source["properties"]
-        result["properties"] = {key: column(value, schemas, (*above, name)) for key, value in inner.items() if value}
+        below = (*above, name)
+        result["properties"] = {key: column(value, schemas, known, below) for key, value in inner.items() if value}
         result["additionalProperties"] = True
-    if re.search(MARKS["Opt in"], source.get("description", "")):
+    if "Opt in" in marks(source, known):
         result["x-asana-opt-in"] = True
     return result
 
 
-def first_sentence(description: str) -> str:
-    """Return the first sentence of Asana's Markdown as plain text, behind the marks that stay true here."""
-    marks = [mark for mark, pattern in MARKS.items() if re.search(pattern, description)]
-    text = re.sub(r"^(<p>.*?</p>|\*[A-Z][^*]*\*\.?|\[Opt In\]\S+|\s+)+", "", description)
-    text = re.sub(r"\[(.+?)\]\(.+?\)|[*`]", r"\1", text)
-    sentence = re.split(r"\.\s+(?=[A-Z])", text)[0].strip().removesuffix(".")
-    return textwrap.shorten(". ".join([*marks, sentence]) + ".", 120, placeholder="…")
+def sentence(source: Schema, name: str, known: Marks) -> str:
+    """Return the first sentence of Asana's Markdown as plain text, or the name; marks go before it."""
+    text = source.get("description", "")
+    text = re.sub(r"^(<p>.*?</p>|\*[A-Z][^*]*\*\.?(?!$)|\*[A-Z]\w+\W+|\[Opt In\]\S+|\s+)+", "", text)
+    text = re.sub(r"\[(.+?)\]\(.+?\)|[*`]", r"\1", text) or name.replace("_", " ")
+    first = re.split(r"\.\s+(?=[A-Z])", text[0].upper() + text[1:])[0].strip().removesuffix(".")
+    return textwrap.shorten(". ".join([*marks(source, known), first]) + ".", 120, placeholder="…")
 
 
 def stream(name: str, schemas: dict[str, Schema]) -> Schema:
-    """Return the JSON Schema of an object that is one line of an export: closed, `gid` its key."""
+    """Return the JSON Schema of a stream's records: closed, all but its keys nullable."""
+    source, keys, besides = STREAMS[name]
+    known = GRAPH_MARKS if name.startswith("graph_") else MARKS
+    record, _, array = source.partition(".")
+    schema = schemas[record]
+    if array:
+        schema = merged(merged(schema, schemas)["properties"][array], schemas)["items"]
     properties: Schema = {
-        key: {"description": first_sentence(merged(value, schemas)["description"]), **column(value, schemas)}
-        for key, value in merged(schemas[name], schemas)["properties"].items()
+        key: {"description": sentence(merged(value, schemas), key, known), **column(value, schemas, known)}
+        for key, value in merged(extended(schema, besides), schemas)["properties"].items()
+        if value
     }
-    properties["gid"]["type"] = "string"
+    for key in keys.split():
+        properties[key]["type"] = "string"
     return {"type": "object", "properties": properties}
 
 
 def main() -> None:
     """Write one file per stream."""
     [path] = sys.argv[1:] or sys.exit(__doc__)
-    schemas = exported(msgspec.yaml.decode(Path(path).read_bytes())["components"]["schemas"])
-    for file, name in STREAMS.items():
+    schemas: dict[str, Schema] = msgspec.yaml.decode(Path(path).read_bytes())["components"]["schemas"]
+    schemas |= {name: extended(schemas.get(name, {}), properties) for name, properties in EXPORTED.items()}
+    for name in STREAMS:
         text = json.dumps(stream(name, schemas), indent=2, ensure_ascii=False)
-        (Path(__file__).parents[1] / "schemas" / file).write_text(text + "\n", encoding="utf-8")
+        (Path(__file__).parents[1] / "schemas" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
