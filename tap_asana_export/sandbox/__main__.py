@@ -15,7 +15,7 @@ def main() -> None:
     """Serve until SIGINT or SIGTERM; the flags are the settings of `Sandbox`."""
     parser = argparse.ArgumentParser(prog="asana-sandbox", description="A stand-in for Asana's export API.")
     for name, (default, meaning) in Sandbox.settings().items():
-        kind = json.loads if isinstance(default, dict) or name == "workspaces" else type(default)
+        kind = json.loads if isinstance(default, (dict, bool)) or name == "workspaces" else type(default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,

@@ -13,7 +13,11 @@ Object = dict[str, Any]
 # A gid is 1, a digit for the kind, three for the workspace, eight for the object and three for a part of it
 # (a story of a task, a section of a project): sixteen digits as Asana's, distinct across types.
 _KINDS = ("job", "task", "workspace", "message", "team", "project", "user", "tag", "custom_field", "other")
-_OTHERS = ("portfolio", "goal", "custom_type", "custom_type_status_option")
+_OTHERS = (
+    *("portfolio", "goal", "custom_type", "custom_type_status_option", "project_template"),
+    "time_tracking_category",
+)
+OF_A_KIND = 4  # portfolios, goals, … in a workspace
 _SECTIONS = ("Untitled section", "To do", "Doing", "In review", "Done", "Später ✨")
 _TAGS = ("urgent", "blocked", "customer", "quick win", "häßlich", "次", "🔥", "later")
 _OPTIONS = (("Low", "green"), ("Medium", "yellow"), ("High — «très»", "red"), ("old", "none"))
@@ -138,9 +142,13 @@ class Directory:
             for number, project in enumerate(self.projects)
         ]
 
+    def sections(self, project: int) -> list[Object]:
+        """The three to six sections of a project."""
+        return self._sections[project % len(self._sections)]
+
     def section(self, project: int, number: int) -> Object:
-        """One of the three to six sections of a project."""
-        sections = self._sections[project % len(self._sections)]
+        """One of these sections."""
+        sections = self.sections(project)
         return sections[number % len(sections)]
 
     @cached_property
@@ -152,15 +160,21 @@ class Directory:
     def _others(self) -> dict[str, list[Object]]:
         return {
             kind: [
-                named(self.gid("other", place * 4 + number), kind, self.texts.title(place + number))
-                for number in range(4)
+                named(self.gid("other", place * OF_A_KIND + number), kind, self.texts.title(place + number))
+                for number in range(OF_A_KIND)
             ]
             for place, kind in enumerate(_OTHERS)
         }
 
     def other(self, kind: str, number: int) -> Object:
-        """One of the four portfolios, goals, custom types or status options of those."""
-        return self._others[kind][number % 4]
+        """One of the four portfolios, goals, custom types, status options of those, …."""
+        return self._others[kind][number % OF_A_KIND]
+
+    def parse_other(self, gid: str) -> tuple[str, int] | None:
+        """Kind and number of an object that `other` gives."""
+        kind, serial = self.parse(gid) or ("", 0)
+        place, number = divmod(serial, OF_A_KIND)
+        return (_OTHERS[place], number) if kind == "other" and place < len(_OTHERS) else None
 
     @cached_property
     def custom_fields(self) -> list[Object]:

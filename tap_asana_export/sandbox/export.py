@@ -1,4 +1,4 @@
-"""A resource export: what a request asks for, which objects and fields that is, and the file with them."""
+"""Exports: what a request for resources asks for, which objects and fields that is, and the file of any export."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ except ImportError:  # isal has no wheel for this machine; zlib does the same, s
 _GZIP = 31  # the wbits for a gzip container, see zlib
 _encode = msgspec.json.Encoder().encode
 
+# How the objects stand in a file: one a line, or between these two in one JSON document that is one line.
+FORMS: dict[str, tuple[bytes, ...]] = {"lines": (), "array": (b"[", b"]"), "object": (b'{"data":[', b"]}")}
+
 
 class InvalidRequestError(ValueError):
     """The body of a request for an export is not what Asana takes; the text says what is wrong."""
@@ -48,7 +51,10 @@ class Parameter(NamedTuple):
 class Job:
     """An export, asked for and perhaps ended, well or not.
 
-    What goes wrong with its file: `rewrites` change its lines, one after the other, or it is not `compressed`.
+    One with a `parent` (a gid) is a graph export. `tasks` counts the tasks that were written.
+
+    What goes wrong with its file: `rewrites` change its lines or, when they are framed, the blocks of the file,
+    one after the other; or it is not `compressed`.
     """
 
     gid: str
@@ -56,11 +62,32 @@ class Job:
     organization: Organization
     created: datetime
     path: Path
+    token: str
+    parent: str | None
+    tasks: int = 0
     ended: datetime | None = None
     has_ended: threading.Event = field(default_factory=threading.Event)
     fails: bool = False
     compressed: bool = True
-    rewrites: list[Callable[[Any], Iterator[Any]]] = field(default_factory=list)
+    rewrites: dict[str, list[Callable[[Any], Iterator[Any]]]] = field(
+        default_factory=lambda: {"lines": [], "blocks": []}
+    )
+
+    def blocks(self, items: Iterable[Object], form: str) -> Iterator[Any]:
+        """The file with these objects, in one of the `FORMS`, as it is written block by block."""
+        text: Iterator[Any] = lines(self._counted(items))
+        for rewrite in self.rewrites["lines"]:
+            text = rewrite(text)
+        if FORMS[form]:
+            text = _framed(text, *FORMS[form])
+        for rewrite in self.rewrites["blocks"]:
+            text = rewrite(text)
+        return text
+
+    def _counted(self, items: Iterable[Object]) -> Iterator[Object]:
+        for item in items:
+            self.tasks += item["resource_type"] == "task"
+            yield item
 
 
 # ── filters ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,6 +243,14 @@ def _pick(value: Any, tree: _Tree) -> Any:
 def lines(items: Iterable[Object]) -> Iterator[bytes]:
     """One line of JSON for each object."""
     return (_encode(item) + b"\n" for item in items)
+
+
+def _framed(lines: Iterable[bytes], head: bytes, tail: bytes) -> Iterator[bytes]:
+    separator = head
+    for line in lines:
+        yield separator + line[:-1]
+        separator = b","
+    yield tail if separator == b"," else head + tail
 
 
 def write(path: Path, blocks: Iterable[bytes | None], *, compressed: bool = True) -> None:

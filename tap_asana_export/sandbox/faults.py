@@ -19,7 +19,7 @@ _HELP = (
     "For more information on API status codes and how to handle them, read the docs on errors:"
     " https://developers.asana.com/docs/errors"
 )
-_TOO_MANY = "You've made too many requests and hit a rate limit. Please retry after the given amount of time."
+TOO_MANY = "You've made too many requests and hit a rate limit. Please retry after the given amount of time."
 # Asana publishes neither text: both answers are 403, one is over in minutes, the other never.
 BUSY = "An export is already in progress for this workspace. Please wait for it to complete."
 FORBIDDEN = "Access denied"
@@ -47,7 +47,8 @@ def _set(**attributes: Any) -> Callable[[Any], None]:
 
 
 def _no_url(job: dict[str, Any]) -> None:
-    job["new_resource_export"]["download_url"] = None
+    for name in job.keys() & {"new_resource_export", "new_graph_export"}:
+        job[name]["download_url"] = None
 
 
 def _archive(job: dict[str, Any]) -> None:
@@ -78,9 +79,9 @@ def _unended(lines: Iterable[bytes]) -> Iterator[bytes]:
     yield previous.rstrip(b"\n")
 
 
-def _rewrite(change: Callable[[Any], Iterator[Any]]) -> Callable[[Job], None]:
+def _rewrite(what: str, change: Callable[[Any], Iterator[Any]]) -> Callable[[Job], None]:
     def strike(job: Job) -> None:
-        job.rewrites.append(change)
+        job.rewrites[what].append(change)
 
     return strike
 
@@ -118,24 +119,29 @@ def _become(other: Answer) -> Callable[[Answer], None]:
 FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     # Any request to the API; the argument is the `retry_after` setting, the result is the answer.
     "request": {
-        "rate_limited": lambda retry_after: error(429, _TOO_MANY, Retry_After=str(retry_after)),
-        "rate_limited_without_hint": lambda _: error(429, _TOO_MANY),
+        "rate_limited": lambda retry_after: error(429, TOO_MANY, Retry_After=str(retry_after)),
+        "rate_limited_without_hint": lambda _: error(429, TOO_MANY),
         "server_error": lambda _: _server_error(),
         "unavailable": lambda _: _page(503),
     },
-    # A request for an export, before there is a job; the argument is its workspace, the result is the answer.
-    "post": {
+    # A request for a resource export, before there is a job; the argument is its workspace, the result the answer.
+    "resource_post": {
         "busy": lambda _: error(403, BUSY),
+    },
+    # A request for any export, before there is a job; the argument is its workspace or parent, the result the answer.
+    "post": {
         "forbidden": lambda _: error(403, FORBIDDEN),
     },
     # A new job, before its file is written.
     "job": {
         "failed_job": _set(fails=True),
         "plain": _set(compressed=False),
-        "bad_line": _rewrite(_insert(b'{"gid": "1", "resource_type": "task", "name": \xff\n')),
-        "unknown_type": _rewrite(_insert(b'{"gid":"1","resource_type":"sprocket","name":"A new kind of thing"}\n')),
-        "no_newline_at_end": _rewrite(_unended),
-        "multi_member": _rewrite(_members),
+        "bad_line": _rewrite("lines", _insert(b'{"gid": "1", "resource_type": "task", "name": \xff\n')),
+        "unknown_type": _rewrite(
+            "lines", _insert(b'{"gid":"1","resource_type":"sprocket","name":"A new kind of thing"}\n')
+        ),
+        "no_newline_at_end": _rewrite("blocks", _unended),
+        "multi_member": _rewrite("blocks", _members),
     },
     # The answer to the request for an export.
     "posted": {"lost_answer": _set(cut=-1)},

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     Value = tuple[str, Any, str | None]
 
 _DAY = 86_400_000
+_OF_PROJECTS = (
+    *("status", "notes", "number", "followers", "enum", "dates", "text", "completed", "date", "people"),
+    "multi_enum",
+)
 _ASPECTS = {
     "task": (
         *("comment", "completed", "assignee", "dates", "comment", "followers", "number", "section"),
@@ -32,6 +36,8 @@ _ASPECTS = {
     ),
     "message": ("comment", "notes", "followers", "comment", "attachment", "status"),
     "team": ("followers", "notes", "status"),
+    "project": _OF_PROJECTS,
+    "portfolio": _OF_PROJECTS,
 }
 _PLACES = {kind: {aspect: place for place, aspect in enumerate(aspects)} for kind, aspects in _ASPECTS.items()}
 
@@ -127,7 +133,7 @@ class History:
         """These custom fields with their values."""
         values = []
         for field in self.custom_fields():
-            number = self.number(field["type"] if field["type"] in _PLACES["task"] else "people")
+            number = self.number(field["type"] if field["type"] in _PLACES[self.kind] else "people")
             value = {**field, **self.value(field, number)}
             values.append(value | {"description": f"About {field['name']}"} if self.whole else value)
         return values

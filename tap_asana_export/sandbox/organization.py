@@ -112,13 +112,20 @@ class Organization:
         """When the object was created and modified: cheap, nothing is built."""
         return self._populations[kind].life(index, now)
 
-    def build(self, kind: str, index: int, now: int, *, whole: bool = False) -> Object:
-        """The object with its default fields, or `whole`, with opt-in fields at all levels too."""
+    def build(self, kind: str, index: int, now: int, *, whole: bool = False, bare: bool = False) -> Object:
+        """The object with its default fields, or `whole`, with opt-in fields at all levels too.
+
+        A `bare` task has no attachments and stories.
+        """
         history = self._history(kind, index, now, whole=whole)
-        built = self._builders[kind](history, now)
+        built = self._task(history, now, bare=True) if bare else self._builders[kind](history, now)
         for touch in history.life.touches:
             built |= touch.fields
         return built
+
+    def compact(self, kind: str, index: int, now: int) -> Object:
+        """The object as others refer to it."""
+        return self._history(kind, index, now).compact()
 
     def objects(self, kind: str, *, whole: bool = False) -> Iterator[Object]:
         """All objects of a kind, as of now."""
@@ -195,13 +202,21 @@ class Organization:
         relatives = (index - place + offset for offset in offsets.get(place, ()))
         return [relative for relative in relatives if relative < tasks.settled and tasks.alive(relative, now)]
 
-    def _parent(self, index: int) -> int | None:
+    def parent(self, index: int) -> int | None:
+        """The task that this one is a subtask of."""
         place = index % _FAMILY
         if place not in _PARENTS or index >= self._populations["task"].settled:
             return None
         return index - place + _PARENTS[place]
 
-    def _task(self, history: History, now: int) -> Object:
+    def placed(self, index: int, now: int) -> list[int]:
+        """The numbers of the projects that a task is in; a subtask is in none until it is moved."""
+        chance, moves = self.directory.chance("task", index), self._populations["task"].moves(index, now)
+        count = (1, 1, 1, 2)[chance >> 5 & 3] if self.parent(index) is None else min(moves, 1)
+        projects = len(self.directory.projects)
+        return [(chance + moves + place) % projects for place in range(min(count, projects))]
+
+    def _task(self, history: History, now: int, *, bare: bool = False) -> Object:
         directory, chance, life = self.directory, history.chance, history.life
         resource_subtype = subtype(chance)
         done = history.number("completed")
@@ -210,8 +225,11 @@ class Organization:
         dates = history.dates(history.number("dates"))
         likes = history.likes((0, 0, 0, 1, 2, 3, 0, 9)[chance % 8])
         liked = history.liked(likes)
-        parent = self._parent(history.index)
-        memberships = self._memberships(history, is_subtask=parent is not None)
+        parent = self.parent(history.index)
+        memberships = [
+            {"project": directory.project(project), "section": directory.section(project, history.number("section"))}
+            for project in self.placed(history.index, now)
+        ]
         custom = resource_subtype == "custom"
         task: Object = {
             "gid": history.gid,
@@ -248,9 +266,9 @@ class Organization:
             "tags": directory.tags[history.number("tags") % 8 :][: chance % 3],
             "workspace": self.workspace,
             "permalink_url": f"https://app.asana.com/1/{self.workspace['gid']}/task/{history.gid}",
-            "attachments": history.attachments(),
-            "stories": history.stories(),
         }
+        if not bare:
+            task |= {"attachments": history.attachments(), "stories": history.stories()}
         if resource_subtype == "approval":
             task["approval_status"] = history.approval(done)
         return task | self._task_opt_in(history, task, now) if history.whole else task
@@ -273,17 +291,6 @@ class Organization:
             data = self.directory.texts.prose(history.chance, 1)
             opt_in["external"] = {"gid": f"legacy-{history.index}", "data": data}
         return opt_in
-
-    def _memberships(self, history: History, *, is_subtask: bool) -> list[Object]:
-        moves = history.life.moves
-        count = min(moves, 1) if is_subtask else (1, 1, 1, 2)[history.chance >> 5 & 3]
-        return [
-            {
-                "project": self.directory.project(history.chance + moves + place),
-                "section": self.directory.section(history.chance + moves + place, history.number("section")),
-            }
-            for place in range(min(count, len(self.directory.projects)))
-        ]
 
     def _notes(self, history: History) -> str:
         number = history.number("notes")

@@ -150,8 +150,11 @@ class Population:
         if index in self._touches:
             touches = tuple(touch for touch in self._touches[index] if touch.instant <= now)
             modified = max((modified, *(touch.instant for touch in touches)))
-        moves = sum(instant <= now for instant in self._moves.get(index, ()))
-        return Life(created, modified, changes, first, period, touches, moves)
+        return Life(created, modified, changes, first, period, touches, self.moves(index, now))
+
+    def moves(self, index: int, now: int) -> int:
+        """How often the object was moved up to this instant."""
+        return sum(instant <= now for instant in self._moves.get(index, ()))
 
     def serial(self, index: int) -> int:
         """The index in eight digits, as it stands in a gid."""

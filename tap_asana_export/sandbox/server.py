@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from itertools import takewhile
@@ -19,8 +19,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tap_asana_export.sandbox.export import InvalidRequestError, Job, lines, objects, parameters, project, write
-from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES, error
+from tap_asana_export.sandbox import graph
+from tap_asana_export.sandbox.export import FORMS, InvalidRequestError, Job, lines, objects, parameters, project, write
+from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES, TOO_MANY, error
 from tap_asana_export.sandbox.organization import Organization
 from tap_asana_export.sandbox.population import milliseconds, timestamp
 from tap_asana_export.sandbox.storage import Storage
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tap_asana_export.sandbox.directory import Object
-    from tap_asana_export.sandbox.export import Parameter
     from tap_asana_export.sandbox.wire import Request
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ _FIRST_WORKSPACE = 1200000000000001
 _PAGE = 100
 _JOBS = 10**10
 _UNFINISHED = ("not_started", "in_progress")
+_GRAPHS_KEPT = timedelta(hours=4)
 # How long a look at a job waits for its file, so that small exports are always written by the first look.
 _PATIENCE = 1.0
 
@@ -82,10 +83,25 @@ class Sandbox:
         default=5.0, metadata=_means("seconds between two changes to a workspace's tasks; 0: nothing changes")
     )
     job_seconds: float = field(default=1.0, metadata=_means("least seconds that an export takes"))
+    jobs_at_once: int = field(
+        default=5, metadata=_means("how many jobs of one token may run at a time; a further one is answered 429")
+    )
+    graph_format: str = field(
+        default="lines", metadata=_means(f"how the objects of a graph export stand in its file: {', '.join(FORMS)}")
+    )
+    graph_relation_gids: bool = field(
+        default=True, metadata=_means("whether the relation lines of a graph export have gids")
+    )
+    graph_cache_tasks: int = field(
+        default=1000, metadata=_means("a graph export of more tasks than this is not made anew for four hours")
+    )
     url_seconds: int = field(default=300, metadata=_means("seconds for which a download URL is good"))
     token_seconds: int = field(default=3600, metadata=_means("seconds for which an OAuth token is good"))
-    retry_after: int = field(default=1, metadata=_means("Retry-After of the fault rate_limited, in seconds"))
+    retry_after: int = field(default=1, metadata=_means("Retry-After of answers 429, in seconds"))
     access_token: str = field(default="sandbox", metadata=_means("the token of the service account"))
+    client_id: str = field(default="sandbox", metadata=_means("id of the OAuth app"))
+    client_secret: str = field(default="sandbox", metadata=_means("secret of the OAuth app"))
+    refresh_token: str = field(default="sandbox", metadata=_means("the OAuth app's refresh token"))
     port: int = field(default=0, metadata=_means("port of the API on 127.0.0.1; 0: any free one"))
     faults: dict[str, int] = field(
         default_factory=dict,
@@ -112,6 +128,8 @@ class Sandbox:
         unknown = self.faults.keys() - set(NAMES)
         if unknown:
             raise ValueError(f"Unknown faults: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
+        if self.graph_format not in FORMS:
+            raise ValueError(f"Unknown graph_format: {self.graph_format}. There are {', '.join(FORMS)}.")
         gids = self.workspaces
         if isinstance(gids, int):
             gids = [str(_FIRST_WORKSPACE + number) for number in range(gids)]
@@ -164,6 +182,24 @@ class Sandbox:
         """What a whole export of this type, with these fields, would hold now."""
         for item in self.organizations[workspace].objects(kind, whole=bool(fields)):
             yield project(item, fields) if fields else item
+
+    def graph_objects(self, parent: str) -> Iterator[Object]:
+        """What a graph export of this goal, team, portfolio or project would hold now.
+
+        Raises:
+            KeyError: there is no such parent now.
+        """
+        organization = self._organization_of(parent)
+        if not organization:
+            raise KeyError(parent)
+        return graph.objects(organization, parent, relation_gids=self.graph_relation_gids)
+
+    def parents(self, workspace: str, kind: str) -> list[str]:
+        """The gids of the workspace's goals, teams, portfolios or projects."""
+        return graph.parents(self.organizations[workspace], kind)
+
+    def _organization_of(self, parent: str) -> Organization | None:
+        return next((each for each in self.organizations.values() if graph.find(each, parent)), None)
 
     # ── answering ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,39 +300,85 @@ class Sandbox:
             return error(400, str(invalid))
         if workspace not in self.organizations:
             return error(404, f"workspace: Unknown object: {workspace}")
-        refusal: Answer | None = next(self._strikes("post", workspace), None)
-        return refusal or self._export(self.organizations[workspace], requested)
+        organization = self.organizations[workspace]
+        refusal: Answer | None = next(self._strikes("resource_post", workspace), None)
+        return refusal or self._export(organization, request, objects(organization, requested))
 
-    def _export(self, organization: Organization, requested: list[Parameter]) -> Answer:
-        job = self._create(organization)
-        if not job:
-            return error(403, BUSY)
-        self._strike("job", job)
-        threading.Thread(target=self._write, args=(job, requested), daemon=True).start()
-        described = self._describe(job, "not_started")
-        answer = json_answer({"data": described}, 201, Location=f"{_API}/jobs/{job.gid}")
+    def _post_graph_export(self, request: Request) -> Answer:
+        try:
+            parent = request.json()["data"]["parent"]
+        except (msgspec.DecodeError, TypeError):
+            return error(400, "Could not parse request data, invalid JSON")
+        except KeyError as missing:
+            return error(400, f"{missing.args[0]}: Missing input")
+        if not isinstance(parent, str):
+            return error(400, f"parent: Not a string: {parent!r}")
+        organization = self._organization_of(parent)
+        if not organization:
+            return error(404, f"parent: Unknown object: {parent}")
+        return self._export(organization, request, self.graph_objects(parent), parent)
+
+    def _export(
+        self, organization: Organization, request: Request, items: Iterator[Object], parent: str | None = None
+    ) -> Answer:
+        """The job that exports these objects, the one that does so already, or a refusal."""
+        refusal: Answer | None = next(self._strikes("post", parent or organization.gid), None)
+        if refusal:
+            return refusal
+        with self._creating:
+            alike = [job for job in self._jobs.values() if job.organization is organization and job.parent == parent]
+            running = next((job for job in alike if self._status(job) in _UNFINISHED), None)
+            if running and not parent:
+                return error(403, BUSY)
+            job = running or self._cached(alike)
+            if not job:
+                token = _token(request)
+                if self._is_at_work(token):
+                    return error(429, TOO_MANY, Retry_After=str(self.retry_after))
+                job = self._create(organization, token, parent)
+                self._strike("job", job)
+                threading.Thread(target=self._write, args=(job, items), daemon=True).start()
+                status = "not_started"
+            else:
+                status = self._status(job, 0)
+        answer = json_answer({"data": self._describe(job, status)}, 201, Location=f"{_API}/jobs/{job.gid}")
         self._strike("posted", answer)
         return answer
 
-    def _create(self, organization: Organization) -> Job | None:
-        """A job, unless the workspace has one that is not over."""
-        with self._creating:
-            jobs = [job for job in self._jobs.values() if job.organization is organization]
-            if any(self._status(job) in _UNFINISHED for job in jobs):
-                return None
-            created = self.clock()
-            self._last_job = max(self._last_job + 1, milliseconds(created) // 100 % _JOBS)
-            gid, export_gid = (
-                organization.directory.gid("job", *divmod(self._last_job * 10 + part, 1000)) for part in (0, 1)
-            )
-            job = Job(gid, export_gid, organization, created, self._directory / f"{export_gid}.jsonl.gz")
-            self._jobs[gid] = job
-            return job
+    def _is_at_work(self, token: str) -> bool:
+        """Whether as many jobs of this token are running as may run at once."""
+        running = [job for job in self._jobs.values() if job.token == token]
+        for patience in (0, _PATIENCE):
+            running = [job for job in running if self._status(job, patience) in _UNFINISHED]
+            if len(running) < self.jobs_at_once:
+                return False
+        return True
 
-    def _write(self, job: Job, requested: list[Parameter]) -> None:
-        blocks: Iterator[Any] = lines(objects(job.organization, requested))
-        for rewrite in job.rewrites:
-            blocks = rewrite(blocks)
+    def _cached(self, alike: list[Job]) -> Job | None:
+        """A new job with the file of a graph export that was large, and is not four hours old."""
+        for job in alike:
+            is_large = job.parent and job.tasks > self.graph_cache_tasks
+            if is_large and not job.fails and self.clock() < self._completed(job) + _GRAPHS_KEPT:
+                gid, _ = self._gids(job.organization)
+                self._jobs[gid] = replace(job, gid=gid)
+                return self._jobs[gid]
+        return None
+
+    def _gids(self, organization: Organization) -> tuple[str, str]:
+        """Of a new job and its export."""
+        self._last_job = max(self._last_job + 1, milliseconds(self.clock()) // 100 % _JOBS)
+        job, export = (organization.directory.gid("job", *divmod(self._last_job * 10 + part, 1000)) for part in (0, 1))
+        return job, export
+
+    def _create(self, organization: Organization, token: str, parent: str | None) -> Job:
+        gid, export_gid = self._gids(organization)
+        path = self._directory / export_gid
+        job = Job(gid, export_gid, organization, self.clock(), path, token, parent)
+        self._jobs[gid] = job
+        return job
+
+    def _write(self, job: Job, items: Iterator[Object]) -> None:
+        blocks = job.blocks(items, self.graph_format if job.parent else "lines")
         wanted = takewhile(lambda _: not self._closing.is_set(), blocks)
         try:
             write(job.path, wanted, compressed=job.compressed)
@@ -307,8 +389,8 @@ class Sandbox:
             job.ended = self.clock()
             job.has_ended.set()
 
-    def _status(self, job: Job) -> str:
-        is_written = job.has_ended.wait(_PATIENCE)
+    def _status(self, job: Job, patience: float = _PATIENCE) -> str:
+        is_written = job.has_ended.wait(patience)
         waited = (self.clock() - job.created).total_seconds()
         if waited < self.job_seconds:
             return "not_started" if waited < self.job_seconds / 10 else "in_progress"
@@ -317,25 +399,29 @@ class Sandbox:
         return "failed" if job.fails else "succeeded"
 
     def _describe(self, job: Job, status: str) -> Object:
+        export: Object = {
+            "gid": job.export_gid,
+            "resource_type": "graph_export" if job.parent else "export_request",
+            "created_at": timestamp(milliseconds(job.created)),
+            "completed_at": None,
+            "download_url": None,
+        }
         described: Object = {
             "gid": job.gid,
             "resource_type": "job",
-            "resource_subtype": "export_request",
+            "resource_subtype": "graph_export_request" if job.parent else "export_request",
             "status": status,
-            "new_resource_export": {
-                "gid": job.export_gid,
-                "resource_type": "export_request",
-                "created_at": timestamp(milliseconds(job.created)),
-                "completed_at": None,
-                "download_url": None,
-            },
+            "new_graph_export" if job.parent else "new_resource_export": export,
         }
-        if status == "succeeded" and job.ended:
-            completed = max(job.ended, job.created + timedelta(seconds=self.job_seconds))
-            described["new_resource_export"]["completed_at"] = timestamp(milliseconds(completed))
-            described["new_resource_export"]["download_url"] = self._url(job)
+        if status == "succeeded":
+            export["completed_at"] = timestamp(milliseconds(self._completed(job)))
+            export["download_url"] = self._url(job)
             self._strike("success", described)
         return described
+
+    def _completed(self, job: Job) -> datetime:
+        """When an export that has ended became a success."""
+        return max(job.ended or job.created, job.created + timedelta(seconds=self.job_seconds))
 
     def _job(self, request: Request, gid: str) -> Answer:
         if gid not in self._jobs:
@@ -346,8 +432,10 @@ class Sandbox:
         return _data(described, request)
 
     def _url(self, job: Job) -> str:
-        name = f"object_export_{job.organization.gid}_{job.export_gid}_{milliseconds(job.created)}.jsonl.gz"
-        key = f"/object_export/{job.export_gid}/download/{name}"
+        kind, source = ("graph", job.parent) if job.parent else ("object", job.organization.gid)
+        ending = "json" if job.parent and self.graph_format != "lines" else "jsonl"
+        name = f"{kind}_export_{source}_{job.export_gid}_{milliseconds(job.created)}.{ending}.gz"
+        key = f"/{kind}_export/{job.export_gid}/download/{name}"
         self._storage.files[key] = job.path
         seconds = next(self._strikes("url", self.url_seconds), self.url_seconds)
         return self.storage_url + self._storage.sign(key, seconds)
@@ -359,15 +447,21 @@ class Sandbox:
             return self._refresh(dict(parse_qsl(request.body.decode())))
         command = request.path.removeprefix("/sandbox/")
         try:
-            if (request.method, command) == ("GET", "objects"):
-                workspace = request.query.get("workspace") or next(iter(self.organizations))
-                current = lines(self.organizations[workspace].objects(request.query["type"]))
-                return Answer(200, iter(current), {"Content-Type": "application/jsonl"})
+            if request.method == "GET" and command in ("objects", "parents"):
+                return self._look(command, request.query)
             if request.method == "POST" and command in ("add", "touch", "move", "delete"):
                 return json_answer({"data": self._command(command, request.json())})
         except (KeyError, TypeError, msgspec.DecodeError) as problem:
             return error(400, f"{type(problem).__name__}: {problem}")
         return error(404, "No matching route for request")
+
+    def _look(self, command: str, query: dict[str, str]) -> Answer:
+        workspace = query.get("workspace") or next(iter(self.organizations))
+        if command == "parents":
+            return json_answer({"data": self.parents(workspace, query["type"])})
+        parent = query.get("parent")
+        current = self.graph_objects(parent) if parent else self.organizations[workspace].objects(query["type"])
+        return Answer(200, iter(lines(current)), {"Content-Type": "application/jsonl"})
 
     def _command(self, command: str, body: Object) -> Object:
         if command == "add":
@@ -381,12 +475,15 @@ class Sandbox:
         return {"gid": gid}
 
     def _refresh(self, form: dict[str, str]) -> Answer:
-        if form.get("grant_type") != "refresh_token" or not form.get("refresh_token"):
-            problem = {
-                "error": "invalid_grant",
-                "error_description": "The refresh token is missing or unknown.",
-            }
-            return json_answer(problem, 400)
+        refusal: Answer | None = next(self._strikes("request", self.retry_after), None)
+        if refusal:
+            return refusal
+        if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
+            return _oauth_error("invalid_client", "The client id or secret is missing or unknown.", 401)
+        if form.get("grant_type") != "refresh_token":
+            return _oauth_error("unsupported_grant_type", "There are refresh tokens only.")
+        if form.get("refresh_token") != self.refresh_token:
+            return _oauth_error("invalid_grant", "The refresh token is missing or unknown.")
         token = secrets.token_urlsafe(16)
         self._tokens[token] = self.clock() + timedelta(seconds=self.token_seconds)
         return json_answer({"access_token": token, "token_type": "bearer", "expires_in": self.token_seconds})
@@ -396,8 +493,18 @@ class Sandbox:
         ("GET", r"/workspaces", _workspaces),
         ("GET", r"/workspaces/(\d+)", _one_workspace),
         ("POST", r"/exports/resource", _post_export),
+        ("POST", r"/exports/graph", _post_graph_export),
         ("GET", r"/jobs/(\d+)", _job),
     )
+
+
+def _oauth_error(kind: str, description: str, status: int = 400) -> Answer:
+    """An error as https://www.rfc-editor.org/rfc/rfc6749#section-5.2 words it."""
+    return json_answer({"error": kind, "error_description": description}, status)
+
+
+def _token(request: Request) -> str:
+    return request.headers.get("Authorization", "").partition(" ")[2]
 
 
 def _data(content: Object, request: Request) -> Answer:

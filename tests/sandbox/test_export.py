@@ -33,6 +33,17 @@ TASK = {
             "section": {"gid": "5", "resource_type": "section", "name": "Done"},
         }
     ],
+    "custom_fields": [
+        {
+            "gid": "6",
+            "resource_type": "custom_field",
+            "name": "Priority",
+            "enum_value": {"gid": "7", "resource_type": "enum_option", "name": "High", "enabled": True},
+        },
+        {"gid": "8", "resource_type": "custom_field", "name": "Size", "enum_value": None},
+        {"gid": "9", "resource_type": "custom_field", "name": "Budget", "number_value": 1.5},
+    ],
+    "likes": [{"gid": "10", "user": {"gid": "2", "resource_type": "user", "name": "Ada"}}],
     "parent": None,
     "tags": [],
 }
@@ -211,6 +222,38 @@ def test_a_request_that_asana_would_not_take(data: dict[str, Any], message: str)
                 ],
             },
         ),
+        (["memberships.project.name"], {"gid": "1", "memberships": [{"project": {"gid": "4", "name": "Launch"}}]}),
+        (
+            ["custom_fields.enum_value.name"],
+            {
+                "gid": "1",
+                "custom_fields": [
+                    {"gid": "6", "enum_value": {"gid": "7", "name": "High"}},
+                    {"gid": "8", "enum_value": None},
+                    {"gid": "9"},
+                ],
+            },
+        ),
+        (
+            ["custom_fields", "custom_fields.enum_value"],
+            {
+                "gid": "1",
+                "custom_fields": [
+                    {"gid": "6", "enum_value": {"gid": "7", "resource_type": "enum_option"}},
+                    {"gid": "8", "enum_value": None},
+                    {"gid": "9"},
+                ],
+            },
+        ),
+        (
+            ["likes", "followers"],
+            {
+                "gid": "1",
+                "likes": [{"gid": "10"}],
+                "followers": [{"gid": "2", "resource_type": "user"}, {"gid": "3", "resource_type": "user"}],
+            },
+        ),
+        (["likes.user.name"], {"gid": "1", "likes": [{"gid": "10", "user": {"gid": "2", "name": "Ada"}}]}),
         (["parent.name", "tags.name"], {"gid": "1", "parent": None, "tags": []}),
         (["nonsense", "assignee.nonsense"], {"gid": "1", "assignee": {"gid": "2"}}),
     ],

@@ -23,13 +23,14 @@ from tap_asana_export.sandbox.faults import BUSY, FORBIDDEN, NAMES
 from tests.conftest import WORKSPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from email.message import Message
 
     from tests.conftest import Clock
 
 EVERYTHING = [{"resource_type": kind} for kind in ("task", "team", "message")]
 BEARER = {"Authorization": "Bearer sandbox"}
+PORTFOLIO = "1900100000000000"
 
 
 class Reply(NamedTuple):
@@ -73,6 +74,10 @@ def post(sandbox: Sandbox, requested: Any = EVERYTHING, workspace: str = WORKSPA
     return api(sandbox, "/exports/resource", {"data": {"workspace": workspace, "export_request_parameters": requested}})
 
 
+def post_graph(sandbox: Sandbox, parent: str = PORTFOLIO) -> Reply:
+    return api(sandbox, "/exports/graph", {"data": {"parent": parent}})
+
+
 def poll(sandbox: Sandbox, job: dict[str, Any]) -> dict[str, Any]:
     looked: dict[str, Any] = api(sandbox, f"/jobs/{job['gid']}").json["data"]
     return looked
@@ -86,8 +91,20 @@ def exported(sandbox: Sandbox) -> str:
     return url
 
 
+def graph_exported(sandbox: Sandbox, parent: str = PORTFOLIO) -> str:
+    """The URL of a finished graph export."""
+    job = poll(sandbox, post_graph(sandbox, parent).json["data"])
+    assert job["status"] == "succeeded"
+    url: str = job["new_graph_export"]["download_url"]
+    return url
+
+
 def decoded(body: bytes) -> list[dict[str, Any]]:
     return sorted((json.loads(line) for line in body.split(b"\n") if line), key=lambda item: str(item["gid"]))
+
+
+def json_lines(items: Iterable[dict[str, Any]]) -> bytes:
+    return "\n".join(json.dumps(item) for item in items).encode()
 
 
 def everything(sandbox: Sandbox) -> list[dict[str, Any]]:
@@ -116,6 +133,24 @@ def test_asanas_own_client_exports_everything(sandbox: Sandbox) -> None:
     assert me == {"gid": me["gid"], "name": "Export Service", "workspaces": [{"gid": WORKSPACE, "name": "Sandbox 1"}]}
     with urllib.request.urlopen(done["new_resource_export"]["download_url"]) as file:  # noqa: S310 - loopback
         assert decoded(gzip.decompress(file.read())) == everything(sandbox)
+
+
+def test_asanas_own_client_exports_a_graph(sandbox: Sandbox) -> None:
+    configuration = asana.Configuration()
+    configuration.host = sandbox.api_url
+    configuration.access_token = sandbox.access_token
+    client = asana.ApiClient(configuration)
+    fields = "status,new_graph_export,new_graph_export.created_at,new_graph_export.download_url"
+    try:
+        job = asana.ExportsApi(client).create_graph_export({"data": {"parent": PORTFOLIO}})
+        done = asana.JobsApi(client).get_job(job["gid"], {"opt_fields": fields})
+    finally:
+        client.pool.close()
+        client.rest_client.pool_manager.clear()
+
+    assert (done["gid"], done["status"]) == (job["gid"], "succeeded")
+    with urllib.request.urlopen(done["new_graph_export"]["download_url"]) as file:  # noqa: S310 - loopback
+        assert decoded(gzip.decompress(file.read())) == decoded(json_lines(sandbox.graph_objects(PORTFOLIO)))
 
 
 # ── the API ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -215,7 +250,7 @@ def test_a_workspace_has_one_slot(clock: Clock) -> None:
 
 def test_an_oauth_token_is_good_for_an_hour(sandbox: Sandbox, clock: Clock) -> None:
     url = sandbox.api_url.replace("/api/1.0", "/-/oauth_token")
-    form = {"grant_type": "refresh_token", "client_id": "1", "client_secret": "s", "refresh_token": "r"}
+    form = dict.fromkeys(("client_id", "client_secret", "refresh_token"), "sandbox") | {"grant_type": "refresh_token"}
     granted = ask("POST", url, urlencode(form).encode()).json
     bearer = {"Authorization": f"Bearer {granted['access_token']}"}
     statuses = []
@@ -223,7 +258,216 @@ def test_an_oauth_token_is_good_for_an_hour(sandbox: Sandbox, clock: Clock) -> N
         clock.sleep(seconds)
         statuses.append(api(sandbox, "/users/me", headers=bearer).status)
     assert (granted["expires_in"], granted["token_type"], statuses) == (3600, "bearer", [200, 200, 401])
-    assert ask("POST", url, b"grant_type=password").status == 400
+    refusals = [
+        ask("POST", url, urlencode(form | {name: "other"}).encode())
+        for name in ("client_id", "client_secret", "grant_type", "refresh_token")
+    ]
+    assert [(each.status, each.json["error"]) for each in refusals] == [
+        (401, "invalid_client"),
+        (401, "invalid_client"),
+        (400, "unsupported_grant_type"),
+        (400, "invalid_grant"),
+    ]
+
+
+# ── graph exports ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "message"),
+    [
+        ({"data": {"parent": "1"}}, 404, "parent: Unknown object: 1"),
+        ({"data": {"parent": "1100100000000000"}}, 404, "parent: Unknown object: 1100100000000000"),
+        ({"data": {"parent": 1900100000000000}}, 400, "parent: Not a string: 1900100000000000"),
+        ({"data": {"parent": None}}, 400, "parent: Not a string: None"),
+        ({"data": {}}, 400, "parent: Missing input"),
+        ({}, 400, "data: Missing input"),
+        ([], 400, "Could not parse request data, invalid JSON"),
+    ],
+)
+def test_a_request_for_a_graph_of_nothing_is_refused(data: Any, status: int, message: str, sandbox: Sandbox) -> None:
+    reply = api(sandbox, "/exports/graph", data)
+    assert (reply.status, reply.errors) == (status, [message])
+
+
+@pytest.mark.parametrize("kind", ["goal", "team", "portfolio", "project"])
+def test_the_graph_of_every_kind_of_parent_is_exported(kind: str, sandbox: Sandbox) -> None:
+    parent = sandbox.parents(WORKSPACE, kind)[-1]
+    found = decoded(gzip.decompress(ask("GET", graph_exported(sandbox, parent)).body))
+    assert found == decoded(json_lines(sandbox.graph_objects(parent))) != []
+
+
+def test_a_job_for_a_graph_goes_from_not_started_to_succeeded(sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.job_seconds = 100
+    posted = post_graph(sandbox)
+    job = posted.json["data"]
+    assert (posted.status, posted.headers["Location"]) == (201, f"/api/1.0/jobs/{job['gid']}")
+    assert job == {
+        "gid": job["gid"],
+        "resource_type": "job",
+        "resource_subtype": "graph_export_request",
+        "status": "not_started",
+        "new_graph_export": {
+            "gid": job["new_graph_export"]["gid"],
+            "resource_type": "graph_export",
+            "created_at": "2026-03-04T05:06:07.891Z",
+            "completed_at": None,
+            "download_url": None,
+        },
+    }
+    clock.sleep(50)
+    assert poll(sandbox, job) == job | {"status": "in_progress"}
+    clock.sleep(50)
+    done = poll(sandbox, job)
+    url = urlsplit(done["new_graph_export"].pop("download_url"))
+    assert url.path.startswith(f"/graph_export/{job['new_graph_export']['gid']}/download/graph_export_{PORTFOLIO}_")
+    assert (done["status"], done["new_graph_export"]["completed_at"]) == ("succeeded", "2026-03-04T05:07:47.891Z")
+    limited = api(sandbox, f"/jobs/{job['gid']}?opt_fields=status,new_graph_export.created_at").json["data"]
+    created = {"gid": job["new_graph_export"]["gid"], "created_at": "2026-03-04T05:06:07.891Z"}
+    assert limited == {"gid": job["gid"], "status": "succeeded", "new_graph_export": created}
+
+
+def test_graph_exports_and_the_workspaces_slot_know_nothing_of_each_other(sandbox: Sandbox) -> None:
+    sandbox.job_seconds = 10
+    replies = [post_graph(sandbox), post(sandbox), post_graph(sandbox, sandbox.parents(WORKSPACE, "team")[0])]
+    assert [reply.status for reply in replies] == [201, 201, 201]
+    assert len({reply.json["data"]["gid"] for reply in replies}) == 3
+    assert post(sandbox).errors == [BUSY]
+
+
+def test_a_graph_that_is_being_exported_is_not_exported_twice(sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.job_seconds = 10
+    first = post_graph(sandbox).json["data"]
+    clock.sleep(5)
+    again = post_graph(sandbox)
+    assert (again.status, again.json["data"]) == (201, first | {"status": "in_progress"})
+    clock.sleep(5)
+    assert poll(sandbox, first)["status"] == "succeeded"
+    anew = post_graph(sandbox).json["data"]
+    assert anew["gid"] != first["gid"]
+    assert anew["new_graph_export"]["created_at"] == "2026-03-04T05:06:17.891Z"
+
+
+def test_a_large_graph_is_not_exported_anew_for_four_hours(sandbox: Sandbox, clock: Clock) -> None:
+    count = sum(item["resource_type"] == "task" for item in sandbox.graph_objects(PORTFOLIO))
+    sandbox.graph_cache_tasks, sandbox.job_seconds = count - 1, 60
+    first = post_graph(sandbox).json["data"]
+    clock.sleep(60)
+    export = poll(sandbox, first)["new_graph_export"]
+    body = ask("GET", export.pop("download_url")).body
+    assert export["completed_at"] == "2026-03-04T05:07:07.891Z"
+
+    task = next(item["gid"] for item in sandbox.graph_objects(PORTFOLIO) if item["resource_type"] == "task")
+    sandbox.organizations[WORKSPACE].delete(task)
+    clock.sleep(4 * 3600 - 0.001)
+    cached = post_graph(sandbox)
+    job = cached.json["data"]
+    assert (cached.status, job["status"], job["gid"] == first["gid"]) == (201, "succeeded", False)
+    assert ask("GET", job["new_graph_export"].pop("download_url")).body == body
+    assert job["new_graph_export"] == export
+    assert poll(sandbox, job)["status"] == "succeeded"
+
+    clock.sleep(0.001)
+    fresh = post_graph(sandbox).json["data"]
+    assert (fresh["status"], fresh["new_graph_export"]["created_at"]) == ("not_started", "2026-03-04T09:07:07.891Z")
+    clock.sleep(60)
+    url = poll(sandbox, fresh)["new_graph_export"]["download_url"]
+    assert task not in {item["gid"] for item in decoded(gzip.decompress(ask("GET", url).body))}
+
+
+def test_a_graph_of_as_many_tasks_as_are_cached_at_most_is_exported_anew(sandbox: Sandbox) -> None:
+    sandbox.graph_cache_tasks = sum(item["resource_type"] == "task" for item in sandbox.graph_objects(PORTFOLIO))
+    urls = [urlsplit(graph_exported(sandbox)).path for _ in range(2)]
+    assert urls[0] != urls[1]
+
+
+def test_only_so_many_jobs_of_a_token_run_at_once(clock: Clock) -> None:
+    with Sandbox(tasks=2, teams=6, job_seconds=10, retry_after=7, clock=clock) as sandbox:
+        teams = sandbox.parents(WORKSPACE, "team")
+        replies = [post(sandbox), *(post_graph(sandbox, team) for team in teams[:5])]
+        assert [reply.status for reply in replies] == [201] * 5 + [429]
+        assert replies[5].headers["Retry-After"] == "7"
+        assert "made too many requests" in replies[5].errors[0]
+        # What starts no job is no sixth one.
+        assert [post_graph(sandbox, teams[0]).status, post(sandbox).status] == [201, 403]
+
+        url = sandbox.api_url.replace("/api/1.0", "/-/oauth_token")
+        form = {"grant_type": "refresh_token", "refresh_token": "sandbox"}
+        form |= {"client_id": "sandbox", "client_secret": "sandbox"}
+        other = {"Authorization": f"Bearer {ask('POST', url, urlencode(form).encode()).json['access_token']}"}
+        assert api(sandbox, "/exports/graph", {"data": {"parent": teams[5]}}, other).status == 201
+        clock.sleep(10)
+        assert post_graph(sandbox, teams[4]).status == 201
+
+
+FORMS: dict[str, Callable[[bytes], list[Any]]] = {
+    "lines": lambda text: [json.loads(line) for line in text.split(b"\n")[:-1]],
+    "array": json.loads,
+    "object": lambda text: list(json.loads(text)["data"]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_graph_comes_in_three_formats(form: str, sandbox: Sandbox) -> None:
+    sandbox.graph_format = form
+    url = graph_exported(sandbox)
+    text = gzip.decompress(ask("GET", url).body)
+    assert (text[-1:] == b"\n", urlsplit(url).path.endswith(".jsonl.gz")) == (form == "lines", form == "lines")
+    assert FORMS[form](text) == FORMS["lines"](json_lines(sandbox.graph_objects(PORTFOLIO)) + b"\n")
+
+
+@pytest.mark.parametrize(("form", "empty"), [("lines", b""), ("array", b"[]"), ("object", b'{"data":[]}')])
+def test_an_empty_graph_is_a_file_too(form: str, empty: bytes, sandbox: Sandbox) -> None:
+    sandbox.graph_format = form
+    team = sandbox.organizations[WORKSPACE].add("team")
+    assert gzip.decompress(ask("GET", graph_exported(sandbox, team)).body) == empty
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_goes_wrong_with_a_file_does_so_with_a_graph(form: str, sandbox: Sandbox) -> None:
+    sandbox.graph_format = form
+    expected = FORMS["lines"](json_lines(sandbox.graph_objects(PORTFOLIO)) + b"\n")
+    bodies = {}
+    for fault in ("plain", "multi_member", "unknown_type", "no_newline_at_end", "bad_line"):
+        sandbox.faults = {fault: 1}
+        bodies[fault] = ask("GET", graph_exported(sandbox)).body
+    assert FORMS[form](bodies["plain"]) == expected
+    assert bodies["multi_member"].count(b"\x1f\x8b\x08") >= len(expected)
+    assert FORMS[form](gzip.decompress(bodies["multi_member"])) == expected
+    strange = FORMS[form](gzip.decompress(bodies["unknown_type"]))
+    assert (strange.pop(2)["resource_type"], strange) == ("sprocket", expected)
+    unended = gzip.decompress(bodies["no_newline_at_end"])
+    assert unended[-1:] in b"]}"
+    assert FORMS[form](unended + b"\n") == expected
+    with pytest.raises(UnicodeDecodeError):
+        FORMS[form](gzip.decompress(bodies["bad_line"]))
+
+
+def test_faults_of_requests_jobs_and_downloads_strike_at_graphs_too(sandbox: Sandbox) -> None:
+    sandbox.faults = {"busy": 1, "forbidden": 1}
+    assert [post_graph(sandbox).status for _ in range(2)] == [403, 201]
+    assert sandbox.faults == {"busy": 1, "forbidden": 0}
+    sandbox.faults = {"failed_job": 1}
+    failed = poll(sandbox, post_graph(sandbox).json["data"])
+    assert (failed["status"], failed["new_graph_export"]["download_url"]) == ("failed", None)
+    sandbox.faults = {"no_url": 1}
+    job = post_graph(sandbox).json["data"]
+    assert [bool(poll(sandbox, job)["new_graph_export"]["download_url"]) for _ in range(2)] == [False, True]
+    sandbox.faults = {"expired_url": 1}
+    assert [ask("GET", graph_exported(sandbox)).status for _ in range(2)] == [403, 200]
+    url = graph_exported(sandbox)
+    sandbox.faults = {"truncated": 1}
+    part, whole = ask("GET", url).body, ask("GET", url).body
+    assert part == whole[: len(whole) // 2]
+
+
+def test_a_graph_export_whose_answer_was_lost_is_found_by_asking_again(sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.faults, sandbox.job_seconds = {"lost_answer": 1}, 10
+    with pytest.raises(http.client.RemoteDisconnected):
+        post_graph(sandbox)
+    clock.sleep(5)
+    found = post_graph(sandbox).json["data"]
+    assert (found["status"], found["new_graph_export"]["created_at"]) == ("in_progress", "2026-03-04T05:06:07.891Z")
 
 
 # ── the storage ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -341,6 +585,11 @@ def test_other_programs_can_change_the_organization(sandbox: Sandbox) -> None:
     assert (after.keys() - before.keys(), before.keys() - after.keys()) == ({added}, {deleted})
     assert after[touched]["notes"] == "From outside"
     assert after[moved]["projects"] != before[moved]["projects"]
+    assert ask("GET", f"{base}/parents?type=portfolio").json["data"] == sandbox.parents(WORKSPACE, "portfolio")
+    assert decoded(ask("GET", f"{base}/objects?parent={PORTFOLIO}").body) == decoded(
+        json_lines(sandbox.graph_objects(PORTFOLIO))
+    )
+    assert ask("GET", f"{base}/objects?parent=1").status == 400
     assert [tell("touch", gid="1").status, tell("add", type="goal").status, tell("stop").status] == [400, 400, 404]
 
 
@@ -356,6 +605,8 @@ def test_what_cannot_be_set_up_is_refused() -> None:
         Sandbox(faults={"earthquake": 1})
     with pytest.raises(ValueError, match="last three digits"):
         Sandbox(workspaces=["1200000000000001", "1300000000000001"])
+    with pytest.raises(ValueError, match="Unknown graph_format: xml"):
+        Sandbox(graph_format="xml")
 
 
 def test_closing_leaves_no_file_thread_or_listener() -> None:
@@ -378,13 +629,16 @@ def test_closing_leaves_no_file_thread_or_listener() -> None:
 
 def test_the_command_serves_until_it_is_told_to_stop() -> None:
     command = [sys.executable, "-m", "tap_asana_export.sandbox", "--tasks", "3", "--workspaces", '["1200000000000005"]']
+    command += ["--graph-relation-gids", "false"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         url = process.stdout.readline().split()[1]
         reply = ask("GET", f"{url}/workspaces", headers=BEARER)
+        graph = ask("GET", f"{url.replace('/api/1.0', '/sandbox')}/objects?parent=1900500000000000")
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert reply.json == {"data": [{"gid": "1200000000000005", "resource_type": "workspace", "name": "Sandbox 5"}]}
+    assert "gid" not in json.loads(graph.body.partition(b"\n")[0])
 
 
 # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,346 @@
+"""What hangs below a goal, a team, a portfolio or a project, line by line, as a graph export holds it.
+
+Which portfolio holds what never changes; tasks come and go, and projects and portfolios change, by themselves.
+The lines have the fields of Asana's OpenAPI file (2026-06-11); those of relations are published nowhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_asana_export.sandbox.directory import OF_A_KIND
+from tap_asana_export.sandbox.history import History
+from tap_asana_export.sandbox.population import Population, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_asana_export.sandbox.directory import Object
+    from tap_asana_export.sandbox.organization import Organization
+
+KINDS = ("goal", "team", "portfolio", "project")
+
+# Portfolio → the portfolios in it: three levels, the lowest one reached by two ways.
+_PORTFOLIOS = {0: (1, 2), 1: (3,), 2: (3,)}
+
+# Where the gids of things begin that belong to a project or a portfolio, or to a task.
+_RELATIONS, _ALLOCATIONS, _UPDATES, _SETTINGS = 100, 200, 300, 400
+_ENTRIES = 830
+
+_DAY = 86_400_000
+_COLORS = ("light-green", "dark-pink", "light-warm-gray", "none", None)
+_ICONS = ("list", "rocket", None, "chat_bubbles", "mountain_flag")
+_VIEWS = ("list", "board", "calendar", "timeline")
+_LEVELS = ("admin", "editor", "commenter", "viewer")
+_STATUSES = (
+    ("on_track", "green"),
+    ("at_risk", "yellow"),
+    ("off_track", "red"),
+    ("on_hold", "blue"),
+    ("complete", "complete"),
+)
+_EFFORTS = ({"type": "hours", "value": 7.5}, {"type": "percent", "value": 50}, None)
+_APPROVALS = ("DRAFT", "SUBMITTED", "APPROVED", "REJECTED")
+_BILLABLE = ("billable", "nonBillable", "notApplicable")
+# Asana's CustomFieldCompact, and `people_value`, which its list of the properties in graph exports has.
+_CUSTOM_FIELD = {
+    *("gid", "resource_type", "name", "resource_subtype", "type", "enum_options", "enabled", "representation_type"),
+    *("id_prefix", "input_restrictions", "is_formula_field", "date_value", "enum_value", "multi_enum_values"),
+    *("number_value", "text_value", "people_value", "display_value"),
+}
+
+
+# ── parents ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parents(organization: Organization, kind: str) -> list[str]:
+    """The gids of everything of this kind that can be exported now."""
+    directory = organization.directory
+    if kind == "team":
+        return [team["gid"] for team in organization.objects("team")]
+    if kind == "project":
+        return [project["gid"] for project in directory.projects]
+    return [directory.other(kind, number)["gid"] for number in range(OF_A_KIND)]
+
+
+def find(organization: Organization, gid: str) -> tuple[str, int] | None:
+    """Kind and number of the goal, team, portfolio or project that has this gid now."""
+    directory = organization.directory
+    kind, number = directory.parse_other(gid) or directory.parse(gid) or ("", 0)
+    exists = number < len(directory.projects) if kind == "project" else kind in KINDS
+    return (kind, number) if exists and (kind != "team" or gid in organization) else None
+
+
+def _team(organization: Organization, project: int) -> int:
+    return project % organization.teams if organization.teams else -1
+
+
+def _holders(project: int) -> list[int]:
+    """The portfolios that a project is in: one in five is in none, one in seven of the others in two."""
+    place = project % (OF_A_KIND + 1)
+    if place == OF_A_KIND:
+        return []
+    return [place, (place + 1) % OF_A_KIND] if project % 7 == 0 else [place]
+
+
+def _below(portfolio: int) -> set[int]:
+    return {portfolio}.union(*(_below(child) for child in _PORTFOLIOS.get(portfolio, ())))
+
+
+def _scope(organization: Organization, kind: str, number: int) -> tuple[list[int], list[int]]:
+    """The numbers of the portfolios and of the projects that hang below this parent.
+
+    What a goal's export holds is not documented: here a goal is supported by a portfolio and by a project in none.
+    """
+    every = range(len(organization.directory.projects))
+    if kind == "project":
+        return [], [number]
+    if kind == "team":
+        return [], [project for project in every if _team(organization, project) == number]
+    portfolios = _below(number)
+    supporting = (number * (OF_A_KIND + 1) + OF_A_KIND) % len(every) if kind == "goal" else None
+    return sorted(portfolios), [
+        project for project in every if project == supporting or portfolios.intersection(_holders(project))
+    ]
+
+
+# ── objects ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def objects(organization: Organization, gid: str, *, relation_gids: bool = True) -> Iterator[Object]:
+    """Everything below the goal, team, portfolio or project, once, what is held before what holds it.
+
+    Raises:
+        KeyError: there is no such parent now.
+    """
+    found = find(organization, gid)
+    if not found:
+        raise KeyError(gid)
+    portfolios, projects = _scope(organization, *found)
+    now = organization.now()
+    for relation in _relations(organization, portfolios, projects):
+        if not relation_gids:
+            del relation["gid"]
+        yield relation
+    yield from _tasks(organization, frozenset(projects))
+    for number in projects:
+        history = _history(organization, "project", number, now)
+        yield from _allocations(history, number)
+        yield from _sections(history, number)
+        yield _project(organization, history, number, now)
+    for number in portfolios:
+        yield _portfolio(organization, _history(organization, "portfolio", number, now), number)
+
+
+def _tasks(organization: Organization, projects: frozenset[int]) -> Iterator[Object]:
+    """The tasks of these projects and their subtasks, each followed by its time tracking entries."""
+    for span in organization.indices("task", organization.now()):
+        for index in span:
+            now = organization.now()
+            if organization.alive("task", index, now) and _is_within(organization, index, projects, now):
+                yield organization.build("task", index, now, bare=True)
+                yield from _entries(organization, index, now)
+
+
+def _is_within(organization: Organization, index: int, projects: frozenset[int], now: int) -> bool:
+    parent = organization.parent(index)
+    return not projects.isdisjoint(organization.placed(index, now)) or (
+        parent is not None and not projects.isdisjoint(organization.placed(parent, now))
+    )
+
+
+def _history(organization: Organization, kind: str, number: int, now: int) -> History:
+    directory = organization.directory
+    if kind == "project":
+        compact, size, chance = directory.projects[number], len(directory.projects), directory.chance(kind, number)
+    else:
+        compact, size, chance = directory.other(kind, number), OF_A_KIND, directory.chance("other", number)
+    # A project changes about as often as a task; there are fewer of them.
+    interval = (organization.change_interval or 0) * max(1, organization.tasks) / size
+    life = Population(seed=directory.chance("project", -1), size=size, fresh=0, interval=interval).life(number, now)
+    return History(directory, kind, number, compact["gid"], chance, life, compact["name"], whole=False)
+
+
+def _relations(organization: Organization, portfolios: list[int], projects: list[int]) -> Iterator[Object]:
+    directory = organization.directory
+    for number in portfolios:
+        portfolio = directory.other("portfolio", number)
+        for child in _PORTFOLIOS.get(number, ()):
+            yield {
+                "gid": _part(portfolio, _RELATIONS + child),
+                "resource_type": "portfolio_to_portfolio",
+                "parent_portfolio": portfolio,
+                "child_portfolio": directory.other("portfolio", child),
+            }
+    for number in projects:
+        project = directory.project(number)
+        for holder in _holders(number):
+            if holder in portfolios:
+                yield {
+                    "gid": _part(project, _RELATIONS + holder),
+                    "resource_type": "project_to_portfolio",
+                    "project": project,
+                    "portfolio": directory.other("portfolio", holder),
+                }
+
+
+def _part(item: Object, part: int) -> str:
+    return f"{item['gid'][:-3]}{part:03}"
+
+
+# ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _entries(organization: Organization, index: int, now: int) -> Iterator[Object]:
+    """The entries that make up a task's `actual_time_minutes`."""
+    directory, chance = organization.directory, organization.directory.chance("task", index)
+    task = organization.compact("task", index, now)
+    created = timestamp(organization.life("task", index, now).created)
+    project = next(iter(organization.placed(index, now)), None)
+    for place, minutes in enumerate(((), (), (30,), (60, 35))[chance >> 3 & 3]):
+        number = (chance >> 20) + place
+        yield {
+            "gid": _part(task, _ENTRIES + place),
+            "resource_type": "time_tracking_entry",
+            "duration_minutes": minutes,
+            "entered_on": created[:10],
+            "attributable_to": None if project is None else directory.project(project),
+            "created_by": directory.user(number),
+            "categories": [
+                {**directory.other("time_tracking_category", category), "color": ("blue", "hot-pink")[category % 2]}
+                for category in range(number % 3)
+            ],
+            "task": task,
+            "created_at": created,
+            "approval_status": _APPROVALS[number % 4],
+            "billable_status": _BILLABLE[number % 3],
+            "description": directory.texts.prose(number, number % 2),
+        }
+
+
+def _allocations(history: History, number: int) -> Iterator[Object]:
+    for place in range(number % 4):
+        start = history.life.created + place * 30 * _DAY
+        yield {
+            "gid": history.part(_ALLOCATIONS + place),
+            "resource_type": "allocation",
+            "start_date": timestamp(start)[:10],
+            "end_date": timestamp(start + 20 * _DAY)[:10],
+            "effort": _EFFORTS[(number + place) % len(_EFFORTS)],
+            "assignee": history.user(history.chance + place),
+            "created_by": history.user(history.chance),
+            "parent": history.compact(),
+            "resource_subtype": "project_allocation",
+        }
+
+
+def _sections(history: History, number: int) -> Iterator[Object]:
+    project = history.compact()
+    for section in history.directory.sections(number):
+        created = timestamp(history.life.created)
+        yield {**section, "created_at": created, "project": project, "projects": [project]}
+
+
+def _held(organization: Organization, history: History) -> Object:
+    """The fields that projects and portfolios have in common."""
+    chance = history.chance
+    dates = history.dates(history.number("dates"))
+    return {
+        "gid": history.gid,
+        "resource_type": history.kind,
+        "name": history.name,
+        "archived": chance % 16 == 0,
+        "created_at": timestamp(history.life.created),
+        "current_status_update": _status_update(history),
+        "custom_field_settings": _settings(history),
+        "custom_fields": [
+            {key: value for key, value in field.items() if key in _CUSTOM_FIELD} for field in history.values()
+        ],
+        "due_on": dates["due_on"],
+        "start_on": dates["start_on"],
+        "members": history.users(history.number("followers"), 2 + chance % 5),
+        "owner": history.user(chance >> 5),
+        "workspace": organization.workspace,
+        "permalink_url": f"https://app.asana.com/1/{organization.gid}/{history.kind}/{history.gid}",
+        "public": chance >> 7 & 1 == 1,
+    }
+
+
+def _settings(history: History) -> list[Object]:
+    compact = history.compact()
+    return [
+        {
+            "gid": history.part(_SETTINGS + place),
+            "resource_type": "custom_field_setting",
+            "project": compact if history.kind == "project" else None,
+            "is_important": place == 0,
+            "parent": compact,
+            "custom_field": field,
+        }
+        for place, field in enumerate(history.custom_fields())
+    ]
+
+
+def _status_update(history: History) -> Object | None:
+    """One in four has none yet."""
+    number = history.number("status")
+    if number % 4 == 0:
+        return None
+    return {
+        **_status(history, "status_update"),
+        "resource_subtype": f"{history.kind}_status_update",
+        "status_type": _STATUSES[number % len(_STATUSES)][0],
+    }
+
+
+def _status(history: History, resource_type: str) -> Object:
+    number = history.number("status")
+    return {
+        "gid": history.part(_UPDATES + number % 50 * 2 + (resource_type == "project_status")),
+        "resource_type": resource_type,
+        "title": history.directory.texts.title(number),
+        "text": history.directory.texts.prose(number * 13, 2),
+        "created_at": timestamp(history.changed("status")),
+        "created_by": history.user(number),
+    }
+
+
+def _project(organization: Organization, history: History, number: int, now: int) -> Object:
+    chance, held = history.chance, _held(organization, history)
+    done = history.number("completed")
+    completed = done % 2 == 1
+    status = held["current_status_update"]
+    if status:
+        color = _STATUSES[history.number("status") % len(_STATUSES)][1]
+        author = {"color": color, "author": status["created_by"], "modified_at": status["created_at"]}
+        status = _status(history, "project_status") | author
+    team = _team(organization, number)
+    return held | {
+        "color": _COLORS[(chance >> 4) % len(_COLORS)],
+        "icon": _ICONS[chance % len(_ICONS)],
+        "current_status": status,
+        "default_view": _VIEWS[chance % 4],
+        "due_date": held["due_on"],
+        "modified_at": timestamp(history.life.modified),
+        "notes": history.directory.texts.prose(history.number("notes") * 31, chance % 9),
+        "privacy_setting": ("public_to_workspace", "private_to_team", "private")[chance % 3],
+        "default_access_level": _LEVELS[chance % 4],
+        "minimum_access_level_for_customization": _LEVELS[chance % 2],
+        "minimum_access_level_for_sharing": _LEVELS[chance >> 1 & 1],
+        "completed": completed,
+        "completed_at": timestamp(history.changed("completed")) if completed else None,
+        "completed_by": history.user(done) if completed else None,
+        "followers": history.users(history.number("followers") + 1, chance % 4),
+        "team": organization.compact("team", team, now) if organization.alive("team", team, now) else None,
+    }
+
+
+def _portfolio(organization: Organization, history: History, number: int) -> Object:
+    chance = history.chance
+    return _held(organization, history) | {
+        "color": _COLORS[(chance >> 4) % 3],
+        "default_access_level": _LEVELS[chance % 2],
+        "created_by": history.user(chance),
+        "privacy_setting": ("public_to_domain", "members_only")[chance % 2],
+        "project_templates": [history.directory.other("project_template", place) for place in range(number % 3)],
+    }
