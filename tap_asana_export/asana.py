@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urljoin
 
 import msgspec
 import requests
 import urllib3
 
-from tap_asana_export.errors import AnswerError, SettingError, UnreachableError
+from tap_asana_export.errors import AnswerError, GrantError, SettingError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -89,6 +90,38 @@ class JobAnswer:
     data: Job
 
 
+@dataclass(frozen=True, repr=False)
+class Grant:
+    """What an OAuth app has of the user who authorized it: good for access tokens, as long as it is not revoked."""
+
+    client_id: str
+    client_secret: str
+    refresh_token: str
+
+
+GRANT = tuple(each.name for each in fields(Grant))
+"""The settings that make a grant."""
+
+# https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+OAUTH_ERRORS = (
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+)
+
+
+@dataclass(frozen=True, repr=False)
+class AccessToken:
+    """Asana's answer to a grant; `expires_in` is in seconds, and a refresh token replaces the one before."""
+
+    access_token: str
+    expires_in: float = 3600
+    refresh_token: str | None = None
+
+
 class BearerToken(requests.auth.AuthBase):
     """Sends the token; being there it also keeps requests from taking another one out of a .netrc file."""
 
@@ -101,11 +134,46 @@ class BearerToken(requests.auth.AuthBase):
         return request
 
 
+class OAuth(requests.auth.AuthBase):
+    """Sends an access token that Asana gives for a grant, and gets another one before it is over.
+
+    Args:
+        grant: what to get access tokens with.
+        exchange: asks Asana for an access token.
+        clock: what tells when it is over.
+    """
+
+    # Nine tenths of an hour leave six minutes for a request to be on its way, and for clocks that differ.
+    SHARE = 0.9
+
+    def __init__(self, grant: Grant, exchange: Callable[[Grant], AccessToken], clock: Clock) -> None:
+        self._grant = grant
+        self._exchange = exchange
+        self._clock = clock
+        self._token: BearerToken | None = None
+        self._over_at = 0.0
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put a token that is good on a request."""
+        now = self._clock.monotonic()
+        if self._token is None or now >= self._over_at:
+            granted = self._exchange(self._grant)
+            if granted.refresh_token:
+                self._grant = replace(self._grant, refresh_token=granted.refresh_token)
+            self._token, self._over_at = BearerToken(granted.access_token), now + self.SHARE * granted.expires_in
+        return self._token(request)
+
+    def forget(self) -> None:
+        """Take the access token for over."""
+        self._token = None
+
+
 class Asana:
-    """Asana's API with one token.
+    """Asana's API with one token, or with those of one grant.
 
     Args:
         api_url: base of the API, such as `https://app.asana.com/api/1.0`.
+        token: a token, or a grant to get tokens with.
         timeout: seconds, to connect and between two reads.
         clock: where waiting is done.
     """
@@ -115,12 +183,15 @@ class Asana:
     RETRIES = urllib3.Retry(total=6, backoff_factor=1, backoff_jitter=1, respect_retry_after_header=True)
     RETRIED = frozenset({429, 500, 502, 503, 504})
 
-    def __init__(self, api_url: str, token: str, *, user_agent: str, timeout: float, clock: Clock = time) -> None:
+    def __init__(
+        self, api_url: str, token: str | Grant, *, user_agent: str, timeout: float, clock: Clock = time
+    ) -> None:
         self._url = api_url.rstrip("/")
         self._timeout = timeout
         self._clock = clock
         self._session = requests.Session()
-        self._session.auth = BearerToken(token)
+        self._auth = BearerToken(token) if isinstance(token, str) else OAuth(token, self._exchange, clock)
+        self._session.auth = self._auth
         self._session.headers["User-Agent"] = user_agent
 
     def request_export(self, workspace_gid: str, parameters: list[dict[str, Any]]) -> Job:
@@ -162,22 +233,51 @@ class Asana:
 
     def _ask(self, method: str, path: str, answer: type[T], **kwargs: Any) -> T:
         request = f"{method} {path}"
+
+        def send() -> requests.Response:
+            return self._send(request, method, self._url + path, is_repeatable=method == "GET", **kwargs)
+
+        response = send()
+        if response.status_code == requests.codes.unauthorized and isinstance(self._auth, OAuth):
+            self._auth.forget()
+            response = send()
+        return _read(request, response, answer)
+
+    def _exchange(self, grant: Grant) -> AccessToken:
+        """Get an access token, see https://developers.asana.com/docs/oauth#token-exchange."""
+        path = "/-/oauth_token"
+        response = self._send(
+            f"POST {path}",
+            "POST",
+            urljoin(self._url, path),
+            is_repeatable=True,
+            data={"grant_type": "refresh_token", **asdict(grant)},
+            auth=lambda request: request,
+            # A redirect may lead to another host, and would take the secrets along.
+            allow_redirects=False,
+        )
+        if not response.ok:
+            raise GrantError(f"POST {path}", response.status_code, _oauth_message(response))
+        return _read(f"POST {path}", response, AccessToken)
+
+    def _send(self, request: str, method: str, url: str, *, is_repeatable: bool, **kwargs: Any) -> requests.Response:
+        """Send a request until the answer is other than "not now"; one that is not repeatable only if none got lost."""
         retries = self.RETRIES
         while True:
             try:
-                response = self._session.request(method, self._url + path, timeout=self._timeout, **kwargs)
+                response = self._session.request(method, url, timeout=self._timeout, **kwargs)
             except requests.RequestException as error:
                 cause, pause = f"no answer ({type(error).__name__})", None
                 # The answer to a POST was lost, perhaps not the POST: the caller decides on repeating.
-                repeatable = method == "GET" or _never_sent(error)
+                repeatable = is_repeatable or _never_sent(error)
             else:
                 if response.status_code not in self.RETRIED:
-                    return _read(request, response, answer)
+                    return response
                 cause = f"Asana answered {response.status_code} {response.reason}"
                 pause = retries.get_retry_after(response.raw)
-                repeatable = method == "GET" or response.status_code == requests.codes.too_many_requests
+                repeatable = is_repeatable or response.status_code == requests.codes.too_many_requests
             try:
-                retries = retries.increment(method, path, error=urllib3.exceptions.HTTPError(cause))
+                retries = retries.increment(method, url, error=urllib3.exceptions.HTTPError(cause))
             except urllib3.exceptions.MaxRetryError:
                 repeatable = False
             if not repeatable:
@@ -211,6 +311,15 @@ def _message(response: requests.Response) -> str:
         return response.reason or "no reason given"
 
 
+def _oauth_message(response: requests.Response) -> str:
+    """The kind of error, `{"error": …}`; not its description, in which a server may repeat what it was sent."""
+    try:
+        kind = response.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        kind = None
+    return kind if kind in OAUTH_ERRORS else response.reason or "no reason given"
+
+
 @contextlib.contextmanager
 def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
     """Asana as the settings have it, or a sandbox that lives as long as the context.
@@ -219,7 +328,7 @@ def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
         SettingError: the setting `sandbox` names something that the sandbox does not know.
     """
     with contextlib.ExitStack() as stack:
-        api_url, token = settings["api_url"], settings["access_token"]
+        api_url, token = settings["api_url"], settings["access_token"] or Grant(*(settings[each] for each in GRANT))
         if sandbox := settings["sandbox"]:
             from tap_asana_export.sandbox import Sandbox  # noqa: PLC0415 - only who plays in it pays for it
 

@@ -3,6 +3,7 @@
 TapError
 ├── SettingError       a setting, catalog or state that cannot be used
 ├── AnswerError        Asana answered a request with an error
+│   └── GrantError         it gives no access token for the settings of OAuth
 ├── UnreachableError   Asana did not answer, or answered "not now" to every try
 ├── SlotError          the workspace's export slot did not come free
 ├── JobError           the export job reports a status that Asana does not document
@@ -14,6 +15,7 @@ TapError
 │   └── ChangedError      storage has another one than a moment ago
 ├── ExportError        an export was asked for once more, and brought no file either
 ├── LineError          a line of the export file is not an Asana object
+├── WorkspacesError    some of several workspaces failed
 └── OutputError        the target takes no more messages
 
 Each holds the facts and writes one line of its own: what happened, where, and what to do.
@@ -22,7 +24,10 @@ None ever holds a token or a signed URL.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class TapError(Exception):
@@ -45,7 +50,7 @@ class AnswerError(TapError):
     # https://developers.asana.com/docs/errors; for 403 the reference of createResourceExport
     REMEDIES: ClassVar = {
         400: "Check the settings workspaces, filters and start_date.",
-        401: "The token is wrong, expired or revoked: set access_token to a valid one.",
+        401: "The token is wrong, expired or revoked: set access_token, or the settings of OAuth, anew.",
         402: "Exports need an Enterprise+ plan or the Compliance Management add-on.",
         403: (
             "Either another export of this workspace is in progress (Asana runs one at a time), or the token "
@@ -60,6 +65,23 @@ class AnswerError(TapError):
         self.message = message
         remedy = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
         super().__init__(f"{request}: Asana answered {status}: {message}. {remedy}")
+
+
+class GrantError(AnswerError):
+    """Asana gives no access token for the settings of OAuth.
+
+    Its `status` is always 401: whatever Asana answered, it was not about the export or the job asked for.
+    """
+
+    def __init__(self, request: str, status: int, message: str) -> None:
+        TapError.__init__(
+            self,
+            f"{request}: Asana answered {status}: {message}. Check the settings client_id, client_secret and "
+            "refresh_token; if they are right, the app's access was revoked: authorize it anew, and set the "
+            "refresh_token that this brings.",
+        )
+        self.status = 401
+        self.message = message
 
 
 class UnreachableError(TapError):
@@ -157,6 +179,24 @@ class LineError(TapError):
             "Bookmarks stay where they were. Run again: the same job is read anew; if it repeats, start "
             "without the job in the state, so that a new export is requested."
         )
+
+
+class WorkspacesError(TapError):
+    """Some of several workspaces failed.
+
+    Args:
+        failed: by workspace gid, what ended its export.
+        count: how many workspaces there are.
+    """
+
+    def __init__(self, failed: Mapping[str, TapError], count: int) -> None:
+        self.failed = failed
+        others = f"The other {count - len(failed)} came through." if len(failed) < count else ""
+        causes = (
+            str(error) if str(error).startswith("Workspace ") else f"Workspace {workspace_gid}: {error}"
+            for workspace_gid, error in failed.items()
+        )
+        super().__init__(" ".join([f"{len(failed)} of {count} workspaces failed.", *causes, others]).strip())
 
 
 class OutputError(TapError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import jsonschema
 
+from tap_asana_export.asana import GRANT
 from tap_asana_export.errors import SettingError
 from tap_asana_export.plan import parse_time
 
@@ -45,14 +46,28 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> No
     """
     validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
     wrong = [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(settings)]
-    if not settings["access_token"] and not settings["sandbox"]:
-        wrong.append("access_token is missing: give a service account's token, or set sandbox to true to try the tap")
+    if not settings["sandbox"] and (problem := _wrong_credentials(settings)):
+        wrong.append(problem)
     if wrong:
         msg = f"Settings: {'; '.join(wrong)}. `tap-asana-export --about` tells of every setting."
         raise SettingError(msg)
     for name in settings.keys() - schema["properties"].keys():
         close = difflib.get_close_matches(name, schema["properties"], n=1)
         logger.warning("There is no setting '%s'%s; it is ignored.", name, f", but '{close[0]}'" if close else "")
+
+
+def _wrong_credentials(settings: Mapping[str, Any]) -> str | None:
+    given = [name for name in GRANT if settings[name]]
+    missing = [name for name in GRANT if name not in given]
+    oauth = "client_id, client_secret and refresh_token"
+    if settings["access_token"] and given:
+        return f"access_token and {', '.join(given)} are given: give either access_token, or {oauth}"
+    if given and missing:
+        return f"OAuth needs {oauth}; not given: {', '.join(missing)}"
+    if not settings["access_token"] and not given:
+        token = f"give a service account's token, or {oauth} of an OAuth app"
+        return f"access_token is missing: {token}, or set sandbox to true to try the tap"
+    return None
 
 
 FORMATS = jsonschema.FormatChecker(formats=())
@@ -72,6 +87,8 @@ def _wish(error: jsonschema.ValidationError) -> str:
         schema, instance = cast("dict[str, Any]", error.schema), cast("dict[str, Any]", error.instance)
         unknown = ", ".join(sorted(instance.keys() - schema["properties"].keys()))
         return f"knows no '{unknown}', only {', '.join(sorted(schema['properties']))}"
+    if error.validator == "uniqueItems":
+        return "must not name the same gid twice"
     if error.validator == "pattern":
         return "must be a gid, that is a text of digits"
     if error.validator == "format":

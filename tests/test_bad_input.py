@@ -19,12 +19,37 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a wrong token": (
         {"access_token": "wrong"},
         "POST /exports/resource: Asana answered 401: Not Authorized. The token is wrong, expired or revoked: "
-        "set access_token to a valid one.",
+        "set access_token, or the settings of OAuth, anew.",
     ),
     "no token": (
         {"access_token": None},
-        "Settings: access_token is missing: give a service account's token, or set sandbox to true to try the tap. "
+        "Settings: access_token is missing: give a service account's token, or client_id, client_secret and "
+        "refresh_token of an OAuth app, or set sandbox to true to try the tap. "
         "`tap-asana-export --about` tells of every setting.",
+    ),
+    "a part of OAuth": (
+        {"access_token": None, "client_secret": "987654321"},
+        "Settings: OAuth needs client_id, client_secret and refresh_token; not given: client_id, refresh_token. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "OAuth, its refresh token empty": (
+        {"access_token": None, "client_id": "987654321", "client_secret": "987654321", "refresh_token": ""},
+        "Settings: OAuth needs client_id, client_secret and refresh_token; not given: refresh_token. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "a token and OAuth": (
+        {"client_id": "987654321", "client_secret": "987654321", "refresh_token": "987654321"},
+        "Settings: access_token and client_id, client_secret, refresh_token are given: give either access_token, or "
+        "client_id, client_secret and refresh_token. `tap-asana-export --about` tells of every setting.",
+    ),
+    "a token and a part of OAuth": (
+        {"client_id": "987654321"},
+        "Settings: access_token and client_id are given: give either access_token, or client_id, client_secret and "
+        "refresh_token. `tap-asana-export --about` tells of every setting.",
+    ),
+    "a client id that is no text": (
+        {"access_token": None, "client_id": 987654321, "client_secret": "s", "refresh_token": "r"},
+        "Settings: client_id must be of type string. `tap-asana-export --about` tells of every setting.",
     ),
     "a token that is no text": (
         {"access_token": 987654321},
@@ -60,6 +85,20 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         "Settings: filters.tasks[0] knows no 'project.any', only assigned_by.any, assignee.any, commented_on_by.any, "
         "created_at.after, created_at.before, created_by.any, followers.any, liked_by.any, modified_at.after, "
         "modified_at.before. `tap-asana-export --about` tells of every setting.",
+    ),
+    "a filter for tasks on messages": (
+        {"filters": {"messages": [{"assignee.any": ["1"]}]}},
+        "Settings: filters.messages[0] knows no 'assignee.any', only commented_on_by.any, created_at.after, "
+        "created_at.before, created_by.any, followers.any, liked_by.any, modified_at.after, modified_at.before. "
+        "`tap-asana-export --about` tells of every setting.",
+    ),
+    "a workspace twice": (
+        {"workspaces": ["1200000000000001", "1200000000000002", "1200000000000001"]},
+        "Settings: workspaces must not name the same gid twice. `tap-asana-export --about` tells of every setting.",
+    ),
+    "no days between full exports": (
+        {"full_export_interval": 0},
+        "Settings: full_export_interval breaks the rule minimum 1. `tap-asana-export --about` tells of every setting.",
     ),
     "a filter on teams": (
         {"filters": {"teams": [{"created_by.any": ["1"]}]}},
