@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import stat
@@ -24,8 +25,9 @@ from tap_asana_export.errors import (
     UnreachableError,
 )
 from tap_asana_export.jobs import Patience, request_export, wait
-from tap_asana_export.plan import Want, bound, format_time, request_for
-from tap_asana_export.records import Pass, deselected, record_messages, way
+from tap_asana_export.plan import Scope, Want, aim_for, bound, fingerprint, format_time, request_for
+from tap_asana_export.records import Pass, activate_version_messages, record_messages, way
+from tap_asana_export.selection import deselected, fields_to_ask, selected_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
     from tap_asana_export.asana import Asana, Job
+    from tap_asana_export.jobs import Pauses
     from tap_asana_export.output import MessageWriter
-    from tap_asana_export.plan import Request
+    from tap_asana_export.plan import Aim, Request
 
 logger = logging.getLogger(__name__)
 
@@ -107,23 +110,28 @@ class WorkspaceExport:
         context = {"workspace_gid": workspace_gid}
         self._state = run.exports.get_context_state(context)
         self._bookmarks = {kind: stream.get_context_state(context) for kind, stream in run.streams.items()}
+        now = datetime.now(timezone.utc)
+        self._aims = {kind: self._aim(kind, now) for kind in run.streams}
 
-    def run(self) -> None:
+    def run(self) -> Pauses[None]:
         """Bring the export, write its objects, then its own record, and move the bookmarks.
+
+        Yields:
+            How many seconds to wait.
 
         Raises:
             WaitError: the job takes longer than `wait_timeout`; the state keeps it.
             TapError: whatever else ends the run; what the state holds then is where the next run goes on.
         """
-        whole = {kind for kind in self._run.streams if self._bookmark(kind) is None}
-        full = len(whole) == len(self._run.streams)
+        full = all(aim.why_whole for aim in self._aims.values())
         request = request_for(self._workspace_gid, [self._want(kind) for kind in self._run.streams])
         for last_try in (False, True):
-            job = self._pending_job(request, full=full) or self._request(request, full=full)
+            job = self._pending_job(request, full=full) or (yield from self._request(request, full=full))
             # Before any record: targets that confirm stream by stream hold on to the first state that they get.
             self._run.save_state()
+            yield 0.0  # every workspace asks for its export before any of them reads one
             try:
-                job = wait(self._run.asana, self._workspace_gid, job, self._patience())
+                job = yield from wait(self._run.asana, self._workspace_gid, job, self._patience())
                 file, reading = self._write_objects(job)
                 break
             except (FailedJobError, GoneError) as error:
@@ -136,13 +144,30 @@ class WorkspaceExport:
             if last_try:
                 raise ExportError(self._workspace_gid, job.gid, cause)
             logger.warning("Workspace %s: export job %s: %s Trying once more.", self._workspace_gid, job.gid, cause)
-        self._finish(job, file, reading, whole, full=full)
+        with self._run.writer.undisturbed():
+            self._finish(job, file, reading, full=full)
 
-    def _finish(self, job: Job, file: Download, reading: Pass, whole: set[str], *, full: bool) -> None:
-        """Write the export's own record, then move the bookmarks."""
+    def _finish(self, job: Job, file: Download, reading: Pass, *, full: bool) -> None:
+        """Tell the target which rows are no more, write the export's own record, and move the bookmarks."""
         export = job.new_resource_export
         created_at = format_time(export.created_at)
         completed_at = format_time(export.completed_at or datetime.now(timezone.utc))
+        for kind, stream in self._run.streams.items():
+            bookmark, aim, before = self._bookmarks[kind], self._aims[kind], self._activated(kind)
+            if is_incremental(stream):
+                bookmark["replication_key"] = stream.replication_key
+                # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
+                # later bookmark would lose what changed while the export ran.
+                bookmark["replication_key_value"] = created_at
+            bookmark["completed_at"] = completed_at
+            if aim.why_whole:
+                bookmark["full_at"] = created_at
+            bookmark["scope"] = dataclasses.asdict(aim.table)
+            if (version := self._version(kind, export.created_at)) or "version" in bookmark:
+                bookmark["version"] = version
+            if (after := self._activated(kind)) not in {before, None}:
+                for activation in activate_version_messages(stream, after):
+                    self._run.writer.write_message(activation)
         record = {
             "gid": export.gid,
             "job_gid": job.gid,
@@ -161,32 +186,43 @@ class WorkspaceExport:
             unwanted = deselected(exports.effective_schema, exports.mask)
             for message in record_messages(exports, record, unwanted, export.created_at):
                 self._run.writer.write_message(message)
-        for kind, stream in self._run.streams.items():
-            bookmark = self._bookmarks[kind]
-            if is_incremental(stream):
-                bookmark["replication_key"] = stream.replication_key
-                # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
-                # later bookmark would lose what changed while the export ran.
-                bookmark["replication_key_value"] = created_at
-            bookmark["completed_at"] = completed_at
-            if kind in whole:
-                bookmark["full_at"] = created_at
         self._state |= {"completed_at": completed_at, "job_gid": job.gid, "pending": None}
         self._run.save_state()
 
-    def _bookmark(self, kind: str) -> str | None:
-        """`created_at` of the last export that came through whole; None asks for every object."""
-        if not is_incremental(self._run.streams[kind]):
-            return None
-        bookmark: str | None = self._bookmarks[kind].get("replication_key_value")
-        return bookmark
+    def _aim(self, kind: str, now: datetime) -> Aim:
+        stream, settings = self._run.streams[kind], self._run.settings
+        filters = settings["filters"].get(stream.name)
+        incremental, days = is_incremental(stream), settings["full_export_interval"]
+        scope = Scope(
+            start_date=settings["start_date"] if incremental else None,
+            filters=fingerprint(filters) if filters else None,
+            fields=fingerprint(selected_fields(stream)),
+        )
+        full_every = timedelta(days=days) if days else None
+        return aim_for(self._bookmarks[kind], scope, incremental=incremental, full_every=full_every, now=now)
 
     def _want(self, kind: str) -> Want:
         stream, settings = self._run.streams[kind], self._run.settings
-        filters = settings["filters"].get(stream.name, [])
-        if not is_incremental(stream):
-            return Want(kind, filters)
-        return Want(kind, filters, bound(self._bookmark(kind), settings["start_date"], settings["overlap"]))
+        bookmark = None if self._aims[kind].why_whole else self._bookmarks[kind]["replication_key_value"]
+        after = bound(bookmark, settings["start_date"], settings["overlap"]) if is_incremental(stream) else None
+        return Want(kind, settings["filters"].get(stream.name, []), fields_to_ask(stream), after)
+
+    def _version(self, kind: str, created_at: datetime) -> int | None:
+        """The version of a stream's rows: that of the export if it is complete, else that of the table."""
+        if not self._run.settings["emit_activate_version_messages"]:
+            return None
+        if self._aims[kind].complete and not self._state["pending"].get("picked"):
+            return int(created_at.timestamp())
+        version: int | None = self._bookmarks[kind].get("version")
+        return version
+
+    def _activated(self, kind: str) -> int | None:
+        """The version below which no row of a stream's table is of an object that still exists, in any workspace.
+
+        Targets delete what is below a version without looking at the workspace.
+        """
+        versions = [each.get("version") for each in self._run.streams[kind].stream_state.get("partitions", [])]
+        return None if None in versions else min(versions, default=None)
 
     def _pending_job(self, request: Request, *, full: bool) -> Job | None:
         """The job to go on with, if the settings or the state have one for this request."""
@@ -195,7 +231,7 @@ class WorkspaceExport:
         if wanted in {self._state.get("job_gid"), None}:
             wanted = None
         elif pending is None or pending["job_gid"] != wanted:
-            pending = self._remember(wanted, request, full=full)
+            pending = self._remember(wanted, request, full=full, picked=True)
         if pending is None:
             return None
         job_gid = pending["job_gid"]
@@ -218,24 +254,30 @@ class WorkspaceExport:
         self._say(job_gid, f"going on with it, after line {pending.get('lines', 0)} of its file")
         return job
 
-    def _request(self, request: Request, *, full: bool) -> Job:
+    def _request(self, request: Request, *, full: bool) -> Pauses[Job]:
         logger.info(
             "Workspace %s: requesting %s export of %s",
             self._workspace_gid,
             "a full" if full else "an incremental",
             ", ".join(stream.name for stream in self._run.streams.values()),
         )
-        job = request_export(self._run.asana, self._workspace_gid, request.parameters, self._patience())
+        for kind, aim in self._aims.items():
+            if aim.why_whole and is_incremental(self._run.streams[kind]):
+                name = self._run.streams[kind].name
+                logger.info("Workspace %s: all of %s is asked for: %s", self._workspace_gid, name, aim.why_whole)
+        parameters = request.parameters
+        job = yield from request_export(self._run.asana, self._workspace_gid, parameters, self._patience())
         self._remember(job.gid, request, full=full)
         return job
 
-    def _remember(self, job_gid: str, request: Request, *, full: bool) -> dict[str, Any]:
+    def _remember(self, job_gid: str, request: Request, *, full: bool, picked: bool = False) -> dict[str, Any]:
         pending = {
             "job_gid": job_gid,
             "requested_at": format_time(datetime.now(timezone.utc)),
             "request": request.fingerprint,
             "records": self._run.shape,
             "full": full,
+            "picked": picked,
             "etag": None,
             "lines": 0,
         }
@@ -245,13 +287,24 @@ class WorkspaceExport:
     def _write_objects(self, job: Job) -> tuple[Download, Pass]:
         """Write what the job's file holds, but for the lines that the target has already."""
         settings, pending = self._run.settings, self._state["pending"]
-        time_extracted = job.new_resource_export.created_at
+        created_at = job.new_resource_export.created_at
         file = Download(self._signed_urls(job), user_agent=settings["user_agent"], timeout=settings["request_timeout"])
         ways = {
-            kind: way(kind, stream, self._workspace_gid, time_extracted, self._run.writer.format_message)
+            kind: way(
+                kind,
+                stream,
+                self._workspace_gid,
+                created_at,
+                self._run.writer.format_message,
+                self._version(kind, created_at),
+            )
             for kind, stream in self._run.streams.items()
         }
-        reading = Pass(ways, skip=pending["lines"])
+        # Asana: several filters for one type may bring an object more than once.
+        repeated = [
+            kind for kind, stream in self._run.streams.items() if len(settings["filters"].get(stream.name, ())) > 1
+        ]
+        reading = Pass(ways, skip=pending["lines"], repeated=repeated)
         saved = pending["lines"]
         try:
             for text in file.blocks():

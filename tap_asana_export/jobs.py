@@ -1,22 +1,45 @@
-"""An export's life at Asana: ask for it, wait for the workspace's one slot, wait for the job."""
+"""An export's life at Asana: ask for it, wait for the workspace's one slot, wait for the job.
+
+Where one waits, others may go on: what waits is a generator that yields for how many seconds, and `take_turns` lets
+several of them wait together.
+"""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import requests
 
-from tap_asana_export.errors import AnswerError, FailedJobError, JobError, SlotError, UnreachableError, WaitError
+from tap_asana_export.errors import (
+    AnswerError,
+    FailedJobError,
+    JobError,
+    SlotError,
+    TapError,
+    UnreachableError,
+    WaitError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from tap_asana_export.asana import Asana, Clock, Job
 
+T = TypeVar("T")
+K = TypeVar("K")
+
 logger = logging.getLogger(__name__)
+
+Pauses: TypeAlias = "Generator[float, None, T]"
+"""Work that yields how many seconds it wants to wait, and ends with a result."""
+
+JOBS_AT_ONCE = 5
+"""Export jobs of one token that may run side by side (https://developers.asana.com/docs/rate-limits)."""
 
 LOG_EVERY = 60.0
 """Seconds of silence while waiting, at the most."""
@@ -43,7 +66,7 @@ def request_export(
     parameters: list[dict[str, Any]],
     patience: Patience,
     clock: Clock = time,
-) -> Job:
+) -> Pauses[Job]:
     """Start an export, waiting while the workspace's one slot is busy.
 
     Raises:
@@ -82,11 +105,11 @@ def request_export(
             if waited + pause > patience.busy_timeout:
                 raise SlotError(workspace_gid, waited, refusal) from None
             say()
-        _pause(pause, clock, say)
+        yield from _pause(pause, say)
     raise AssertionError  # the pauses never end
 
 
-def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: Clock = time) -> Job:
+def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: Clock = time) -> Pauses[Job]:
     """Look at a job until its file is there.
 
     Returns:
@@ -119,7 +142,7 @@ def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: 
         waited = clock.monotonic() - start
         if waited + pause > patience.wait_timeout:
             raise WaitError(workspace_gid, job.gid, job.status, waited)
-        _pause(pause, clock, say)
+        yield from _pause(pause, say)
         job = asana.job(job.gid)
     raise AssertionError  # the pauses never end
 
@@ -139,10 +162,36 @@ def _pauses(longest: float) -> Iterator[float]:
         pause = min(2 * pause, longest)
 
 
-def _pause(seconds: float, clock: Clock, say: Callable[[], None]) -> None:
-    """Sleep, but say something whenever it takes long."""
+def _pause(seconds: float, say: Callable[[], None]) -> Pauses[None]:
+    """Wait, but say something whenever it takes long."""
     while seconds > LOG_EVERY:
-        clock.sleep(LOG_EVERY)
+        yield LOG_EVERY
         say()
         seconds -= LOG_EVERY
-    clock.sleep(seconds)
+    yield seconds
+
+
+def take_turns(works: Iterable[tuple[K, Pauses[None]]], clock: Clock = time) -> Iterator[tuple[K, TapError | None]]:
+    """Let works wait together, `JOBS_AT_ONCE` at a time; as each ends, yield its key and the error that ended it."""
+    waiting = iter(works)
+    turns: list[tuple[float, int, K, Pauses[None]]] = []
+    numbers = itertools.count()
+
+    def begin(most: int) -> None:
+        for key, work in itertools.islice(waiting, most):
+            heapq.heappush(turns, (clock.monotonic(), next(numbers), key, work))
+
+    begin(JOBS_AT_ONCE)
+    while turns:
+        due, _, key, work = heapq.heappop(turns)
+        clock.sleep(max(0.0, due - clock.monotonic()))
+        try:
+            pause = next(work)
+        except StopIteration:
+            yield key, None
+        except TapError as error:
+            yield key, error
+        else:
+            heapq.heappush(turns, (clock.monotonic() + pause, next(numbers), key, work))
+            continue
+        begin(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Want:
-    """What a stream wants of an export.
+    """What the streams of one resource type want of an export.
 
     Attributes:
         resource_type: Asana's name of the objects.
         filters: Asana's filter objects, any of which an object must match; none means every object.
+        fields: paths of the properties that are wanted; None leaves it to Asana's default.
         changed_after: the time whose later changes are wanted; None means whatever their age.
     """
 
     resource_type: str
     filters: list[dict[str, Any]]
+    fields: list[str] | None = None
     changed_after: datetime | None = None
 
 
@@ -50,8 +52,86 @@ def request_for(workspace_gid: str, wants: Iterable[Want]) -> Request:
     for want in wants:
         for one in want.filters or [{}]:
             filters = one if want.changed_after is None else changed_after(one, want.changed_after)
-            parameters.append({"resource_type": want.resource_type} | ({"filters": filters} if filters else {}))
+            entry = {"resource_type": want.resource_type, "filters": filters, "fields": want.fields}
+            parameters.append({name: value for name, value in entry.items() if value})
     return Request(workspace_gid, parameters)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What bounds a table, or an export that fills it.
+
+    Attributes:
+        start_date: what has not changed since then may be missing; None bounds nothing.
+        filters: fingerprint of the filters, what none of them matches may be missing; None bounds nothing.
+        fields: fingerprint of the selection; what was not selected then is not filled.
+    """
+
+    start_date: str | None = None
+    filters: str | None = None
+    fields: str | None = None
+
+    def begins_after(self, other: Scope) -> bool:
+        """Whether older objects are missing here that the other one has."""
+        if self.start_date is None or other.start_date is None:
+            return self.start_date is not None and other.start_date is None
+        return parse_time(self.start_date) > parse_time(other.start_date)
+
+    def reason_for_all(self, wanted: Scope) -> str | None:
+        """Why a table with this scope needs every object anew to get the wanted one; None if it does not."""
+        if self.begins_after(wanted):
+            return "start_date is earlier than before"
+        if self.filters != wanted.filters:
+            return "its filters have changed"
+        if self.fields != wanted.fields:
+            return "its selection has changed"
+        return None
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What an export is to do for one stream's table.
+
+    Attributes:
+        scope: what bounds the export.
+        table: what bounds the table afterwards.
+        why_whole: why every object is asked for; None asks for what changed.
+        complete: whether rows that do not come are of objects that do not exist any more.
+    """
+
+    scope: Scope
+    table: Scope
+    why_whole: str | None
+    complete: bool
+
+
+def aim_for(
+    partition: Mapping[str, Any], scope: Scope, *, incremental: bool, full_every: timedelta | None, now: datetime
+) -> Aim:
+    """Decide whether a stream needs every object, and what its table is then.
+
+    Args:
+        partition: the stream's state in the workspace.
+        scope: what the settings and the catalog ask for.
+        incremental: whether the stream can do with what changed.
+        full_every: after which time it is to be whole once more.
+        now: the present.
+    """
+    full_at = partition.get("full_at")
+    before = Scope(**partition["scope"]) if full_at and partition.get("scope") else None
+    if not incremental:
+        why_whole: str | None = "it has no other way"
+    elif not partition.get("replication_key_value") or not full_at:
+        why_whole = "nothing is known of an earlier one"
+    elif before and (reason := before.reason_for_all(scope)):
+        why_whole = reason
+    elif full_every is not None and now - parse_time(full_at) >= full_every:
+        why_whole = f"the last full export is of {full_at}"
+    else:
+        return Aim(scope, before or scope, None, complete=False)
+    if before and scope.begins_after(before):
+        return Aim(scope, replace(scope, start_date=before.start_date), why_whole, complete=False)
+    return Aim(scope, scope, why_whole, complete=scope.filters is None)
 
 
 def changed_after(filters: Mapping[str, Any], time: datetime) -> dict[str, Any]:

@@ -13,26 +13,27 @@ import functools
 import logging
 import operator
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
-from singer_sdk.singerlib import RecordMessage, SchemaMessage
+from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage
 
 from tap_asana_export.errors import DamagedError
+from tap_asana_export.gids import Gids
+from tap_asana_export.selection import deselected, drop, selected_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from singer_sdk import Stream
-    from singer_sdk.singerlib import Message, SelectionMask
+    from singer_sdk.singerlib import Message
+
+    from tap_asana_export.selection import Unwanted
 
 logger = logging.getLogger(__name__)
-
-Unwanted: TypeAlias = "dict[str, Unwanted | None]"
-"""Deselected properties: None drops the property, a deeper Unwanted drops from within it."""
 
 TAG = "resource_type"
 
@@ -51,52 +52,35 @@ decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
     """A stream's SCHEMA, or those of its maps."""
     bookmark_properties = [stream.replication_key] if stream.replication_key else None
+    unwanted = deselected(stream.effective_schema, stream.mask)
     for stream_map in stream.stream_maps:
         if not isinstance(stream_map, RemoveRecordTransform):
+            schema = stream_map.transformed_schema
             yield SchemaMessage(
                 stream_map.stream_alias,
-                stream_map.transformed_schema,
+                # The SDK leaves in what is deselected of objects in arrays.
+                selected_schema(schema, unwanted) if is_verbatim(stream) else schema,
                 stream_map.transformed_key_properties,
                 bookmark_properties,
             )
 
 
+def activate_version_messages(stream: Stream, version: int) -> Iterator[ActivateVersionMessage]:
+    """A stream's ACTIVATE_VERSION, or those of its maps: rows of earlier versions are of objects that are no more."""
+    for stream_map in stream.stream_maps:
+        if not isinstance(stream_map, RemoveRecordTransform):
+            yield ActivateVersionMessage(stream_map.stream_alias, version)
+
+
 def record_messages(
-    stream: Stream, record: dict[str, Any], unwanted: Unwanted, time_extracted: datetime
+    stream: Stream, record: dict[str, Any], unwanted: Unwanted, time_extracted: datetime, version: int | None = None
 ) -> Iterator[RecordMessage]:
     """The RECORDs of one record, as the catalog and the stream's maps want them; the record is changed."""
     drop(record, unwanted)
     for stream_map in stream.stream_maps:
         mapped = stream_map.transform(record)
         if mapped is not None:
-            yield RecordMessage(stream_map.stream_alias, mapped, time_extracted=time_extracted)
-
-
-def deselected(schema: dict[str, Any], mask: SelectionMask, at: tuple[str, ...] = ()) -> Unwanted:
-    """What the catalog deselects of an object's properties, at any depth of objects.
-
-    Args:
-        schema: JSON Schema of the object.
-        mask: the catalog's selection, by breadcrumb.
-        at: the object's own breadcrumb.
-    """
-    unwanted: Unwanted = {}
-    for name, child in schema["properties"].items():
-        breadcrumb = (*at, "properties", name)
-        if not mask[breadcrumb]:
-            unwanted[name] = None
-        elif "properties" in child and (below := deselected(child, mask, breadcrumb)):
-            unwanted[name] = below
-    return unwanted
-
-
-def drop(record: dict[str, Any], unwanted: Unwanted) -> None:
-    """Take deselected properties out of a record."""
-    for name, below in unwanted.items():
-        if below is None:
-            record.pop(name, None)
-        elif isinstance(value := record.get(name), dict):
-            drop(value, below)
+            yield RecordMessage(stream_map.stream_alias, mapped, version=version, time_extracted=time_extracted)
 
 
 class Way(Protocol):
@@ -115,7 +99,9 @@ class Way(Protocol):
 class Verbatim:
     """Objects that become records as Asana wrote them: less what is not selected, plus the workspace's gid."""
 
-    def __init__(self, resource_type: str, stream: Stream, workspace_gid: str, time_extracted: datetime) -> None:
+    def __init__(
+        self, resource_type: str, stream: Stream, workspace_gid: str, time_extracted: datetime, version: int | None
+    ) -> None:
         self._resource_type = resource_type
         self._stream = stream
         self._unwanted = deselected(stream.effective_schema, stream.mask)
@@ -123,7 +109,8 @@ class Verbatim:
         self._met = {*self._properties, TAG}
         self._partial: dict[str, Unwanted] = {}
         self._surplus: list[str] = []
-        message = RecordMessage(stream.stream_maps[0].stream_alias, {}, time_extracted=time_extracted)
+        alias = stream.stream_maps[0].stream_alias
+        message = RecordMessage(alias, {}, version=version, time_extracted=time_extracted)
         self._before, after = encode(message.to_dict()).split(b"{}")
         own = b',"workspace_gid":' + encode(workspace_gid) if self._wants("workspace_gid") else b""
         self._after = own + b"}" + after + b"\n"
@@ -173,8 +160,7 @@ class Verbatim:
         for field in self._surplus:
             setattr(record, field, ABSENT)
         for field, unwanted in self._partial.items():
-            if isinstance(value := getattr(record, field), dict):
-                drop(value, unwanted)
+            drop(getattr(record, field), unwanted)
         out += self._before
         start = len(out)
         encode_into(record, out, start)
@@ -193,11 +179,13 @@ class Mapped:
         workspace_gid: str,
         time_extracted: datetime,
         format_message: Callable[[Message], bytes | bytearray],
+        version: int | None,
     ) -> None:
         self._resource_type = resource_type
         self._stream = stream
         self._workspace_gid = workspace_gid
         self._time_extracted = time_extracted
+        self._version = version
         self._format_message = format_message
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._warned: set[str] = set()
@@ -218,7 +206,7 @@ class Mapped:
             self._warned |= unknown
             drop(values, dict.fromkeys(unknown))
         values["workspace_gid"] = self._workspace_gid
-        for message in record_messages(self._stream, values, self._unwanted, self._time_extracted):
+        for message in record_messages(self._stream, values, self._unwanted, self._time_extracted, self._version):
             out += self._format_message(message)
 
 
@@ -263,11 +251,12 @@ def way(
     workspace_gid: str,
     time_extracted: datetime,
     format_message: Callable[[Message], bytes | bytearray],
+    version: int | None = None,
 ) -> Way:
     """The fastest way that serves a stream."""
     if is_verbatim(stream):
-        return Verbatim(resource_type, stream, workspace_gid, time_extracted)
-    return Mapped(resource_type, stream, workspace_gid, time_extracted, format_message)
+        return Verbatim(resource_type, stream, workspace_gid, time_extracted, version)
+    return Mapped(resource_type, stream, workspace_gid, time_extracted, format_message, version)
 
 
 class Pass:
@@ -275,23 +264,25 @@ class Pass:
 
     Args:
         skip: how many lines are only counted, as their records are where they belong.
+        repeated: types of which an object may come more than once, and only the first one is taken.
 
     Attributes:
         lines: how many were read.
-        objects: how many there were by `resource_type`.
+        objects: how many there were by `resource_type`, each counted once.
         ways: by `resource_type`, also of the types that no stream takes, once met.
     """
 
-    def __init__(self, ways: dict[str, Way], *, skip: int = 0) -> None:
+    def __init__(self, ways: dict[str, Way], *, skip: int = 0, repeated: Iterable[str] = ()) -> None:
         self.lines = 0
         self.objects: Counter[str] = Counter()
+        self._seen = {resource_type: Gids() for resource_type in repeated}
         # With one Struct alone msgspec would take a line without a type for it.
         self.ways = {"": Dropped(""), **ways}
         self._skip = skip
         self._compile()
 
     def _compile(self) -> None:
-        self._types = {way.struct(): (resource_type, way) for resource_type, way in self.ways.items()}
+        self._types = {way.struct(): (name, way, self._seen.get(name)) for name, way in self.ways.items()}
         any_of_them: Any = functools.reduce(operator.or_, self._types)
         self._decode = msgspec.json.Decoder(any_of_them).decode
 
@@ -318,10 +309,11 @@ class Pass:
             except (msgspec.MsgspecError, RecursionError) as error:
                 record = self._decode_odd(line, error)
             if record is not None:
-                resource_type, way = self._types[type(record)]
-                if self.lines >= self._skip:
-                    way.append(out, record, line)
-                self.objects[resource_type] += 1
+                resource_type, way, seen = self._types[type(record)]
+                if seen is None or seen.add(record.gid):
+                    if self.lines >= self._skip:
+                        way.append(out, record, line)
+                    self.objects[resource_type] += 1
             self.lines += 1
 
     def _decode_odd(self, line: memoryview, error: Exception) -> Any:

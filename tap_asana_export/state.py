@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_asana_export.errors import SettingError
+from tap_asana_export.plan import Scope  # noqa: TC001 - msgspec reads the annotations at run time
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,6 +26,7 @@ class Pending(msgspec.Struct):
     Attributes:
         request: fingerprint of what was asked for; a run that asks for something else needs another job.
         records: fingerprint of what the records look like.
+        picked: whether the setting job_gids named the job, so that what it was asked for is not known.
         etag: of the file whose lines are counted.
         lines: of the file, whose records are before the STATE.
     """
@@ -35,6 +37,7 @@ class Pending(msgspec.Struct):
     records: str
     full: bool
     lines: int
+    picked: bool = False
     etag: str | None = None
 
 
@@ -45,6 +48,8 @@ class Partition(msgspec.Struct):
         replication_key_value: the bookmark, `created_at` of the last export that came through whole.
         completed_at: the end of that export.
         full_at: `created_at` of the last export that brought all objects.
+        scope: what bounded that export, or the widest one since.
+        version: of the table's rows since the last whole export, if rows have versions.
         job_gid: of the stream `exports` only; the last job that came through.
         pending: of the stream `exports` only; null rather than absent when done with, as Meltano may merge
             states.
@@ -55,6 +60,8 @@ class Partition(msgspec.Struct):
     replication_key_value: datetime | None = None
     completed_at: datetime | None = None
     full_at: datetime | None = None
+    scope: Scope | None = None
+    version: int | None = None
     job_gid: str | None = None
     pending: Pending | None = None
 

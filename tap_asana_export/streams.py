@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.resources
 import logging
 from dataclasses import dataclass
@@ -9,19 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
+from singer_sdk.singerlib import Metadata
 
 from tap_asana_export.asana import connect
-from tap_asana_export.errors import SettingError, WaitError
+from tap_asana_export.errors import OutputError, SettingError, WaitError, WorkspacesError
 from tap_asana_export.export import Run, WorkspaceExport, check_access, under_meltano_config_test
+from tap_asana_export.jobs import take_turns
 from tap_asana_export.plan import fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
+from tap_asana_export.selection import opt_in, properties, without_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import MetadataMapping, SchemaMessage
+    from singer_sdk.singerlib import Catalog, MetadataMapping, SchemaMessage
 
+    from tap_asana_export.errors import TapError
     from tap_asana_export.output import MessageWriter
 
 logger = logging.getLogger(__name__)
@@ -32,9 +37,6 @@ SCHEMAS = SchemaDirectory(_PACKAGED if _PACKAGED.is_dir() else Path(__file__).pa
 
 FAST = "records leave as Asana wrote them"
 SLOW = "stream maps or flattening make the records, which takes several times as long"
-
-OPT_IN = "x-asana-opt-in"
-"""Marks in a schema what Asana sends only when asked for."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +99,47 @@ class Exports(Stream):
             for message in schemas:
                 self.writer.write_message(message)
             run = Run(asana, self.settings, self, streams, self.writer, self.save_state, self.shape(schemas))
-            for workspace_gid in workspace_gids:
-                try:
-                    WorkspaceExport(run, workspace_gid).run()
-                except WaitError as error:
-                    if not self.settings["defer"]:
-                        raise
-                    logger.info("%s Deferred, as the setting defer wants it.", error)
+            self.export(run, workspace_gids)
+
+    def export(self, run: Run, workspace_gids: Sequence[str]) -> None:
+        """Export all workspaces side by side; one that fails does not keep the others from coming through.
+
+        Raises:
+            TapError: what ended the only workspace's export, or the target took no more.
+            WorkspacesError: some of several failed.
+        """
+        failed: dict[str, TapError] = {}
+        self.warn_of_others(run.streams.values(), workspace_gids)
+        exports = [(gid, WorkspaceExport(run, gid).run()) for gid in workspace_gids]
+        for workspace_gid, error in take_turns(exports):
+            if isinstance(error, WaitError) and self.settings["defer"]:
+                logger.info("%s Deferred, as the setting defer wants it.", error)
+            elif isinstance(error, OutputError) or (error and len(workspace_gids) == 1):
+                raise error
+            elif error:
+                logger.error("Workspace %s failed, the others go on: %s", workspace_gid, error)
+                failed[workspace_gid] = error
+        if failed:
+            raise WorkspacesError(failed, len(workspace_gids))
+
+    def warn_of_others(self, streams: Iterable[Stream], workspace_gids: Sequence[str]) -> None:
+        """Say that no deletion is found while the state knows of workspaces that are not exported."""
+        partitions = [each for stream in streams for each in stream.stream_state.get("partitions", [])]
+        others = {each["context"]["workspace_gid"] for each in partitions} - set(workspace_gids)
+        if others and self.settings["emit_activate_version_messages"]:
+            logger.warning(
+                "The state knows of %s too, which this run does not export. Targets delete without looking at the "
+                "workspace, so what was deleted in Asana stays in the tables. Export all workspaces, or begin with a "
+                "new state.",
+                ", ".join(f"workspace {gid}" for gid in sorted(others)),
+            )
 
     def shape(self, schemas: Iterable[SchemaMessage]) -> str:
         """A fingerprint of what records look like: their schemas and all that maps them."""
         mapping = {
-            name: value for name, value in self.settings.items() if name.startswith(("stream_map", "flattening"))
+            name: value
+            for name, value in self.settings.items()
+            if name.startswith(("stream_map", "flattening", "emit_activate_version_messages"))
         }
         return fingerprint([[message.to_dict() for message in schemas], mapping])
 
@@ -132,18 +163,18 @@ class ObjectStream(Stream):
     schema = StreamSchema(SCHEMAS)
 
     def __init__(self, tap: Tap, object_type: ObjectType) -> None:
+        self._complete: MetadataMapping | None = None
         super().__init__(tap, name=object_type.stream)
-        self.tap = tap
         self.resource_type = object_type.resource_type
         self.replication_key = object_type.replication_key
 
     @property
     def metadata(self) -> MetadataMapping:
-        """The catalog's metadata; discovered anew, it selects no field that Asana sends only on request."""
+        """The catalog's metadata, with the objects in arrays, and no field by default that Asana sends on request."""
         metadata = super().metadata
-        if self.tap.input_catalog is None:
-            for breadcrumb in opt_in(self.schema):
-                metadata[breadcrumb].selected_by_default = False
+        if metadata is not self._complete:
+            complete(metadata, self.schema, [*self.primary_keys, *filter(None, [self.replication_key])])
+            self._complete = metadata
         return metadata
 
     def get_records(self, context: Context | None) -> Iterable[Record]:  # noqa: ARG002 - the SDK's signature
@@ -151,10 +182,43 @@ class ObjectStream(Stream):
         return ()
 
 
-def opt_in(schema: dict[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Breadcrumbs of what Asana sends only when asked for, at any depth of objects."""
-    for name, child in schema.get("properties", {}).items():
-        breadcrumb = (*at, "properties", name)
-        if child.get(OPT_IN):
-            yield breadcrumb
-        yield from opt_in(child, breadcrumb)
+def complete(metadata: MetadataMapping, schema: Mapping[str, Any], always: Iterable[str]) -> None:
+    """Add to a stream's metadata what the SDK leaves out of it.
+
+    Args:
+        metadata: of the catalog that was given, or of the one that is discovered.
+        schema: the stream's own.
+        always: properties that cannot be deselected.
+    """
+    for breadcrumb in list(metadata):
+        metadata[without_items(breadcrumb)] = metadata.pop(breadcrumb)
+    for breadcrumb, _ in properties(schema):
+        metadata.setdefault(breadcrumb, Metadata(inclusion=Metadata.InclusionType.AVAILABLE))
+    for breadcrumb in opt_in(schema):
+        if metadata[breadcrumb].selected_by_default is None:
+            metadata[breadcrumb].selected_by_default = False
+    for name in always:
+        metadata["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
+
+
+def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> None:
+    """Fail if a catalog selects what there is not.
+
+    Raises:
+        SettingError: with the name, and the one that was perhaps meant.
+    """
+    for name, entry in (catalog or {}).items():
+        if name not in streams:
+            if entry.metadata.resolve_selection()[()]:
+                raise SettingError(f"The catalog selects a stream '{name}'; there are {', '.join(streams)}.")
+            continue
+        stream = streams[name]
+        known = {breadcrumb for breadcrumb, _ in properties(stream.schema)} | {()}
+        named = {breadcrumb for breadcrumb, _ in properties(entry.schema.to_dict()) if stream.mask[breadcrumb]}
+        named |= {breadcrumb for breadcrumb, metadata in stream.metadata.items() if metadata.selected}
+        for breadcrumb in sorted(named - known):
+            close = difflib.get_close_matches(".".join(breadcrumb[1::2]), [".".join(each[1::2]) for each in known], n=1)
+            raise SettingError(
+                f"The catalog selects '{'.'.join(breadcrumb[1::2])}' of the stream {name}, which there is not"
+                f"{f'; perhaps {close[0]}?' if close else '.'} Make the catalog anew with --discover."
+            )

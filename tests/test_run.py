@@ -10,10 +10,11 @@ import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 from tap_asana_export.plan import format_time, parse_time
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import UVX, WORKSPACE, Run, expected, select, settings_for
+from tests.conftest import UVX, WORKSPACE, Run, expected, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +62,9 @@ def test_a_run_writes_schemas_then_all_records_then_the_export_then_the_state(
         "replication_key_value": export["created_at"],
         "completed_at": export["completed_at"],
         "full_at": export["created_at"],
+        "scope": {"start_date": None, "filters": None, "fields": ANY},
     }
-    whole = {"completed_at": export["completed_at"], "full_at": export["created_at"]}
+    whole = {name: bookmark[name] for name in ("completed_at", "full_at", "scope")}
 
     def state(exports: dict[str, Any], tasks: Any, messages: Any, teams: Any) -> dict[str, Any]:
         by_stream = {"exports": exports, "tasks": tasks, "messages": messages, "teams": teams}
@@ -252,49 +254,6 @@ def test_filters_become_one_request_parameter_each_and_bound_the_time_each(
     ]
 
 
-def test_deselected_streams_are_not_asked_for_and_deselected_properties_do_not_come_out(
-    sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
-) -> None:
-    selection = {
-        ("messages",): False,
-        ("exports",): False,
-        ("tasks", "properties", "notes"): False,
-        ("tasks", "properties", "assignee", "properties", "name"): False,
-    }
-    run = run_tap(settings_for(sandbox), catalog=select(catalog, selection))
-
-    assert parameters(sandbox) == [[{"resource_type": "task"}, {"resource_type": "team"}]]
-    tasks = expected(sandbox, "tasks")
-    for task in tasks.values():
-        del task["notes"]
-        (task["assignee"] or {}).pop("name", None)
-    assert {message["stream"] for message in run.of("SCHEMA")} == {"tasks", "teams"}
-    assert (run.by_gid("tasks"), run.records("messages"), run.records("exports")) == (tasks, [], [])
-
-
-def test_opt_in_fields_are_not_selected_by_default(catalog: dict[str, Any]) -> None:
-    not_selected = {
-        (stream["tap_stream_id"], *each["breadcrumb"][1::2])
-        for stream in catalog["streams"]
-        for each in stream["metadata"]
-        if each["metadata"].get("selected-by-default") is False
-    }
-    assert not_selected == {
-        ("messages", "html_notes"),
-        ("tasks", "assigned_by"),
-        ("tasks", "created_by"),
-        ("tasks", "dependencies"),
-        ("tasks", "dependents"),
-        ("tasks", "external"),
-        ("tasks", "html_notes"),
-        ("tasks", "is_rendered_as_separator"),
-        ("tasks", "num_subtasks"),
-        ("tasks", "parent", "created_by"),
-        ("teams", "description"),
-        ("teams", "html_description"),
-    }
-
-
 def test_stream_maps_and_flattening_apply(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     maps = {
         "tasks": {
@@ -318,25 +277,6 @@ def test_stream_maps_and_flattening_apply(sandbox: Sandbox, run_tap: Callable[..
     assert run.stderr.count("stream maps or flattening make the records") == 3
     assert run.stderr.count("records leave as Asana wrote them") == 0
     assert run.records("teams")[0]["organization__gid"] == WORKSPACE
-
-
-def test_a_field_that_the_schema_does_not_know_is_dropped_with_one_warning(
-    sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
-) -> None:
-    tasks = next(each for each in catalog["streams"] if each["tap_stream_id"] == "tasks")
-    older = json.loads(json.dumps(catalog))
-    older["streams"] = [tasks := json.loads(json.dumps(tasks))]
-    del tasks["schema"]["properties"]["stories"]
-    tasks["metadata"] = [each for each in tasks["metadata"] if "stories" not in each["breadcrumb"]]
-    for each in tasks["metadata"]:
-        if not each["breadcrumb"]:
-            each["metadata"]["selected"] = True
-
-    run = run_tap(settings_for(sandbox), catalog=older)
-
-    assert run.stderr.count("the field 'stories'") == 1
-    assert len(run.records("tasks")) == 40
-    assert not any("stories" in task for task in run.records("tasks"))
 
 
 def test_objects_of_a_type_that_no_stream_takes_are_counted_and_named(

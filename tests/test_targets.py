@@ -20,15 +20,22 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox import Sandbox
 
 
-def load(tap: list[str], target: Target) -> dict[str, Any]:
-    """Pipe the tap into the target; the state that the target confirmed last."""
+def feed(tap: list[str], target: Target) -> tuple[int, str, dict[str, Any]]:
+    """Pipe the tap into the target: the tap's exit code and log, and the state that the target confirmed last."""
     source = subprocess.Popen(tap, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     done = subprocess.run(target.command, stdin=source.stdout, capture_output=True, check=False)
     assert source.stdout is not None
     source.stdout.close()
     _, log = source.communicate()
-    assert (source.returncode, done.returncode) == (0, 0), (log.decode(), done.stderr.decode())
+    assert done.returncode == 0, done.stderr.decode()
     state: dict[str, Any] = json.loads(done.stdout.strip().split(b"\n")[-1])
+    return source.returncode, log.decode(), state
+
+
+def load(tap: list[str], target: Target) -> dict[str, Any]:
+    """Pipe the tap into the target, which must end well; the state that the target confirmed last."""
+    code, log, state = feed(tap, target)
+    assert code == 0, log
     return state
 
 
