@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import urljoin
 
 import msgspec
@@ -51,12 +51,27 @@ class Job:
 
     gid: str
     status: str
-    new_resource_export: Export
+    new_resource_export: Export | None = None
+    new_graph_export: Export | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a job that makes no export."""
+        if self.new_resource_export is None and self.new_graph_export is None:
+            raise ValueError("a job that makes no export")
+
+    @property
+    def export(self) -> Export:
+        """What the job makes, of either kind."""
+        return cast("Export", self.new_resource_export or self.new_graph_export)
 
 
 JOB_FIELDS = ",".join(
-    ["status", "new_resource_export"]
-    + [f"new_resource_export.{name}" for name in ("created_at", "completed_at", "download_url")]
+    ["status"]
+    + [
+        f"{export}{name}"
+        for export in ("new_resource_export", "new_graph_export")
+        for name in ("", ".created_at", ".completed_at", ".download_url")
+    ]
 )
 
 
@@ -208,6 +223,19 @@ class Asana:
         body = {"data": {"workspace": workspace_gid, "export_request_parameters": parameters}}
         return self._ask("POST", "/exports/resource", JobAnswer, json=body).data
 
+    def request_graph(self, parent_gid: str) -> Job:
+        """Start a graph export, or find the one that runs; one of the last four hours may be given again.
+
+        Args:
+            parent_gid: a goal, team, portfolio or project, see Asana's reference of createGraphExport.
+
+        Raises:
+            AnswerError: refused.
+            UnreachableError: no answer.
+        """
+        body = {"data": {"parent": parent_gid}}
+        return self._ask("POST", "/exports/graph", JobAnswer, is_repeatable=True, json=body).data
+
     def job(self, job_gid: str) -> Job:
         """Read a job; each reading signs a fresh `download_url`.
 
@@ -231,11 +259,12 @@ class Asana:
         """Fail with AnswerError unless the token can see the workspace."""
         self._ask("GET", f"/workspaces/{workspace_gid}", dict[str, Any])
 
-    def _ask(self, method: str, path: str, answer: type[T], **kwargs: Any) -> T:
+    def _ask(self, method: str, path: str, answer: type[T], *, is_repeatable: bool = False, **kwargs: Any) -> T:
         request = f"{method} {path}"
+        is_repeatable = is_repeatable or method == "GET"
 
         def send() -> requests.Response:
-            return self._send(request, method, self._url + path, is_repeatable=method == "GET", **kwargs)
+            return self._send(request, method, self._url + path, is_repeatable=is_repeatable, **kwargs)
 
         response = send()
         if response.status_code == requests.codes.unauthorized and isinstance(self._auth, OAuth):

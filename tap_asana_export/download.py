@@ -1,11 +1,8 @@
-"""An export file, from its signed URL to lines; knows storage and gzip, but neither Asana nor Singer."""
+"""An export file from its signed URL, over broken connections; knows storage, but neither Asana nor Singer."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
-import queue
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,32 +10,20 @@ from typing import TYPE_CHECKING
 import requests
 import urllib3
 
-try:
-    from isal import isal_zlib as zlib
-except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
-    import zlib  # type: ignore[no-redef]
-
-from tap_asana_export.errors import ChangedError, DamagedError, DownloadError, GoneError
+from tap_asana_export.errors import ChangedError, DownloadError, GoneError
+from tap_asana_export.text import BLOCK, blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from tap_asana_export.asana import Clock
 
-DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
-GZIP_MAGIC = b"\x1f\x8b"
 AGAIN = {requests.codes.forbidden, requests.codes.too_many_requests, *range(500, 600)}
 """Answers of storage after which a freshly signed URL may work; S3 answers 403 to one that has expired."""
 GONE = {requests.codes.not_found, requests.codes.gone}
 """Answers of storage that has no such file."""
 TRIES = 5
 """How often to go on after the connection broke, if no byte came meanwhile."""
-BLOCK = 1 << 18
-"""Compressed bytes to ask for at a time."""
-TEXT = 1 << 21
-"""Bytes of text to decompress at a time, however well they were compressed."""
-BLOCKS_AHEAD = 2
-"""Blocks of text that may wait, so that the two threads seldom wait for each other."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +65,7 @@ class Download:
             ChangedError: storage has another file now; what came so far is of no use.
             DownloadError: storage refuses, the connection breaks again and again, or the file is damaged.
         """
-        return ahead(whole_lines(read_text(self._body())), BLOCKS_AHEAD, self._left)
+        return blocks(self._body(), self._left)
 
     def _body(self) -> Iterator[bytes]:
         """The file as storage keeps it: any Content-Encoding is left on, `read_text` looks at the bytes."""
@@ -151,97 +136,6 @@ class RefusedError(Exception):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
-
-
-def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
-    """The text of an export file, whether it comes gzipped or plain; the bytes tell, headers may not.
-
-    Raises:
-        DownloadError: the file is neither gzip nor JSON Lines, is damaged, or ends too early.
-    """
-    blocks = iter(body)
-    head = b""
-    while len(head) < len(GZIP_MAGIC) and (block := next(blocks, b"")):
-        head += block
-    body = itertools.chain([head], blocks)
-    if head.startswith(GZIP_MAGIC):
-        return inflate(body)
-    if head.strip() and not head.lstrip().startswith(b"{"):
-        raise DownloadError(f"it is neither gzip nor JSON Lines but begins with {head[:40]!r}")
-    return body
-
-
-def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress gzip of any number of members (RFC 1952), to pieces of at most `TEXT` bytes.
-
-    Raises:
-        DownloadError: the data is damaged, or ends before a member does.
-    """
-    member = zlib.decompressobj(wbits=31)
-    for data in body:
-        while True:
-            if member.eof:
-                data = data.lstrip(b"\0")  # noqa: PLW2901 - zeros behind a member are padding, says gzip's manual
-                if not data:
-                    break
-                member = zlib.decompressobj(wbits=31)
-            try:
-                text = member.decompress(data, TEXT)
-            except DAMAGED as error:
-                raise DamagedError(f"the gzip data is damaged ({error})") from None
-            yield text
-            data = member.unused_data if member.eof else member.unconsumed_tail  # noqa: PLW2901
-            if not data and (member.eof or len(text) < TEXT):
-                break
-    if not member.eof:
-        raise DownloadError("the gzip data ends too early")
-
-
-def whole_lines(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """Text in blocks that end where a line ends, without that line break."""
-    begun: list[bytes] = []
-    for text in texts:
-        end = text.rfind(b"\n")
-        if end < 0:
-            begun.append(text)
-        else:
-            yield b"".join((*begun, text[:end]))
-            begun = [text[end + 1 :]]
-    if last := b"".join(begun):
-        yield last
-
-
-def ahead(items: Iterator[bytes], most: int, left: threading.Event) -> Iterator[bytes]:
-    """The items, brought by a thread that is at most so many ahead; an error comes when its turn does.
-
-    Args:
-        items: what to bring.
-        most: how many may wait.
-        left: set as soon as nobody wants any more of them.
-    """
-    arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(most)
-
-    def bring() -> None:
-        try:
-            for item in items:
-                arrived.put(item)
-                if left.is_set():
-                    return
-            arrived.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again where the items are wanted
-            arrived.put(error)
-
-    # A daemon: it may hang in a read from the network, and must not keep the process from ending.
-    threading.Thread(target=bring, name="download", daemon=True).start()
-    try:
-        while (item := arrived.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        left.set()
-        with contextlib.suppress(queue.Empty):
-            arrived.get_nowait()  # lets the thread go on to see that nobody waits
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -15,7 +15,8 @@ TapError
 │   └── ChangedError      storage has another one than a moment ago
 ├── ExportError        an export was asked for once more, and brought no file either
 ├── LineError          a line of the export file is not an Asana object
-├── WorkspacesError    some of several workspaces failed
+├── FileError          the same of a file that was downloaded earlier
+├── SomeFailedError    some of several exports failed
 └── OutputError        the target takes no more messages
 
 Each holds the facts and writes one line of its own: what happened, where, and what to do.
@@ -24,7 +25,7 @@ None ever holds a token or a signed URL.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +57,7 @@ class AnswerError(TapError):
             "Either another export of this workspace is in progress (Asana runs one at a time), or the token "
             "may not export: it must belong to a service account of an Enterprise+ organization."
         ),
-        404: "Asana does not know it, or the token cannot see it: check the setting workspaces.",
+        404: "Asana does not know it, or the token cannot see it: check the settings workspaces and graph_parents.",
         451: "Asana refuses this network address for legal reasons: run from another network.",
     }
 
@@ -97,9 +98,9 @@ class UnreachableError(TapError):
 class SlotError(TapError):
     """The workspace's one export slot did not come free within `busy_timeout`."""
 
-    def __init__(self, workspace_gid: str, waited: float, message: str) -> None:
+    def __init__(self, subject: object, waited: float, message: str) -> None:
         super().__init__(
-            f"Workspace {workspace_gid}: Asana refuses an export since {waited:.0f} s (403: {message}). "
+            f"{subject}: Asana refuses an export since {waited:.0f} s (403: {message}). "
             "Either another export, perhaps one of ours that lost its run, holds the workspace's one slot: "
             "wait or raise busy_timeout. Or the token may not export: use a service account's of an "
             "Enterprise+ organization."
@@ -109,10 +110,10 @@ class SlotError(TapError):
 class JobError(TapError):
     """The export job reports a status that Asana does not document."""
 
-    def __init__(self, workspace_gid: str, job_gid: str, status: str) -> None:
+    def __init__(self, subject: object, job_gid: str, status: str) -> None:
         self.status = status
         super().__init__(
-            f"Workspace {workspace_gid}: export job {job_gid} is '{status}'. Asana tells no reason. "
+            f"{subject}: export job {job_gid} is '{status}'. Asana tells no reason. "
             "Run again; if it repeats, ask Asana's support with the job's gid."
         )
 
@@ -124,16 +125,16 @@ class FailedJobError(JobError):
 class ExportError(TapError):
     """An export was asked for once more, and brought no file either."""
 
-    def __init__(self, workspace_gid: str, job_gid: str, cause: str) -> None:
-        super().__init__(f"Workspace {workspace_gid}: no export came through, lastly job {job_gid}: {cause}")
+    def __init__(self, subject: object, job_gid: str, cause: str) -> None:
+        super().__init__(f"{subject}: no export came through, lastly job {job_gid}: {cause}")
 
 
 class WaitError(TapError):
     """The export job took longer than `wait_timeout`."""
 
-    def __init__(self, workspace_gid: str, job_gid: str, status: str, waited: float) -> None:
+    def __init__(self, subject: object, job_gid: str, status: str, waited: float) -> None:
         super().__init__(
-            f"Workspace {workspace_gid}: export job {job_gid} is still '{status}' after {waited:.0f} s. "
+            f"{subject}: export job {job_gid} is still '{status}' after {waited:.0f} s. "
             "The state keeps the job and the next run goes on with it; raise wait_timeout to wait longer."
         )
 
@@ -172,31 +173,45 @@ class LineError(TapError):
         line: number of the first line that could not be read, from 1.
     """
 
-    def __init__(self, workspace_gid: str, job_gid: str, line: int, cause: str) -> None:
+    def __init__(self, subject: object, job_gid: str, line: int, cause: str) -> None:
         self.line = line
         super().__init__(
-            f"Workspace {workspace_gid}: the file of export job {job_gid} breaks at line {line}: {cause}. "
+            f"{subject}: the file of export job {job_gid} breaks at line {line}: {cause}. "
             "Bookmarks stay where they were. Run again: the same job is read anew; if it repeats, start "
             "without the job in the state, so that a new export is requested."
         )
 
 
-class WorkspacesError(TapError):
-    """Some of several workspaces failed.
+class FileError(TapError):
+    """An export file that was downloaded earlier breaks at a line, or the line is not an Asana object.
 
     Args:
-        failed: by workspace gid, what ended its export.
-        count: how many workspaces there are.
+        line: number of the first line that could not be read, from 1.
     """
 
-    def __init__(self, failed: Mapping[str, TapError], count: int) -> None:
+    def __init__(self, url: str, line: int, cause: str) -> None:
+        super().__init__(
+            f"File {url} breaks at line {line}: {cause}. What came before is out. Get the file once more, "
+            "then run again."
+        )
+
+
+class SomeFailedError(TapError):
+    """Some of several exports failed.
+
+    Args:
+        failed: what ended each, by what it is of.
+        count: how many exports there were to be.
+    """
+
+    def __init__(self, failed: Mapping[Any, TapError], count: int) -> None:
         self.failed = failed
         others = f"The other {count - len(failed)} came through." if len(failed) < count else ""
         causes = (
-            str(error) if str(error).startswith("Workspace ") else f"Workspace {workspace_gid}: {error}"
-            for workspace_gid, error in failed.items()
+            str(error) if str(error).startswith(str(subject)) else f"{subject}: {error}"
+            for subject, error in failed.items()
         )
-        super().__init__(" ".join([f"{len(failed)} of {count} workspaces failed.", *causes, others]).strip())
+        super().__init__(" ".join([f"{len(failed)} of {count} exports failed.", *causes, others]).strip())
 
 
 class OutputError(TapError):

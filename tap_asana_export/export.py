@@ -8,7 +8,7 @@ import os
 import stat
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
@@ -25,24 +25,43 @@ from tap_asana_export.errors import (
     UnreachableError,
 )
 from tap_asana_export.jobs import Patience, request_export, wait
-from tap_asana_export.plan import Scope, Want, aim_for, bound, fingerprint, format_time, request_for
-from tap_asana_export.records import Pass, activate_version_messages, record_messages, way
-from tap_asana_export.selection import deselected, fields_to_ask, selected_fields
+from tap_asana_export.lines import Objects, Pass, Taker
+from tap_asana_export.plan import (
+    FIRST,
+    Scope,
+    Want,
+    aim_for,
+    bound,
+    fingerprint,
+    format_time,
+    parse_time,
+    reason_for_all,
+    request_for,
+    scope_of,
+)
+from tap_asana_export.records import TAG, Mapped, activate_version_messages, message_outlet
+from tap_asana_export.selection import selected_fields, usual_fields
+from tap_asana_export.sources import INCREMENTAL, SOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk import Stream
 
     from tap_asana_export.asana import Asana, Job
+    from tap_asana_export.asana import Export as AsanaExport
     from tap_asana_export.jobs import Pauses
     from tap_asana_export.output import MessageWriter
-    from tap_asana_export.plan import Aim, Request
+    from tap_asana_export.plan import Aim, Request, Subject
+    from tap_asana_export.sources import Source
 
 logger = logging.getLogger(__name__)
 
 KEPT = timedelta(days=30)
 """How long Asana keeps the file of an export after its completion (reference of createResourceExport)."""
+
+CACHED, CACHED_TASKS = timedelta(hours=4), 1000
+"""How long Asana gives a graph's result again, if it has more tasks than this (reference of createGraphExport)."""
 
 STATE_EVERY = 10_000
 """Lines between two STATEs, as the SDK has it for records."""
@@ -81,37 +100,49 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[s
         yield {"gid": f"access-check-{workspace_gid}", "kind": "access_check", "workspace_gid": workspace_gid}
 
 
+class Selected(NamedTuple):
+    """A selected stream, and of what it is made."""
+
+    source: Source
+    stream: Stream
+
+
 @dataclass(frozen=True)
 class Run:
     """What the exports of one run have in common.
 
     Attributes:
         exports: the stream of the exports' own records, whose state remembers pending jobs.
-        streams: the selected streams, by the `resource_type` of their objects.
+        selected: the other selected streams.
         save_state: sends a STATE.
         shape: a fingerprint of what the records look like; lines that went out in another shape do not count.
     """
 
-    asana: Asana
     settings: Mapping[str, Any]
     exports: Stream
-    streams: Mapping[str, Stream]
+    selected: Sequence[Selected]
     writer: MessageWriter
     save_state: Callable[[], None]
     shape: str
 
 
-class WorkspaceExport:
-    """One export of one workspace, for all selected streams."""
+class Export:
+    """One export of a workspace, or of a parent's graph, for all selected streams."""
 
-    def __init__(self, run: Run, workspace_gid: str) -> None:
+    def __init__(self, run: Run, asana: Asana, subject: Subject) -> None:
         self._run = run
-        self._workspace_gid = workspace_gid
-        context = {"workspace_gid": workspace_gid}
-        self._state = run.exports.get_context_state(context)
-        self._bookmarks = {kind: stream.get_context_state(context) for kind, stream in run.streams.items()}
-        now = datetime.now(timezone.utc)
-        self._aims = {kind: self._aim(kind, now) for kind in run.streams}
+        self._asana = asana
+        self._subject = subject
+        self._selected = {each.stream.name: each for each in run.selected if each.source.graph == subject.graph}
+        self._kinds = by_resource_type(self._selected.values())
+        self._state = run.exports.get_context_state(subject.context)
+        self._bookmarks = {
+            name: selected.stream.get_context_state(subject.context) for name, selected in self._selected.items()
+        }
+        self._now = datetime.now(timezone.utc)
+        self._scopes = {name: self._scope(selected) for name, selected in self._selected.items()}
+        self._why_whole = {kind: self._reason(kind) for kind in self._kinds}
+        self._aims = {name: self._aim(selected) for name, selected in self._selected.items()}
 
     def run(self) -> Pauses[None]:
         """Bring the export, write its objects, then its own record, and move the bookmarks.
@@ -121,17 +152,19 @@ class WorkspaceExport:
 
         Raises:
             WaitError: the job takes longer than `wait_timeout`; the state keeps it.
-            TapError: whatever else ends the run; what the state holds then is where the next run goes on.
+            TapError: whatever else ends the export; what the state holds then is where the next run goes on.
         """
-        full = all(aim.why_whole for aim in self._aims.values())
-        request = request_for(self._workspace_gid, [self._want(kind) for kind in self._run.streams])
+        full = all(self._why_whole.values())
+        request = request_for(self._subject, [] if self._subject.graph else [self._want(kind) for kind in self._kinds])
+        if self._is_up_to_date(request):
+            return
         for last_try in (False, True):
             job = self._pending_job(request, full=full) or (yield from self._request(request, full=full))
             # Before any record: targets that confirm stream by stream hold on to the first state that they get.
             self._run.save_state()
-            yield 0.0  # every workspace asks for its export before any of them reads one
+            yield 0.0  # all exports are asked for before any of them is read
             try:
-                job = yield from wait(self._run.asana, self._workspace_gid, job, self._patience())
+                job = yield from wait(self._asana, self._subject, job, self._patience())
                 file, reading = self._write_objects(job)
                 break
             except (FailedJobError, GoneError) as error:
@@ -142,92 +175,140 @@ class WorkspaceExport:
                 cause = str(error)
             self._run.save_state()
             if last_try:
-                raise ExportError(self._workspace_gid, job.gid, cause)
-            logger.warning("Workspace %s: export job %s: %s Trying once more.", self._workspace_gid, job.gid, cause)
+                raise ExportError(self._subject, job.gid, cause)
+            logger.warning("%s: export job %s: %s Trying once more.", self._subject, job.gid, cause)
         with self._run.writer.undisturbed():
             self._finish(job, file, reading, full=full)
 
     def _finish(self, job: Job, file: Download, reading: Pass, *, full: bool) -> None:
         """Tell the target which rows are no more, write the export's own record, and move the bookmarks."""
-        export = job.new_resource_export
-        created_at = format_time(export.created_at)
-        completed_at = format_time(export.completed_at or datetime.now(timezone.utc))
-        for kind, stream in self._run.streams.items():
-            bookmark, aim, before = self._bookmarks[kind], self._aims[kind], self._activated(kind)
-            if is_incremental(stream):
-                bookmark["replication_key"] = stream.replication_key
+        created_at = format_time(job.export.created_at)
+        completed_at = job.export.completed_at or datetime.now(timezone.utc)
+        for name, (source, stream) in self._selected.items():
+            bookmark, aim, before = self._bookmarks[name], self._aims[name], self._activated(stream)
+            if any(self._is_incremental(kind) for kind in source.resource_types):
+                bookmark["replication_key"] = "modified_at"
                 # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
                 # later bookmark would lose what changed while the export ran.
                 bookmark["replication_key_value"] = created_at
-            bookmark["completed_at"] = completed_at
+            bookmark["completed_at"] = format_time(completed_at)
             if aim.why_whole:
                 bookmark["full_at"] = created_at
             bookmark["scope"] = dataclasses.asdict(aim.table)
-            if (version := self._version(kind, export.created_at)) or "version" in bookmark:
+            if (version := self._version(name, job.export)) or "version" in bookmark:
                 bookmark["version"] = version
-            if (after := self._activated(kind)) not in {before, None}:
+            if (after := self._activated(stream)) not in {before, None}:
                 for activation in activate_version_messages(stream, after):
                     self._run.writer.write_message(activation)
         record = {
-            "gid": export.gid,
+            "gid": job.export.gid,
             "job_gid": job.gid,
-            "kind": "resource",
-            "workspace_gid": self._workspace_gid,
+            "kind": "graph" if self._subject.graph else "resource",
+            "workspace_gid": None,
             "parent_gid": None,
+            **self._subject.context,
             "created_at": created_at,
-            "completed_at": completed_at,
+            "completed_at": format_time(completed_at),
             "full": full,
-            "objects": dict(sorted(reading.objects.items())),
+            "objects": dict(sorted({**dict.fromkeys(self._kinds, 0), **reading.objects}.items())),
             "lines": reading.lines,
             "bytes": file.bytes,
         }
-        exports = self._run.exports
-        if exports.selected:
-            unwanted = deselected(exports.effective_schema, exports.mask)
-            for message in record_messages(exports, record, unwanted, export.created_at):
-                self._run.writer.write_message(message)
-        self._state |= {"completed_at": completed_at, "job_gid": job.gid, "pending": None}
+        write_export(self._run, record, job.export.created_at)
+        self._state |= {"completed_at": format_time(completed_at), "job_gid": job.gid, "pending": None}
+        if self._subject.graph:
+            is_cached = reading.objects["task"] > CACHED_TASKS
+            self._state["cached_until"] = format_time(completed_at + CACHED) if is_cached else None
         self._run.save_state()
 
-    def _aim(self, kind: str, now: datetime) -> Aim:
-        stream, settings = self._run.streams[kind], self._run.settings
-        filters = settings["filters"].get(stream.name)
-        incremental, days = is_incremental(stream), settings["full_export_interval"]
-        scope = Scope(
-            start_date=settings["start_date"] if incremental else None,
-            filters=fingerprint(filters) if filters else None,
-            fields=fingerprint(selected_fields(stream)),
-        )
+    def _reason(self, kind: str) -> str | None:
+        """Why all objects of a type are asked for; None if what changed is enough."""
+        if not self._is_incremental(kind):
+            return "it has no other way"
+        days = self._run.settings["full_export_interval"]
         full_every = timedelta(days=days) if days else None
-        return aim_for(self._bookmarks[kind], scope, incremental=incremental, full_every=full_every, now=now)
+        reasons = (
+            reason_for_all(
+                self._bookmarks[stream.name], self._scopes[stream.name], full_every=full_every, now=self._now
+            )
+            for _, stream in self._kinds[kind]
+        )
+        return next(filter(None, reasons), None)
+
+    def _aim(self, selected: Selected) -> Aim:
+        """What the export is to do for a stream's table, which is whole if all of its types of object are."""
+        name = selected.stream.name
+        reasons = [self._why_whole[kind] for kind in selected.source.resource_types]
+        return aim_for(self._bookmarks[name], self._scopes[name], reasons[0] if all(reasons) else None)
+
+    def _scope(self, selected: Selected) -> Scope:
+        """What bounds the table that the settings and the catalog ask for."""
+        source, stream = selected
+        filters = [filters for kind in source.resource_types if (filters := self._filters(kind))]
+        incremental = any(self._is_incremental(kind) for kind in source.resource_types)
+        return Scope(
+            start_date=self._run.settings["start_date"] if incremental else None,
+            filters=fingerprint(filters) if filters else None,
+            fields=fingerprint(selected_fields(stream, source.own)),
+        )
+
+    def _filters(self, kind: str) -> list[dict[str, Any]]:
+        filters: Mapping[str, Any] = {} if self._subject.graph else self._run.settings["filters"]
+        return filters.get(f"{kind}s") or []
+
+    def _is_incremental(self, kind: str) -> bool:
+        """Whether what changed is enough of a type's objects; the catalog may want all of them each time."""
+        whole = (not source.array and stream.replication_method == "FULL_TABLE" for source, stream in self._kinds[kind])
+        return kind in INCREMENTAL and not self._subject.graph and not any(whole)
 
     def _want(self, kind: str) -> Want:
-        stream, settings = self._run.streams[kind], self._run.settings
-        bookmark = None if self._aims[kind].why_whole else self._bookmarks[kind]["replication_key_value"]
-        after = bound(bookmark, settings["start_date"], settings["overlap"]) if is_incremental(stream) else None
-        return Want(kind, settings["filters"].get(stream.name, []), fields_to_ask(stream), after)
+        states = [] if self._why_whole[kind] else [self._bookmarks[stream.name] for _, stream in self._kinds[kind]]
+        bookmark = min((state["replication_key_value"] for state in states), default=None)
+        settings = self._run.settings
+        incremental = self._is_incremental(kind)
+        after = bound(bookmark, settings["start_date"], settings["overlap"]) if incremental else None
+        return Want(kind, self._filters(kind), fields_of(kind, self._kinds[kind]), after)
 
-    def _version(self, kind: str, created_at: datetime) -> int | None:
+    def _version(self, name: str, export: AsanaExport) -> int | None:
         """The version of a stream's rows: that of the export if it is complete, else that of the table."""
         if not self._run.settings["emit_activate_version_messages"]:
             return None
-        if self._aims[kind].complete and not self._state["pending"].get("picked"):
-            return int(created_at.timestamp())
-        version: int | None = self._bookmarks[kind].get("version")
+        if self._aims[name].complete and not self._state["pending"].get("picked"):
+            return int(export.created_at.timestamp())
+        version: int | None = self._bookmarks[name].get("version")
         return version
 
-    def _activated(self, kind: str) -> int | None:
-        """The version below which no row of a stream's table is of an object that still exists, in any workspace.
+    def _activated(self, stream: Stream) -> int | None:
+        """The version below which no row of a stream's table is of an object that still exists.
 
-        Targets delete what is below a version without looking at the workspace.
+        Targets delete what is below a version, of whatever workspace or parent it is.
         """
-        versions = [each.get("version") for each in self._run.streams[kind].stream_state.get("partitions", [])]
+        versions = [each.get("version") for each in stream.stream_state.get("partitions", [])]
         return None if None in versions else min(versions, default=None)
+
+    def _is_up_to_date(self, request: Request) -> bool:
+        """Whether Asana would only give the result again that all tables are filled from already.
+
+        If a table is not, the state is made to go on with the job that brought it.
+        """
+        cached_until = self._state.get("cached_until")
+        if self._state.get("pending") or not cached_until or parse_time(cached_until) <= self._now:
+            return False
+        self._say(self._state["job_gid"], f"Asana keeps its result, and would give it again, until {cached_until}")
+        filled = (
+            self._bookmarks[name].get("completed_at") == self._state["completed_at"]
+            and scope_of(self._bookmarks[name]) == scope
+            for name, scope in self._scopes.items()
+        )
+        if all(filled):
+            return True
+        self._remember(self._state["job_gid"], request, full=True)
+        return False
 
     def _pending_job(self, request: Request, *, full: bool) -> Job | None:
         """The job to go on with, if the settings or the state have one for this request."""
         pending = self._state.get("pending")
-        wanted = self._run.settings["job_gids"].get(self._workspace_gid)
+        wanted = self._run.settings["job_gids"].get(self._subject.gid)
         if wanted in {self._state.get("job_gid"), None}:
             wanted = None
         elif pending is None or pending["job_gid"] != wanted:
@@ -239,14 +320,14 @@ class WorkspaceExport:
             self._say(job_gid, "it is in the state, but of another request; a new one is needed")
             return None
         try:
-            job = self._run.asana.job(job_gid)
+            job = self._asana.job(job_gid)
         except AnswerError as error:
             if wanted or error.status not in {requests.codes.forbidden, requests.codes.not_found}:
                 raise
             self._say(job_gid, f"it is gone ({error.message}); a new one is needed")
             return None
-        completed_at = job.new_resource_export.completed_at
-        if completed_at and datetime.now(timezone.utc) - completed_at > KEPT and not wanted:
+        completed_at = job.export.completed_at
+        if completed_at and self._now - completed_at > KEPT and not wanted:
             self._say(job_gid, "its file has expired; a new one is needed")
             return None
         if pending.get("records") != self._run.shape:
@@ -256,17 +337,19 @@ class WorkspaceExport:
 
     def _request(self, request: Request, *, full: bool) -> Pauses[Job]:
         logger.info(
-            "Workspace %s: requesting %s export of %s",
-            self._workspace_gid,
+            "%s: requesting %s export of %s",
+            self._subject,
             "a full" if full else "an incremental",
-            ", ".join(stream.name for stream in self._run.streams.values()),
+            ", ".join(self._selected),
         )
-        for kind, aim in self._aims.items():
-            if aim.why_whole and is_incremental(self._run.streams[kind]):
-                name = self._run.streams[kind].name
-                logger.info("Workspace %s: all of %s is asked for: %s", self._workspace_gid, name, aim.why_whole)
-        parameters = request.parameters
-        job = yield from request_export(self._run.asana, self._workspace_gid, parameters, self._patience())
+        for kind, why in self._why_whole.items():
+            if why and self._is_incremental(kind) and not (full and why == FIRST):
+                names = ", ".join(stream.name for _, stream in self._kinds[kind])
+                logger.info("%s: all of %s is asked for: %s", self._subject, names, why)
+        asked_at = datetime.now(timezone.utc)
+        job = yield from request_export(self._asana, request, self._patience())
+        if self._subject.graph and job.status == "succeeded" and job.export.created_at < asked_at:
+            self._say(job.gid, f"its result is a cached one, of {format_time(job.export.created_at)}")
         self._remember(job.gid, request, full=full)
         return job
 
@@ -287,35 +370,24 @@ class WorkspaceExport:
     def _write_objects(self, job: Job) -> tuple[Download, Pass]:
         """Write what the job's file holds, but for the lines that the target has already."""
         settings, pending = self._run.settings, self._state["pending"]
-        created_at = job.new_resource_export.created_at
         file = Download(self._signed_urls(job), user_agent=settings["user_agent"], timeout=settings["request_timeout"])
-        ways = {
-            kind: way(
-                kind,
-                stream,
-                self._workspace_gid,
-                created_at,
-                self._run.writer.format_message,
-                self._version(kind, created_at),
-            )
-            for kind, stream in self._run.streams.items()
-        }
+        out = bytearray()
+        versions = {name: self._version(name, job.export) for name in self._selected}
         # Asana: several filters for one type may bring an object more than once.
-        repeated = [
-            kind for kind, stream in self._run.streams.items() if len(settings["filters"].get(stream.name, ())) > 1
-        ]
+        repeated = [kind for kind in self._kinds if len(self._filters(kind)) > 1]
+        ways = ways_of(self._kinds, self._subject, out, versions, job.export.created_at)
         reading = Pass(ways, skip=pending["lines"], repeated=repeated)
         saved = pending["lines"]
         try:
             for text in file.blocks():
                 _require_same_file(pending, file)
-                out = bytearray()
                 try:
-                    reading.read(text, out)
+                    reading.read(text)
                 finally:
                     with self._run.writer.undisturbed():
                         self._run.writer.write(out)
                         pending["lines"] = max(pending["lines"], reading.lines)
+                    out.clear()
                 if reading.lines >= saved + STATE_EVERY:
                     saved = reading.lines
                     self._run.save_state()
@@ -326,37 +398,22 @@ class WorkspaceExport:
                 pending["lines"] = 0
             self._run.save_state()
             cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
-            raise LineError(self._workspace_gid, job.gid, reading.lines + 1, cause) from None
+            raise LineError(self._subject, job.gid, reading.lines + 1, cause) from None
         if reading.lines < pending["lines"]:
             raise ChangedError(f"the file has {reading.lines} lines, but an earlier run read {pending['lines']}")
-        self._tell(job, reading)
+        tell(f"{self._subject}: export job {job.gid}", reading, self._kinds, ways)
         return file, reading
 
     def _signed_urls(self, job: Job) -> Iterator[str]:
         """The file's URL, signed anew each time: it is good for minutes."""
         while True:
-            if job.new_resource_export.download_url is None:
+            if job.export.download_url is None:
                 raise GoneError("Asana has no file for the job any more")
-            yield job.new_resource_export.download_url
-            job = self._run.asana.job(job.gid)
-
-    def _tell(self, job: Job, reading: Pass) -> None:
-        for unknown in reading.objects.keys() - self._run.streams.keys():
-            logger.warning(
-                "Workspace %s: the export brought %d objects of type '%s', which no stream takes.",
-                self._workspace_gid,
-                reading.objects[unknown],
-                unknown,
-            )
-        for kind, stream in self._run.streams.items():
-            with stream.get_record_counter() as counter:
-                counter.with_context({"workspace_gid": self._workspace_gid})
-                counter.increment(reading.objects[kind])
-        counts = ", ".join(f"{number} of type {kind}" for kind, number in sorted(reading.objects.items()))
-        self._say(job.gid, f"it brought {counts or 'nothing'}")
+            yield job.export.download_url
+            job = self._asana.job(job.gid)
 
     def _say(self, job_gid: str, what: str) -> None:
-        logger.info("Workspace %s: export job %s: %s", self._workspace_gid, job_gid, what)
+        logger.info("%s: export job %s: %s", self._subject, job_gid, what)
 
     def _patience(self) -> Patience:
         return Patience(**{name: self._run.settings[name] for name in Patience._fields})
@@ -368,6 +425,74 @@ def _require_same_file(pending: dict[str, Any], file: Download) -> None:
     pending["etag"] = file.etag
 
 
-def is_incremental(stream: Stream) -> bool:
-    """Whether a stream asks only for what changed; the catalog may want it whole each time."""
-    return stream.replication_method == "INCREMENTAL"
+def by_resource_type(selected: Iterable[Selected]) -> dict[str, list[Selected]]:
+    """The streams that want something of a type's objects."""
+    kinds: dict[str, list[Selected]] = {}
+    for each in selected:
+        for kind in each.source.resource_types:
+            kinds.setdefault(kind, []).append(each)
+    return kinds
+
+
+def fields_of(kind: str, selected: Iterable[Selected]) -> list[str] | None:
+    """What to ask of a type's objects for the streams that want something of them; None for what comes by itself."""
+    wanted: list[str] = []
+    usual: set[str] | None = None
+    for source, stream in selected:
+        paths = selected_fields(stream, source.own)
+        if source.array:
+            wanted += [f"{source.array}.{path}" for path in paths] or [source.array]
+        else:
+            wanted += paths
+            usual = set(usual_fields(stream, source.own))
+    if set(wanted) == usual:
+        return None
+    return list(dict.fromkeys(["gid", TAG, *filter(None, [INCREMENTAL.get(kind)]), *wanted]))
+
+
+def ways_of(
+    kinds: Mapping[str, Iterable[Selected]],
+    subject: Subject,
+    out: bytearray,
+    versions: Mapping[str, int | None],
+    time_extracted: datetime,
+) -> dict[str, Objects]:
+    """What becomes of the lines of each type."""
+
+    def taker(selected: Selected) -> Taker:
+        source, stream = selected
+        version = versions[stream.name]
+        return Taker(source, stream, lambda name: message_outlet(out, name, version, time_extracted))
+
+    return {kind: Objects(kind, map(taker, selected), subject.context) for kind, selected in kinds.items()}
+
+
+def write_export(run: Run, record: dict[str, Any], time_extracted: datetime) -> None:
+    """Write an export's own record."""
+    if run.exports.selected:
+        out = bytearray()
+        Mapped(run.exports, (), lambda name: message_outlet(out, name, None, time_extracted)).write(record, {})
+        run.writer.write(out)
+
+
+def tell(what: str, reading: Pass, kinds: Mapping[str, Iterable[Selected]], ways: Mapping[str, Objects]) -> None:
+    """Say what a file brought, and count it.
+
+    Args:
+        what: the file, as the log names it.
+        reading: the pass over it.
+        kinds: the streams that took something of each type.
+        ways: how they did.
+    """
+    known = {kind for source in SOURCES for kind in source.resource_types}
+    for kind in reading.objects.keys() - kinds.keys() - known:
+        logger.warning(
+            "%s: it brought %d objects of type '%s', which no stream takes.", what, reading.objects[kind], kind
+        )
+    for kind, selected in kinds.items():
+        counts = {part.name: part.count for part in ways[kind].parts}
+        for _, stream in selected:
+            with stream.get_record_counter() as counter:
+                counter.increment(counts.get(stream.name, reading.objects[kind]))
+    brought = ", ".join(f"{number} of type {kind}" for kind, number in sorted(reading.objects.items()))
+    logger.info("%s: it brought %s", what, brought or "nothing")

@@ -11,7 +11,7 @@ import itertools
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import requests
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from tap_asana_export.asana import Asana, Clock, Job
+    from tap_asana_export.plan import Request, Subject
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -60,56 +61,53 @@ class Patience(NamedTuple):
     busy_timeout: float
 
 
-def request_export(
-    asana: Asana,
-    workspace_gid: str,
-    parameters: list[dict[str, Any]],
-    patience: Patience,
-    clock: Clock = time,
-) -> Pauses[Job]:
-    """Start an export, waiting while the workspace's one slot is busy.
+def request_export(asana: Asana, request: Request, patience: Patience, clock: Clock = time) -> Pauses[Job]:
+    """Start an export, waiting while the workspace's one slot is busy; the graph of a parent has no slot.
 
     Raises:
         AnswerError: Asana refuses for good.
         SlotError: the slot was busy for `busy_timeout`.
         UnreachableError: no answer, twice.
     """
+    subject = request.subject
+    if subject.graph:
+        return asana.request_graph(subject.gid)
     start = clock.monotonic()
     refusal = ""
     lost = False
 
     def say() -> None:
         logger.info(
-            "Workspace %s: waiting for its export slot since %.0f s (403: %s). Another export holds it, perhaps one "
-            "of ours that lost its run; or the token may not export.",
-            workspace_gid,
+            "%s: waiting for its export slot since %.0f s (403: %s). Another export holds it, perhaps one of ours "
+            "that lost its run; or the token may not export.",
+            subject,
             clock.monotonic() - start,
             refusal,
         )
 
     for pause in _pauses(patience.poll_interval):
         try:
-            return asana.request_export(workspace_gid, parameters)
+            return asana.request_export(subject.gid, request.parameters)
         except UnreachableError as error:
             # Perhaps only the answer was lost and the job runs. Then the slot is busy until it ends, so that asking
             # once more is refused, and waits.
             if lost:
                 raise
             lost = True
-            logger.warning("Workspace %s: %s Asking once more.", workspace_gid, error)
+            logger.warning("%s: %s Asking once more.", subject, error)
         except AnswerError as error:
             if not _may_be_busy(error, lost=lost):
                 raise
             refusal = error.message
             waited = clock.monotonic() - start
             if waited + pause > patience.busy_timeout:
-                raise SlotError(workspace_gid, waited, refusal) from None
+                raise SlotError(subject, waited, refusal) from None
             say()
         yield from _pause(pause, say)
     raise AssertionError  # the pauses never end
 
 
-def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: Clock = time) -> Pauses[Job]:
+def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Clock = time) -> Pauses[Job]:
     """Look at a job until its file is there.
 
     Returns:
@@ -128,20 +126,20 @@ def wait(asana: Asana, workspace_gid: str, job: Job, patience: Patience, clock: 
     def say() -> None:
         nonlocal said, said_at
         said, said_at = job.status, clock.monotonic()
-        logger.info("Workspace %s: export job %s is %s, after %.0f s", workspace_gid, job.gid, said, said_at - start)
+        logger.info("%s: export job %s is %s, after %.0f s", subject, job.gid, said, said_at - start)
 
     for pause in _pauses(patience.poll_interval):
         if job.status != said or clock.monotonic() + pause > said_at + LOG_EVERY:
             say()
-        if job.status == "succeeded" and job.new_resource_export.download_url is not None:
+        if job.status == "succeeded" and job.export.download_url is not None:
             return job
         if job.status == "failed":
-            raise FailedJobError(workspace_gid, job.gid, job.status)
+            raise FailedJobError(subject, job.gid, job.status)
         if job.status not in {"not_started", "in_progress", "succeeded"}:
-            raise JobError(workspace_gid, job.gid, job.status)
+            raise JobError(subject, job.gid, job.status)
         waited = clock.monotonic() - start
         if waited + pause > patience.wait_timeout:
-            raise WaitError(workspace_gid, job.gid, job.status, waited)
+            raise WaitError(subject, job.gid, job.status, waited)
         yield from _pause(pause, say)
         job = asana.job(job.gid)
     raise AssertionError  # the pauses never end

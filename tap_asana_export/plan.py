@@ -14,6 +14,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What an export is of: a workspace, or the graph below a goal, team, portfolio or project."""
+
+    gid: str
+    graph: bool = False
+
+    @property
+    def context(self) -> dict[str, str]:
+        """How records and the state name it."""
+        return {"parent_gid" if self.graph else "workspace_gid": self.gid}
+
+    def __str__(self) -> str:
+        """How the log names it."""
+        return f"Graph of {self.gid}" if self.graph else f"Workspace {self.gid}"
+
+
+@dataclass(frozen=True)
 class Want:
     """What the streams of one resource type want of an export.
 
@@ -32,18 +49,18 @@ class Want:
 
 @dataclass(frozen=True)
 class Request:
-    """One export of one workspace, for all streams."""
+    """One export, for all streams; that of a graph takes no parameters."""
 
-    workspace_gid: str
+    subject: Subject
     parameters: list[dict[str, Any]]
 
     @property
     def fingerprint(self) -> str:
         """The same for the same request, so that a run can tell whether a pending job is what it wants."""
-        return fingerprint([self.workspace_gid, self.parameters])
+        return fingerprint([self.subject.gid, self.parameters])
 
 
-def request_for(workspace_gid: str, wants: Iterable[Want]) -> Request:
+def request_for(subject: Subject, wants: Iterable[Want]) -> Request:
     """The request that brings what the streams want, with one entry per resource type and filter.
 
     https://developers.asana.com/reference/createresourceexport: entries of the same type mean OR.
@@ -54,7 +71,7 @@ def request_for(workspace_gid: str, wants: Iterable[Want]) -> Request:
             filters = one if want.changed_after is None else changed_after(one, want.changed_after)
             entry = {"resource_type": want.resource_type, "filters": filters, "fields": want.fields}
             parameters.append({name: value for name, value in entry.items() if value})
-    return Request(workspace_gid, parameters)
+    return Request(subject, parameters)
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class Scope:
             return self.start_date is not None and other.start_date is None
         return parse_time(self.start_date) > parse_time(other.start_date)
 
-    def reason_for_all(self, wanted: Scope) -> str | None:
+        def reason_for_all(self, wanted: Scope) -> str | None:
         """Why a table with this scope needs every object anew to get the wanted one; None if it does not."""
         if self.begins_after(wanted):
             return "start_date is earlier than before"
@@ -105,33 +122,53 @@ class Aim:
     complete: bool
 
 
-def aim_for(
-    partition: Mapping[str, Any], scope: Scope, *, incremental: bool, full_every: timedelta | None, now: datetime
-) -> Aim:
-    """Decide whether a stream needs every object, and what its table is then.
+FIRST = "nothing is known of an earlier export"
+
+
+FIRST = "nothing is known of an earlier export"
+"""Why a table needs every object that has none."""
+
+
+def reason_for_all(
+    partition: Mapping[str, Any], scope: Scope, *, full_every: timedelta | None, now: datetime
+) -> str | None:
+    """Why a stream's table needs every object; None if what changed is enough.
 
     Args:
-        partition: the stream's state in the workspace.
+        partition: the stream's state.
         scope: what the settings and the catalog ask for.
-        incremental: whether the stream can do with what changed.
         full_every: after which time it is to be whole once more.
         now: the present.
     """
     full_at = partition.get("full_at")
-    before = Scope(**partition["scope"]) if full_at and partition.get("scope") else None
-    if not incremental:
-        why_whole: str | None = "it has no other way"
-    elif not partition.get("replication_key_value") or not full_at:
-        why_whole = "nothing is known of an earlier one"
-    elif before and (reason := before.reason_for_all(scope)):
-        why_whole = reason
-    elif full_every is not None and now - parse_time(full_at) >= full_every:
-        why_whole = f"the last full export is of {full_at}"
-    else:
+    if not partition.get("replication_key_value") or not full_at:
+        return FIRST
+    if (before := scope_of(partition)) and (reason := before.reason_for_all(scope)):
+        return reason
+    if full_every is not None and now - parse_time(full_at) >= full_every:
+        return f"the last full export is of {full_at}"
+    return None
+
+
+def aim_for(partition: Mapping[str, Any], scope: Scope, why_whole: str | None) -> Aim:
+    """What an export does for a stream's table.
+
+    Args:
+        partition: the stream's state.
+        scope: what the settings and the catalog ask for.
+        why_whole: why every object is asked for; None asks for what changed.
+    """
+    before = scope_of(partition)
+    if why_whole is None:
         return Aim(scope, before or scope, None, complete=False)
     if before and scope.begins_after(before):
         return Aim(scope, replace(scope, start_date=before.start_date), why_whole, complete=False)
     return Aim(scope, scope, why_whole, complete=scope.filters is None)
+
+
+def scope_of(partition: Mapping[str, Any]) -> Scope | None:
+    """What bounds a stream's table, if that is known."""
+    return Scope(**partition["scope"]) if partition.get("full_at") and partition.get("scope") else None
 
 
 def changed_after(filters: Mapping[str, Any], time: datetime) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from singer_sdk.singerlib import SelectionMask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from singer_sdk import Stream
 
@@ -16,9 +16,6 @@ Unwanted: TypeAlias = "dict[str, Unwanted | None]"
 """Deselected properties: None drops the property, a deeper Unwanted drops from within it."""
 
 Breadcrumb: TypeAlias = "tuple[str, ...]"
-
-OWN = frozenset({"workspace_gid"})
-"""Properties that the tap adds to Asana's."""
 
 OPT_IN = "x-asana-opt-in"
 """Marks in a schema what Asana sends only when asked for."""
@@ -120,19 +117,22 @@ def opt_in(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[Breadcrum
         yield from opt_in(child, breadcrumb)
 
 
-def selected_fields(stream: Stream) -> list[str]:
-    """Asana's paths of what the catalog selects of a stream."""
-    return _asanas(stream.effective_schema, stream.mask)
+def selected_fields(stream: Stream, own: Iterable[str]) -> list[str]:
+    """Asana's paths of what the catalog selects of a stream.
+
+    Args:
+        stream: the stream.
+        own: properties that are not Asana's.
+    """
+    return _without(own, fields(stream.effective_schema, deselected(stream.effective_schema, stream.mask)))
 
 
-def fields_to_ask(stream: Stream) -> list[str] | None:
-    """What to ask Asana for, so that it sends what the catalog selects of a stream; None if it does so by itself."""
-    selected = selected_fields(stream)
+def usual_fields(stream: Stream, own: Iterable[str]) -> list[str]:
+    """Asana's paths of what it sends by itself; arguments as of `selected_fields`."""
     by_default = SelectionMask((breadcrumb, False) for breadcrumb in opt_in(stream.schema))
-    if set(selected) == set(_asanas(stream.schema, by_default)):
-        return None
-    return list(dict.fromkeys(["gid", "resource_type", *filter(None, [stream.replication_key]), *selected]))
+    return _without(own, fields(stream.schema, deselected(stream.schema, by_default)))
 
 
-def _asanas(schema: Mapping[str, Any], mask: SelectionMask) -> list[str]:
-    return [path for path in fields(schema, deselected(schema, mask)) if path not in OWN]
+def _without(own: Iterable[str], paths: Iterable[str]) -> list[str]:
+    names = {*own}
+    return [path for path in paths if path not in names]

@@ -46,7 +46,7 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> No
     """
     validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
     wrong = [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(settings)]
-    if not settings["sandbox"] and (problem := _wrong_credentials(settings)):
+    if not settings["sandbox"] and not settings["export_files"] and (problem := _wrong_credentials(settings)):
         wrong.append(problem)
     if wrong:
         msg = f"Settings: {'; '.join(wrong)}. `tap-asana-export --about` tells of every setting."

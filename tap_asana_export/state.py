@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 class Context(msgspec.Struct):
-    """What a partition is of."""
+    """What a partition is of: a workspace, or the parent of a graph."""
 
-    workspace_gid: str
+    workspace_gid: str | None = None
+    parent_gid: str | None = None
 
 
 class Pending(msgspec.Struct):
@@ -51,6 +52,7 @@ class Partition(msgspec.Struct):
         scope: what bounded that export, or the widest one since.
         version: of the table's rows since the last whole export, if rows have versions.
         job_gid: of the stream `exports` only; the last job that came through.
+        cached_until: of the stream `exports` only; until when Asana gives the same graph again.
         pending: of the stream `exports` only; null rather than absent when done with, as Meltano may merge
             states.
     """
@@ -63,6 +65,7 @@ class Partition(msgspec.Struct):
     scope: Scope | None = None
     version: int | None = None
     job_gid: str | None = None
+    cached_until: datetime | None = None
     pending: Pending | None = None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib.resources
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,11 @@ from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.singerlib import Metadata
 
 from tap_asana_export.asana import connect
-from tap_asana_export.errors import OutputError, SettingError, WaitError, WorkspacesError
-from tap_asana_export.export import Run, WorkspaceExport, check_access, under_meltano_config_test
+from tap_asana_export.errors import OutputError, SettingError, SomeFailedError, WaitError
+from tap_asana_export.export import Export, Run, Selected, check_access, under_meltano_config_test
+from tap_asana_export.files import read_files
 from tap_asana_export.jobs import take_turns
-from tap_asana_export.plan import fingerprint
+from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
 from tap_asana_export.selection import opt_in, properties, without_items
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, MetadataMapping, SchemaMessage
 
+    from tap_asana_export.asana import Asana
     from tap_asana_export.errors import TapError
     from tap_asana_export.output import MessageWriter
+    from tap_asana_export.sources import Source
 
 logger = logging.getLogger(__name__)
 
@@ -37,22 +39,6 @@ SCHEMAS = SchemaDirectory(_PACKAGED if _PACKAGED.is_dir() else Path(__file__).pa
 
 FAST = "records leave as Asana wrote them"
 SLOW = "stream maps or flattening make the records, which takes several times as long"
-
-
-@dataclass(frozen=True)
-class ObjectType:
-    """One of Asana's types of object, and the stream that it becomes."""
-
-    stream: str
-    resource_type: str
-    replication_key: str | None
-
-
-OBJECT_TYPES = (
-    ObjectType("tasks", "task", "modified_at"),
-    ObjectType("messages", "message", "modified_at"),
-    ObjectType("teams", "team", None),  # Asana takes no filter for teams
-)
 
 
 class Exports(Stream):
@@ -75,63 +61,87 @@ class Exports(Stream):
         return False
 
     def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - the SDK's signature
-        """Export workspace by workspace; all records are written on the way, none is left to yield.
+        """Bring all exports; all records are written on the way, none is left to yield.
 
         With `--test` and `meltano config test` no export starts: token and workspaces are checked instead,
         and each check is a record, since those two look for one.
         """
+        selected = [
+            Selected(stream.source, stream)
+            for stream in self.child_streams
+            if isinstance(stream, ObjectStream) and stream.selected
+        ]
+        if self.settings["export_files"]:
+            read_files(self.begin(selected))
+            return
         with connect(self.settings) as asana:
-            workspace_gids = self.settings["workspaces"] or [each.gid for each in asana.workspaces()]
             if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
-                yield from check_access(asana, workspace_gids)
+                yield from check_access(asana, self.workspace_gids(asana))
                 return
-            streams: dict[str, Stream] = {
-                stream.resource_type: stream
-                for stream in self.child_streams
-                if isinstance(stream, ObjectStream) and stream.selected
-            }
-            if not streams:
-                names = ", ".join(stream.name for stream in self.child_streams)
-                raise SettingError(f"The catalog selects nothing to export: select at least one of {names}.")
-            schemas = [message for stream in streams.values() for message in schema_messages(stream)]
-            for stream in streams.values():
-                logger.info("Stream %s: %s", stream.name, FAST if is_verbatim(stream) else SLOW)
-            for message in schemas:
-                self.writer.write_message(message)
-            run = Run(asana, self.settings, self, streams, self.writer, self.save_state, self.shape(schemas))
-            self.export(run, workspace_gids)
+            subjects = self.subjects(asana, selected)
+            self.bring(asana, self.begin(selected), subjects)
 
-    def export(self, run: Run, workspace_gids: Sequence[str]) -> None:
-        """Export all workspaces side by side; one that fails does not keep the others from coming through.
+    def workspace_gids(self, asana: Asana) -> list[str]:
+        """The workspaces that the settings name, or else all."""
+        return self.settings["workspaces"] or [each.gid for each in asana.workspaces()]
+
+    def subjects(self, asana: Asana, selected: Iterable[Selected]) -> list[Subject]:
+        """What exports are needed for the selected streams.
 
         Raises:
-            TapError: what ended the only workspace's export, or the target took no more.
-            WorkspacesError: some of several failed.
+            SettingError: none, or none for what the settings name.
         """
-        failed: dict[str, TapError] = {}
-        self.warn_of_others(run.streams.values(), workspace_gids)
-        exports = [(gid, WorkspaceExport(run, gid).run()) for gid in workspace_gids]
-        for workspace_gid, error in take_turns(exports):
+        parents = self.settings["graph_parents"]
+        kinds = {each.source.graph for each in selected}
+        if parents and True not in kinds:
+            raise SettingError("The setting graph_parents wants graphs, but the catalog selects no stream graph_….")
+        if not parents and False not in kinds:
+            names = ", ".join(stream.name for stream in self.child_streams)
+            needed = "set graph_parents, or select other streams" if kinds else f"select at least one of {names}"
+            raise SettingError(f"The catalog selects nothing to export: {needed}.")
+        resources = [Subject(gid) for gid in self.workspace_gids(asana)] if False in kinds else []
+        return [*resources, *(Subject(gid, graph=True) for gid in parents)]
+
+    def begin(self, selected: Sequence[Selected]) -> Run:
+        """Write the SCHEMA of every selected stream."""
+        schemas = [message for each in selected for message in schema_messages(each.stream)]
+        for _, stream in selected:
+            logger.info("Stream %s: %s", stream.name, FAST if is_verbatim(stream) else SLOW)
+        for message in schemas:
+            self.writer.write_message(message)
+        return Run(self.settings, self, selected, self.writer, self.save_state, self.shape(schemas))
+
+    def bring(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
+        """Bring all exports side by side; one that fails does not keep the others from coming through.
+
+        Raises:
+            TapError: what ended the only export, or the target took no more.
+            SomeFailedError: some of several failed.
+        """
+        failed: dict[Subject, TapError] = {}
+        self.warn_of_others(run, subjects)
+        exports = [(subject, Export(run, asana, subject).run()) for subject in subjects]
+        for subject, error in take_turns(exports):
             if isinstance(error, WaitError) and self.settings["defer"]:
                 logger.info("%s Deferred, as the setting defer wants it.", error)
-            elif isinstance(error, OutputError) or (error and len(workspace_gids) == 1):
+            elif isinstance(error, OutputError) or (error and len(subjects) == 1):
                 raise error
             elif error:
-                logger.error("Workspace %s failed, the others go on: %s", workspace_gid, error)
-                failed[workspace_gid] = error
+                logger.error("%s failed, the others go on: %s", subject, error)
+                failed[subject] = error
         if failed:
-            raise WorkspacesError(failed, len(workspace_gids))
+            raise SomeFailedError(failed, len(subjects))
 
-    def warn_of_others(self, streams: Iterable[Stream], workspace_gids: Sequence[str]) -> None:
-        """Say that no deletion is found while the state knows of workspaces that are not exported."""
-        partitions = [each for stream in streams for each in stream.stream_state.get("partitions", [])]
-        others = {each["context"]["workspace_gid"] for each in partitions} - set(workspace_gids)
-        if others and self.settings["emit_activate_version_messages"]:
+    def warn_of_others(self, run: Run, subjects: Iterable[Subject]) -> None:
+        """Say that no deletion is found while the state knows of workspaces or parents that are not exported."""
+        contexts = [each["context"] for _, stream in run.selected for each in stream.stream_state.get("partitions", [])]
+        known = {(name.removesuffix("_gid"), gid) for context in contexts for name, gid in context.items()}
+        here = {("parent" if subject.graph else "workspace", subject.gid) for subject in subjects}
+        if known - here and self.settings["emit_activate_version_messages"]:
             logger.warning(
-                "The state knows of %s too, which this run does not export. Targets delete without looking at the "
-                "workspace, so what was deleted in Asana stays in the tables. Export all workspaces, or begin with a "
-                "new state.",
-                ", ".join(f"workspace {gid}" for gid in sorted(others)),
+                "The state knows of %s too, which this run does not export. Targets delete whatever the workspace or "
+                "parent, so what was deleted in Asana stays in the tables. Export all, or begin with a new state.",
+                ", ".join(f"{name} {gid}" for name, gid in sorted(known - here)),
             )
 
     def shape(self, schemas: Iterable[SchemaMessage]) -> str:
@@ -156,17 +166,18 @@ class Exports(Stream):
 
 
 class ObjectStream(Stream):
-    """Asana's objects of one type; `Exports` writes their records while it goes through the file."""
+    """Records that are made of Asana's objects; `Exports` writes them while it goes through the file."""
 
     parent_stream_type = Exports
-    primary_keys = ("gid",)
     schema = StreamSchema(SCHEMAS)
 
-    def __init__(self, tap: Tap, object_type: ObjectType) -> None:
+    def __init__(self, tap: Tap, source: Source) -> None:
         self._complete: MetadataMapping | None = None
-        super().__init__(tap, name=object_type.stream)
-        self.resource_type = object_type.resource_type
-        self.replication_key = object_type.replication_key
+        self.selected_by_default = source.by_default
+        super().__init__(tap, name=source.stream)
+        self.source = source
+        self.primary_keys = source.keys
+        self.replication_key = source.replication_key
 
     @property
     def metadata(self) -> MetadataMapping:

@@ -11,8 +11,9 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.settings import check_settings, read_settings
+from tap_asana_export.sources import SOURCES
 from tap_asana_export.state import check_state
-from tap_asana_export.streams import OBJECT_TYPES, Exports, ObjectStream, check_catalog
+from tap_asana_export.streams import Exports, ObjectStream, check_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 VERSION = importlib.metadata.version("tap-asana-export")
 
 GID = th.StringType(pattern="^[0-9]+$")
+GIDS = th.CustomType({"type": ["array", "null"], "items": GID.type_dict, "uniqueItems": True})
 
 # https://developers.asana.com/reference/createresourceexport
 PEOPLE = ("commented_on_by.any", "created_by.any", "followers.any", "liked_by.any")
@@ -68,10 +70,17 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "workspaces",
-        th.CustomType({"type": ["array", "null"], "items": GID.type_dict, "uniqueItems": True}),
+        GIDS,
         default=[],
         title="Workspaces",
         description="Gids of the workspaces to export. Default: all that the token can see.",
+    ),
+    th.Property(
+        "graph_parents",
+        GIDS,
+        default=[],
+        title="Graph parents",
+        description="Gids of goals, teams, portfolios and projects: what hangs below each is exported too.",
     ),
     th.Property(
         "start_date",
@@ -155,7 +164,14 @@ SETTINGS = th.PropertiesList(
         th.ObjectType(additional_properties=GID),
         default={},
         title="Job gids",
-        description="By workspace gid, the job to pick up instead of requesting one; the log names every job.",
+        description="By gid of a workspace or graph parent, the job to pick up instead; the log names every job.",
+    ),
+    th.Property(
+        "export_files",
+        th.ArrayType(th.StringType),
+        default=[],
+        title="Export files",
+        description="Paths or URLs of export files that were downloaded earlier, to read instead; Asana is not asked.",
     ),
     th.Property(
         "api_url",
@@ -203,7 +219,7 @@ class TapAsanaExport(Tap):
     def __init__(
         self, *, state: Any = None, validate_config: bool = True, setup_mapper: bool = True, **kwargs: Any
     ) -> None:
-        check_state(state, [Exports.name, *(each.stream for each in OBJECT_TYPES)])
+        check_state(state, [Exports.name, *(source.stream for source in SOURCES)])
         # The SDK's own validation prints the value that does not fit, even if it is a token.
         super().__init__(state=state, validate_config=False, setup_mapper=False, **kwargs)
         self.settings = read_settings(self.config, SETTINGS.to_dict())
@@ -217,4 +233,4 @@ class TapAsanaExport(Tap):
     def discover_streams(self) -> list[Exports | ObjectStream]:
         """All streams, with `exports` as the parent of the others."""
         exports = Exports(self, self.settings, self.message_writer)
-        return [exports, *(ObjectStream(self, each) for each in OBJECT_TYPES)]
+        return [exports, *(ObjectStream(self, source) for source in SOURCES)]

@@ -58,7 +58,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown workspace": (
         {"workspaces": ["4711"]},
         "POST /exports/resource: Asana answered 404: workspace: Unknown object: 4711. Asana does not know it, or the "
-        "token cannot see it: check the setting workspaces.",
+        "token cannot see it: check the settings workspaces and graph_parents.",
     ),
     "a workspace that is no gid": (
         {"workspaces": ["My Company"]},

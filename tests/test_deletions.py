@@ -268,7 +268,7 @@ def test_workspaces_in_one_table_delete_only_what_is_gone_in_each(
     tap = arguments(settings(sandbox, full_export_interval=7, busy_timeout=0, **both), state=state)
     code, log, state = feed(tap, target)
     assert code == 1
-    assert f"1 of 2 workspaces failed. Workspace {WORKSPACE}: Asana refuses an export since 0 s" in log
+    assert f"1 of 2 exports failed. Workspace {WORKSPACE}: Asana refuses an export since 0 s" in log
     assert log.rstrip().endswith("The other 1 came through.")
     kept = {gid: before[gid] for gid in gone} | as_before
     assert target.differences("tasks", expected(sandbox, "tasks", OTHER) | kept) == []

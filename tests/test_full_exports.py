@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.plan import Scope, aim_for, format_time
+from tap_asana_export.plan import Scope, aim_for, format_time, reason_for_all
 from tests.conftest import Run, select, settings_for
 from tests.test_run import parameters
 
@@ -33,7 +33,7 @@ def known(days_ago: float, **scope: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("partition", "days", "why_whole", "complete"),
     [
-        ({}, None, "nothing is known of an earlier one", True),
+        ({}, None, "nothing is known of an earlier export", True),
         (known(400), None, None, False),
         (known(6.99), 7, None, False),
         (known(7), 7, "the last full export is of 2026-11-14T12:00:00.000Z", True),
@@ -50,8 +50,8 @@ def test_what_is_known_of_a_table_decides_whether_it_needs_every_object(
     partition: dict[str, Any], days: int | None, why_whole: str | None, *, complete: bool
 ) -> None:
     full_every = timedelta(days=days) if days else None
-    aim = aim_for(partition, SCOPE, incremental=True, full_every=full_every, now=NOW)
-    assert (aim.why_whole, aim.complete) == (why_whole, complete)
+    assert reason_for_all(partition, SCOPE, full_every=full_every, now=NOW) == why_whole
+    assert aim_for(partition, SCOPE, why_whole).complete == complete
 
 
 def test_a_full_export_is_due_after_the_interval(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:

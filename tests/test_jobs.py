@@ -11,6 +11,7 @@ import pytest
 from tap_asana_export.asana import Asana
 from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
 from tap_asana_export.jobs import Patience, Pauses, T, request_export, wait
+from tap_asana_export.plan import Request, Subject
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY
 from tests.conftest import WORKSPACE
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tests.conftest import Clock, Run
 
 TASKS = [{"resource_type": "task"}]
+SUBJECT = Subject(WORKSPACE)
+REQUEST = Request(SUBJECT, TASKS)
 PATIENCE = Patience(poll_interval=30, wait_timeout=7200, busy_timeout=3600)
 
 
@@ -61,12 +64,12 @@ def test_a_job_is_looked_at_soon_then_every_poll_interval(
 ) -> None:
     caplog.set_level(logging.INFO)
     start = clock.monotonic()
-    job = done(wait(asana, WORKSPACE, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock), clock)
+    job = done(wait(asana, SUBJECT, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock), clock)
 
     # 1 + 2 + 4 + 8 + 16 s, then 30 s each: the first look after 600 s
     assert (clock.monotonic() - start, polls(sandbox)) == (601, 24)
     assert job.status == "succeeded"
-    assert job.new_resource_export.download_url is not None
+    assert job.export.download_url is not None
     said = [
         record.getMessage().removeprefix(f"Workspace {WORKSPACE}: export job {job.gid} is ")
         for record in caplog.records
@@ -92,10 +95,10 @@ def test_waiting_is_told_of_every_minute_however_long_the_poll_interval(
     caplog.set_level(logging.INFO)
     patience = PATIENCE._replace(poll_interval=900)
     start = clock.monotonic()
-    job = done(request_export(asana, WORKSPACE, TASKS, patience, clock), clock)
-    done(wait(asana, WORKSPACE, job, patience, clock), clock)
-    done(request_export(asana, WORKSPACE, TASKS, patience, clock), clock)
-    done(request_export(asana, WORKSPACE, TASKS, patience, clock), clock)
+    job = done(request_export(asana, REQUEST, patience, clock), clock)
+    done(wait(asana, SUBJECT, job, patience, clock), clock)
+    done(request_export(asana, REQUEST, patience, clock), clock)
+    done(request_export(asana, REQUEST, patience, clock), clock)
 
     assert clock.monotonic() - start > 1200
     assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 60
@@ -104,7 +107,7 @@ def test_waiting_is_told_of_every_minute_however_long_the_poll_interval(
 def test_a_job_that_takes_too_long_is_given_up_with_its_gid(asana: Asana, clock: Clock) -> None:
     job = asana.request_export(WORKSPACE, TASKS)
     with pytest.raises(WaitError) as error:
-        done(wait(asana, WORKSPACE, job, PATIENCE._replace(wait_timeout=100), clock), clock)
+        done(wait(asana, SUBJECT, job, PATIENCE._replace(wait_timeout=100), clock), clock)
 
     assert str(error.value) == (
         f"Workspace {WORKSPACE}: export job {job.gid} is still 'in_progress' after 91 s. The state keeps the job and "
@@ -116,7 +119,7 @@ def test_a_status_that_asana_does_not_document_is_an_error(asana: Asana, sandbox
     sandbox.faults = {"unknown_status": 1}
     job = asana.request_export(WORKSPACE, TASKS)
     with pytest.raises(JobError) as error:
-        done(wait(asana, WORKSPACE, job, PATIENCE, clock), clock)
+        done(wait(asana, SUBJECT, job, PATIENCE, clock), clock)
 
     assert str(error.value) == (
         f"Workspace {WORKSPACE}: export job {job.gid} is 'archived'. Asana tells no reason. "
@@ -127,15 +130,15 @@ def test_a_status_that_asana_does_not_document_is_an_error(asana: Asana, sandbox
 def test_a_job_that_succeeded_without_a_url_is_looked_at_again(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.job_seconds = 0
     sandbox.faults = {"no_url": 3}
-    job = done(wait(asana, WORKSPACE, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock), clock)
+    job = done(wait(asana, SUBJECT, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock), clock)
 
-    assert (polls(sandbox), job.new_resource_export.download_url is not None) == (4, True)
+    assert (polls(sandbox), job.export.download_url is not None) == (4, True)
 
 
 def test_a_busy_slot_is_waited_for(asana: Asana, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     first = asana.request_export(WORKSPACE, TASKS)
-    second = done(request_export(asana, WORKSPACE, TASKS, PATIENCE, clock), clock)
+    second = done(request_export(asana, REQUEST, PATIENCE, clock), clock)
 
     assert second.gid != first.gid
     assert caplog.records[0].getMessage() == (
@@ -148,7 +151,7 @@ def test_a_slot_that_stays_busy_is_given_up_after_busy_timeout(asana: Asana, san
     sandbox.faults = {"busy": -1}
     start = clock.monotonic()
     with pytest.raises(SlotError):
-        done(request_export(asana, WORKSPACE, TASKS, PATIENCE, clock), clock)
+        done(request_export(asana, REQUEST, PATIENCE, clock), clock)
 
     assert 3600 - 30 <= clock.monotonic() - start <= 3600
 
@@ -156,7 +159,7 @@ def test_a_slot_that_stays_busy_is_given_up_after_busy_timeout(asana: Asana, san
 def test_a_token_that_may_not_export_fails_at_once(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.faults = {"forbidden": -1}
     with pytest.raises(AnswerError) as error:
-        done(request_export(asana, WORKSPACE, TASKS, PATIENCE, clock), clock)
+        done(request_export(asana, REQUEST, PATIENCE, clock), clock)
 
     assert posts(sandbox) == 1
     assert str(error.value) == (
@@ -170,17 +173,17 @@ def test_a_request_whose_answer_was_lost_is_asked_once_more_and_waits_for_the_sl
     asana: Asana, sandbox: Sandbox, clock: Clock
 ) -> None:
     sandbox.faults = {"lost_answer": 1}
-    job = done(request_export(asana, WORKSPACE, TASKS, PATIENCE, clock), clock)
+    job = done(request_export(asana, REQUEST, PATIENCE, clock), clock)
 
     statuses = [each.status for each in sandbox.requests if each.method == "POST"]
     assert (statuses[0], set(statuses[1:-1]), statuses[-1]) == (201, {403}, 201)
-    assert done(wait(asana, WORKSPACE, job, PATIENCE, clock), clock).status == "succeeded"
+    assert done(wait(asana, SUBJECT, job, PATIENCE, clock), clock).status == "succeeded"
 
 
 def test_requests_that_never_get_an_answer_are_given_up(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.faults = {"server_error": -1}
     with pytest.raises(UnreachableError) as error:
-        done(request_export(asana, WORKSPACE, TASKS, PATIENCE, clock), clock)
+        done(request_export(asana, REQUEST, PATIENCE, clock), clock)
 
     assert posts(sandbox) == 2
     assert str(error.value) == (

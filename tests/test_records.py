@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.errors import DownloadError
+from tap_asana_export.export import Selected, by_resource_type, ways_of
+from tap_asana_export.lines import Pass
 from tap_asana_export.output import MessageWriter
-from tap_asana_export.records import Pass, Verbatim, way
+from tap_asana_export.plan import Subject
+from tap_asana_export.records import is_verbatim
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.streams import OBJECT_TYPES
+from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import WORKSPACE, select
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIME = datetime(2026, 3, 4, 5, 6, 7, 891000, tzinfo=timezone.utc)
-KINDS = {each.stream: each.resource_type for each in OBJECT_TYPES}
+KINDS = {"tasks": "task", "messages": "message", "teams": "team"}
 
 ODD = [
     '{"gid":"1","resource_type":"task"}',
@@ -88,9 +91,10 @@ def tap_with(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool], **
     return TapAsanaExport(config={"sandbox": True, **settings}, catalog=select(catalog, selection))
 
 
-def pass_of(tap: TapAsanaExport) -> Pass:
-    encode = MessageWriter().format_message
-    return Pass({kind: way(kind, tap.streams[name], WORKSPACE, TIME, encode) for name, kind in KINDS.items()})
+def pass_of(tap: TapAsanaExport, out: bytearray) -> Pass:
+    streams = [tap.streams[name] for name in KINDS]
+    kinds = by_resource_type(Selected(stream.source, stream) for stream in streams if isinstance(stream, ObjectStream))
+    return Pass(ways_of(kinds, Subject(WORKSPACE), out, dict.fromkeys(KINDS), TIME))
 
 
 def as_the_sdk_writes(tap: TapAsanaExport, line: str) -> Iterator[dict[str, Any]]:
@@ -105,11 +109,11 @@ def as_the_sdk_writes(tap: TapAsanaExport, line: str) -> Iterator[dict[str, Any]
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_records_equal_those_of_the_sdk(name: str, lines: list[str], catalog: dict[str, Any]) -> None:
     tap = tap_with(catalog, SELECTIONS[name])
-    reading = pass_of(tap)
     out = bytearray()
-    reading.read("\n".join(lines).encode(), out)
+    reading = pass_of(tap, out)
+    reading.read("\n".join(lines).encode())
 
-    assert all(isinstance(reading.ways[kind], Verbatim) for kind in KINDS.values())
+    assert all(is_verbatim(tap.streams[name]) for name in KINDS)
     assert out.endswith(b"\n")
     written = [json.loads(line) for line in out[:-1].split(b"\n")]
     assert written == [message for line in lines for message in as_the_sdk_writes(tap, line)]
@@ -128,9 +132,9 @@ def test_mapped_and_flattened_records_equal_those_of_the_sdk(
     settings: dict[str, Any], lines: list[str], catalog: dict[str, Any]
 ) -> None:
     tap = tap_with(catalog, SELECTIONS["less a top-level and a nested property"], **settings)
-    reading = pass_of(tap)
     out = bytearray()
-    reading.read("\n".join(lines).encode(), out)
+    reading = pass_of(tap, out)
+    reading.read("\n".join(lines).encode())
 
     written = [json.loads(line) for line in out.split(b"\n") if line]
     assert written == [message for line in lines for message in as_the_sdk_writes(tap, line)]
@@ -139,7 +143,7 @@ def test_mapped_and_flattened_records_equal_those_of_the_sdk(
 def test_a_text_of_numbers_and_strings_is_kept_to_the_letter(catalog: dict[str, Any]) -> None:
     out = bytearray()
     line = r'{"gid":"1","resource_type":"task","name":"\u00e9é\/","actual_time_minutes":1.10,"num_likes":1E2}'
-    pass_of(tap_with(catalog, {})).read(line.encode(), out)
+    pass_of(tap_with(catalog, {}), out).read(line.encode())
 
     inner = line.removeprefix('{"gid":"1","resource_type":"task",').removesuffix("}")
     assert out.decode() == (
@@ -178,20 +182,20 @@ def test_a_line_that_is_no_object_of_asanas_is_refused_after_the_ones_before_it(
     line: bytes, catalog: dict[str, Any]
 ) -> None:
     good = b'{"gid":"1","resource_type":"team"}'
-    reading = pass_of(tap_with(catalog, {}))
     out = bytearray()
+    reading = pass_of(tap_with(catalog, {}), out)
     with pytest.raises(DownloadError):
-        reading.read(b"\n".join([good, b"", b" \r", good, line, good]), out)
+        reading.read(b"\n".join([good, b"", b" \r", good, line, good]))
 
     assert reading.lines == 4
     assert [json.loads(each)["record"]["gid"] for each in out.split(b"\n") if each] == ["1", "1"]
 
 
 def test_types_that_no_stream_takes_are_counted(catalog: dict[str, Any]) -> None:
-    reading = pass_of(tap_with(catalog, {}))
     out = bytearray()
+    reading = pass_of(tap_with(catalog, {}), out)
     lines = [b'{"gid":"1","resource_type":"sprocket","x":1}', b'{"resource_type":"sprocket"}']
-    reading.read(b"\n".join([*lines, b'{"gid":"1","resource_type":""}', b'{"gid":"1","resource_type":"another"}']), out)
+    reading.read(b"\n".join([*lines, b'{"gid":"1","resource_type":""}', b'{"gid":"1","resource_type":"another"}']))
 
     assert (bytes(out), reading.lines) == (b"", 4)
     assert dict(reading.objects) == {"sprocket": 2, "": 1, "another": 1}

@@ -286,7 +286,7 @@ def test_objects_of_a_type_that_no_stream_takes_are_counted_and_named(
     run = run_tap(settings_for(sandbox))
 
     assert run.records("exports")[0]["objects"] == {"message": 10, "sprocket": 1, "task": 40, "team": 3}
-    assert run.stderr.count("the export brought 1 objects of type 'sprocket', which no stream takes") == 1
+    assert run.stderr.count(": it brought 1 objects of type 'sprocket', which no stream takes") == 1
 
 
 def test_workspaces_are_found_through_the_token_and_keep_a_state_each(run_tap: Callable[..., Run]) -> None:

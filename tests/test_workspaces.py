@@ -81,9 +81,9 @@ def test_one_that_fails_does_not_lose_the_others_and_the_run_names_it(
 
     assert (run.code, exported(run)) == (1, [GIDS[0], GIDS[2]])
     assert run.last_line == (
-        "1 of 3 workspaces failed. Workspace 99: POST /exports/resource: Asana answered 404: workspace: Unknown "
-        "object: 99. Asana does not know it, or the token cannot see it: check the setting workspaces. "
-        "The other 2 came through."
+        "1 of 3 exports failed. Workspace 99: POST /exports/resource: Asana answered 404: workspace: Unknown "
+        "object: 99. Asana does not know it, or the token cannot see it: check the settings workspaces and "
+        "graph_parents. The other 2 came through."
     )
     assert [bool(each.get("completed_at")) for each in partitions(run).values()] == [True, False, True]
 
@@ -98,7 +98,7 @@ def test_when_all_fail_every_one_is_named(sandbox: Sandbox, run_tap: Callable[..
     remedy = "The token is wrong, expired or revoked: set access_token, or the settings of OAuth, anew."
     assert (run.code, run.last_line) == (
         1,
-        f"2 of 2 workspaces failed. Workspace {GIDS[0]}: {refused} {remedy} Workspace {GIDS[1]}: {refused} {remedy}",
+        f"2 of 2 exports failed. Workspace {GIDS[0]}: {refused} {remedy} Workspace {GIDS[1]}: {refused} {remedy}",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tap_asana_export import download, export
+from tap_asana_export import export, text
 from tap_asana_export.__main__ import main
 
-download.TEXT = 1 << 15
+text.TEXT = 1 << 15
 export.STATE_EVERY = 5
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tap_asana_export import download, records
+from tap_asana_export import lines as lines_module
+from tap_asana_export import text as text_module
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.output import MessageWriter
-from tap_asana_export.records import Pass, way
+from tap_asana_export.export import Selected, ways_of
+from tap_asana_export.lines import Pass
+from tap_asana_export.plan import Subject
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.streams import OBJECT_TYPES
+from tap_asana_export.sources import SOURCES
 from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import WORKSPACE
 from tests.test_download import Body
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
+OBJECT_SOURCES = {source.resource_types[0]: source for source in SOURCES if source.by_default}
 TIME = datetime(2026, 3, 4, 5, 6, 7, 891000, tzinfo=timezone.utc)
 
 settings.register_profile("short", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,7 +60,7 @@ def streams() -> Iterator[dict[str, Stream]]:
     tap = TapAsanaExport(config={"sandbox": True}, catalog=catalog)
     # Every example would warn of the same unknown fields anew.
     logging.disable()
-    yield {each.resource_type: tap.streams[each.stream] for each in OBJECT_TYPES}
+    yield {kind: tap.streams[source.stream] for kind, source in OBJECT_SOURCES.items()}
     logging.disable(logging.NOTSET)
 
 
@@ -89,20 +92,21 @@ def told_by(text: bytes, streams: dict[str, Stream]) -> Outcome:
 def brought_piecemeal(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
     """What the tap makes of a file when it decompresses and looks at little of the text at a time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(download, "TEXT", 300)
-        patch.setattr(records, "UTF8_SLICE", 7)
+        patch.setattr(text_module, "TEXT", 300)
+        patch.setattr(lines_module, "UTF8_SLICE", 7)
         return brought(streams, *blocks)
 
 
 def brought(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
     """What the tap makes of a file that comes in blocks."""
-    encode = MessageWriter().format_message
-    reading = Pass({kind: way(kind, stream, WORKSPACE, TIME, encode) for kind, stream in streams.items()})
     out = bytearray()
+    kinds = {kind: [Selected(OBJECT_SOURCES[kind], stream)] for kind, stream in streams.items()}
+    versions = dict.fromkeys(source.stream for source in OBJECT_SOURCES.values())
+    reading = Pass(ways_of(kinds, Subject(WORKSPACE), out, versions, TIME))
     bad = None
     try:
         for text in Body(*blocks).blocks():
-            reading.read(text, out)
+            reading.read(text)
     except DownloadError:
         bad = reading.lines + 1
     assert out == b"" or out.endswith(b"\n")

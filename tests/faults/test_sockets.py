@@ -17,8 +17,9 @@ import pytest
 
 from tap_asana_export import download
 from tap_asana_export.asana import Asana
-from tap_asana_export.download import BLOCK, BLOCKS_AHEAD, Download
+from tap_asana_export.download import Download
 from tap_asana_export.errors import AnswerError, ChangedError, DownloadError, GoneError
+from tap_asana_export.text import BLOCK, BLOCKS_AHEAD
 from tests.conftest import Clock
 
 if TYPE_CHECKING:

@@ -1,0 +1,115 @@
+"""Merge the tap's batch files into Parquet: the latest state of every object of all workspaces.
+
+    tap-asana-export --discover > catalog.json
+    spark-submit merge.py --catalog catalog.json s3a://lake/asana/ s3a://lake/tables tasks messages teams
+
+`s3a://lake/asana/` is the batch_config's root and prefix, all that stands before the name of a stream; `s3a://lake/tables`
+gets a table for each stream, made anew in every run.
+
+Of the nested columns nothing is lost, also not what Asana adds one day: they are JSON text. As structs they could hold
+only what the catalog names, and drop the rest without a word. Where a query wants a struct, it says which one:
+`from_json(assignee, 'gid string, name string')`. A value that does not fit its column, and a damaged or cut off file,
+end the job.
+
+A gzipped file is read by one task, and several small ones too: `--conf spark.sql.files.maxPartitionBytes=16m`, which
+counts gzipped bytes, spreads them evenly over the cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import SparkSession, Window
+from pyspark.sql import functions as F  # noqa: N812 - as everywhere where Spark is used
+from pyspark.sql import types as T  # noqa: N812
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row
+
+# By JSON Schema's type or format. All else is text.
+TYPES: dict[str, T.DataType] = {
+    "boolean": T.BooleanType(),
+    "integer": T.LongType(),
+    "number": T.DoubleType(),
+    "date-time": T.TimestampType(),
+    "date": T.DateType(),
+}
+# Asana exports all teams each time: every export tells which there are.
+ALWAYS_WHOLE = ("teams",)
+
+
+def main() -> None:
+    """Merge the streams that the command line names."""
+    parser = argparse.ArgumentParser(description="Merge the batch files of tap-asana-export into Parquet.")
+    parser.add_argument("batches", help="root and prefix of the batch_config")
+    parser.add_argument("tables", help="folder for the tables")
+    parser.add_argument("streams", nargs="+", help="such as tasks")
+    parser.add_argument("--catalog", type=Path, required=True, help="what tap-asana-export --discover prints")
+    options = parser.parse_args()
+    catalog = json.loads(options.catalog.read_text())
+    schemas = {entry["tap_stream_id"]: columns(entry["schema"]) for entry in catalog["streams"]}
+
+    spark = SparkSession.builder.appName("merge Asana exports").getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+    exports = finished(read(spark, [f"{options.batches}exports/*/*.jsonl.gz"], schemas["exports"]))
+    for stream in options.streams:
+        paths = current_files(spark, f"{options.batches}{stream}", last_whole(exports, stream))
+        latest(read(spark, paths, schemas[stream])).write.mode("overwrite").parquet(f"{options.tables}/{stream}")
+    spark.stop()
+
+
+def columns(schema: dict[str, Any]) -> T.StructType:
+    """The columns for records that a JSON Schema describes; what is nested, or of several types, is JSON text."""
+    found = T.StructType()
+    for name, each in schema["properties"].items():
+        kinds = {each["type"]} if isinstance(each["type"], str) else {*each["type"]} - {"null"}
+        kind = each.get("format", *kinds) if len(kinds) == 1 else "string"
+        found.add(name, TYPES.get(kind, T.StringType()))
+    return found
+
+
+def read(spark: SparkSession, paths: list[str], schema: T.StructType) -> DataFrame:
+    """The records of batch files, and the name of the file that each comes from, which sorts by time of the export."""
+    records = spark.read.schema(schema).json(paths, mode="FAILFAST", lineSep="\n")
+    return records.select("*", F.col("_metadata.file_name").alias("_file"))
+
+
+def finished(exports: DataFrame) -> list[Row]:
+    """The exports whose files are all there, with the time that the names of their files begin with."""
+    time = F.date_format("created_at", "yyyyMMdd'T'HHmmssSSS'Z'")
+    return exports.select("workspace_gid", "full", "objects", time.alias("time")).collect()
+
+
+def last_whole(exports: list[Row], stream: str) -> dict[str, str]:
+    """By workspace gid, the time of the last export that held all there was of a stream."""
+    last: dict[str, str] = {}
+    for export in exports:
+        held = json.loads(export.objects).get(stream.removesuffix("s"), 0) > 0
+        if held and (export.full or stream in ALWAYS_WHOLE):
+            last[export.workspace_gid] = max(export.time, last.get(export.workspace_gid, ""))
+    return last
+
+
+def current_files(spark: SparkSession, folder: str, since: dict[str, str]) -> list[str]:
+    """The files that tell the present: what is older than the last whole export of its workspace is past.
+
+    What was deleted is not in that export, and so goes with the files of before.
+    """
+    files = spark.read.format("binaryFile").load(f"{folder}/*/*.jsonl.gz").select("path").collect()
+    places = ((file.path, *file.path.split("/")[-2:]) for file in files)
+    return [path for path, workspace, name in places if name >= since.get(workspace, "")]
+
+
+def latest(records: DataFrame) -> DataFrame:
+    """Of each object the record that was exported last."""
+    order = [F.desc("_file"), *([F.desc("modified_at")] if "modified_at" in records.columns else [])]
+    newest = F.row_number().over(Window.partitionBy("gid").orderBy(*order))
+    return records.withColumn("_age", newest).where("_age = 1").drop("_age", "_file")
+
+
+if __name__ == "__main__":
+    main()

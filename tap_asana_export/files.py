@@ -1,0 +1,172 @@
+"""Export files that were downloaded earlier: on a disk, in an object store, or wherever fsspec gets to."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import msgspec
+
+from tap_asana_export.errors import DownloadError, FileError, SettingError
+from tap_asana_export.export import by_resource_type, tell, ways_of, write_export
+from tap_asana_export.lines import Pass
+from tap_asana_export.plan import Subject, format_time
+from tap_asana_export.records import gid_of
+from tap_asana_export.sources import SOURCES
+from tap_asana_export.text import BLOCK, blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tap_asana_export.export import Run
+
+RESOURCE, GRAPH = (
+    {kind for source in SOURCES for kind in source.resource_types if source.graph == graph} for graph in (False, True)
+)
+"""Types of object in resource exports and in graph exports; tasks are in both."""
+
+
+def read_files(run: Run) -> None:
+    """Write the objects of all files; bookmarks stay as they are, since nobody knows what the files were to hold.
+
+    Raises:
+        FileError: a file breaks.
+        SettingError: a file is not there, or is of nobody knows what.
+    """
+    for url in run.settings["export_files"]:
+        read_file(run, url)
+    run.save_state()
+
+
+def read_file(run: Run, url: str) -> None:
+    """Write the objects of a file, then a record of it as an export; raises as `read_files` does."""
+    subject = subject_of(File(url), run.settings)
+    file = File(url)
+    selected = [each for each in run.selected if each.source.graph == subject.graph]
+    kinds = by_resource_type(selected)
+    out = bytearray()
+    ways = ways_of(kinds, subject, out, dict.fromkeys([each.stream.name for each in selected]), file.modified_at)
+    reading = Pass(ways)
+    try:
+        for text in file.blocks():
+            try:
+                reading.read(text)
+            finally:
+                run.writer.write(out)
+                out.clear()
+    except DownloadError as error:
+        raise FileError(url, reading.lines + 1, error.cause) from None
+    tell(f"File {url}", reading, kinds, ways)
+    record = {
+        "gid": file.name,
+        "job_gid": None,
+        "kind": "graph" if subject.graph else "resource",
+        "workspace_gid": None,
+        "parent_gid": None,
+        **subject.context,
+        "created_at": format_time(file.modified_at),
+        "completed_at": None,
+        "full": None,
+        "objects": dict(sorted(reading.objects.items())),
+        "lines": reading.lines,
+        "bytes": file.bytes,
+    }
+    write_export(run, record, file.modified_at)
+
+
+class File:
+    """An export file.
+
+    Args:
+        url: a path, or a URL that fsspec knows.
+
+    Attributes:
+        name: the last part of the URL.
+        modified_at: when it was written, as far as its place tells; it holds no time of its own.
+        bytes: how many were read so far.
+
+    Raises:
+        SettingError: it is not there, or its place cannot be read.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.bytes = 0
+        self._url = url
+        try:
+            self._place, self._path = fsspec.core.url_to_fs(url)
+            self._size = self._place.info(self._path)["size"]
+        except FileNotFoundError:
+            raise SettingError(f"Settings: export_files names {url}, which is not there.") from None
+        except (ImportError, ValueError, OSError) as error:
+            # fsspec says which package reads such URLs.
+            raise SettingError(f"Settings: export_files names {url}, which cannot be read: {error}.") from None
+        self.name = self._path.rstrip("/").rpartition("/")[2]
+        self.modified_at = self._modified_at()
+
+    def _modified_at(self) -> datetime:
+        try:
+            at: datetime = self._place.modified(self._path)
+        except NotImplementedError:
+            at = datetime.now(timezone.utc)
+        return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+
+    def blocks(self) -> Iterator[bytes]:
+        """The file's text, as `text.blocks` has it; raises as that does."""
+        return blocks(self._body(), threading.Event())
+
+    def _body(self) -> Iterator[bytes]:
+        try:
+            with self._place.open(self._path, "rb") as file:
+                while block := file.read(BLOCK):
+                    self.bytes += len(block)
+                    yield block
+        except OSError as error:
+            raise DownloadError(f"it cannot be read ({type(error).__name__})") from None
+
+
+class Line(msgspec.Struct):
+    """What of an object tells where it comes from."""
+
+    resource_type: str
+    stories: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    workspace: Any = None
+    organization: Any = None
+
+
+def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
+    """What a file is an export of, as its objects and the settings tell.
+
+    Raises:
+        SettingError: they do not.
+    """
+    graph: bool | None = None
+    workspaces, parents = settings["workspaces"], settings["graph_parents"]
+    gid = workspaces[0] if len(workspaces) == 1 else None
+    for line in _lines(file):
+        if line.resource_type in GRAPH - RESOURCE:
+            graph = True
+        elif line.resource_type in RESOURCE - GRAPH or line.stories is not msgspec.UNSET:
+            graph = False
+        gid = gid or gid_of(line.workspace) or (gid_of(line.organization) if line.resource_type == "team" else None)
+        if graph or (graph is False and gid):
+            break
+    if graph or (graph is None and parents and not workspaces):
+        if len(parents) != 1:
+            raise SettingError(f"{file.name} is a graph export: set graph_parents to the one gid that it is of.")
+        return Subject(parents[0], graph=True)
+    if gid is None:
+        raise SettingError(f"{file.name} does not tell of which workspace it is: set workspaces to its one gid.")
+    return Subject(gid)
+
+
+def _lines(file: File) -> Iterator[Line]:
+    """The file's objects, as far as they can be read: what is wrong with the others is said when they are wanted."""
+    decode = msgspec.json.Decoder(Line).decode
+    with contextlib.suppress(DownloadError, msgspec.MsgspecError):
+        for text in file.blocks():
+            for line in text.split(b"\n"):
+                if line.strip():
+                    yield decode(line)

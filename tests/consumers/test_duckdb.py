@@ -1,0 +1,76 @@
+"""Batch files into DuckDB, without a target: examples/duckdb."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import WORKSPACE
+from tests.consumers.conftest import PROJECT, differences, read_duckdb
+from tests.targets import STREAMS
+
+duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.consumers.conftest import Exported, Table
+
+LOAD = (PROJECT / "examples" / "duckdb" / "load.sql").read_text()
+TYPES = {
+    "string": "VARCHAR",
+    "boolean": "BOOLEAN",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "array": "JSON",
+    "object": "JSON",
+    "date-time": "TIMESTAMP",
+    "date": "DATE",
+}
+
+
+def load(root: Path, database: Path) -> dict[str, Table]:
+    """Run the example on batch files; its tables."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("set variable batches = ?", [f"{root}/"])
+        connection.execute(LOAD)
+    return read_duckdb(database)
+
+
+def test_the_tables_hold_every_value_of_the_latest_state(exported: Exported, tmp_path: Path) -> None:
+    assert differences(load(exported.root, tmp_path / "asana.duckdb"), exported.tables) == []
+
+
+def test_a_full_export_that_did_not_end_deletes_nothing(exported: Exported, tmp_path: Path) -> None:
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    *_, last = sorted((root / "exports" / WORKSPACE).iterdir())
+    last.unlink()
+    deleted = load(root, tmp_path / "asana.duckdb")["tasks"].keys() - exported.tables["tasks"].keys()
+    assert len(deleted) == 2
+
+
+def test_a_file_that_is_cut_off_is_an_error(exported: Exported, tmp_path: Path) -> None:
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    *_, last = sorted((root / "tasks" / WORKSPACE).iterdir())
+    last.write_bytes(last.read_bytes()[:-100])
+    with pytest.raises(duckdb.Error):
+        load(root, tmp_path / "asana.duckdb")
+
+
+def test_the_columns_are_those_of_the_schemas() -> None:
+    for stream in ("exports", *STREAMS):
+        schema = json.loads((PROJECT / "schemas" / f"{stream}.json").read_text())
+        wanted = {name: column_type(each) for name, each in schema["properties"].items()}
+        [columns] = re.findall(rf"create or replace table {stream} as.*?columns = {{(.*?)}}", LOAD, re.DOTALL)
+        assert dict(re.findall(r"""^  "?(\w+)"?: '(\w+)',?$""", columns, re.MULTILINE)) == wanted
+
+
+def column_type(schema: dict[str, Any]) -> str:
+    """What a table has for what a JSON Schema describes."""
+    kinds = {schema["type"]} if isinstance(schema["type"], str) else {*schema["type"]} - {"null"}
+    kind = schema.get("format", *kinds) if len(kinds) == 1 else "object"
+    return TYPES[kind]

@@ -1,0 +1,95 @@
+"""Batch files into Parquet, by a cluster: examples/spark."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import TAP
+from tests.consumers.conftest import PROJECT, differences
+from tests.targets import STREAMS, prefix
+
+duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.consumers.conftest import Exported, Table
+
+# A short run spends most of its time in compiling.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# Two executors, each a process with one core and a gigabyte.
+CLUSTER = "local-cluster[2,1,1024]"
+
+
+def java() -> int:
+    """The version of the Java that is there, or 0."""
+    if not shutil.which("java"):
+        return 0
+    words = subprocess.run(["java", "-version"], capture_output=True, check=False, text=True).stderr.split()
+    return int(words[2].strip('"').split(".")[0]) if words[1:2] == ["version"] else 0
+
+
+@pytest.mark.skipif(java() < 17, reason="Spark 4 needs Java 17 or later")
+def test_two_executors_merge_every_value_of_the_latest_state(exported: Exported, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.json"
+    catalog.write_bytes(subprocess.run([*TAP, "--discover"], capture_output=True, check=True).stdout)
+    tables, events = tmp_path / "tables", tmp_path / "events"
+    events.mkdir()
+    submit(
+        *(PROJECT / "examples" / "spark" / "merge.py", "--catalog", catalog, f"{exported.root}/", tables, *STREAMS),
+        conf={
+            "spark.master": CLUSTER,
+            "spark.scheduler.minRegisteredResourcesRatio": "1",
+            "spark.ui.enabled": "false",
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": events.as_uri(),
+            "spark.eventLog.compress": "false",
+            "spark.eventLog.rolling.enabled": "false",
+        },
+    )
+    assert differences({stream: rows(tables, stream) for stream in STREAMS}, exported.tables) == []
+
+    [log] = events.iterdir()
+    ends = [
+        event for event in map(json.loads, log.read_bytes().splitlines()) if event["Event"] == "SparkListenerTaskEnd"
+    ]
+    readers = {
+        end["Task Info"]["Executor ID"] for end in ends if end["Task Metrics"]["Input Metrics"]["Bytes Read"] > 0
+    }
+    assert readers == {"0", "1"}
+
+
+def submit(*job: object, conf: dict[str, str]) -> None:
+    """Run a job by spark-submit, on the loopback alone."""
+    programs = prefix("pyspark==4.3.0") / "bin"
+    options = [option for name, value in conf.items() for option in ("--conf", f"{name}={value}")]
+    done = subprocess.run(
+        [programs / "spark-submit", *options, *map(str, job)],
+        capture_output=True,
+        check=False,
+        env=os.environ
+        | {"PATH": f"{programs}:{os.environ['PATH']}", "SPARK_LOCAL_IP": "127.0.0.1", "JDK_JAVA_OPTIONS": JAVA},
+    )
+    assert done.returncode == 0, done.stderr.decode()[-5000:]
+
+
+def rows(tables: Path, stream: str) -> Table:
+    """The rows of a table by gid, their values those of JSON."""
+    schema = json.loads((PROJECT / "schemas" / f"{stream}.json").read_text())
+    nested = [name for name, each in schema["properties"].items() if {"array", "object"} & {*each["type"]}]
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        files = f"{tables}/{stream}/*.parquet"
+        found = connection.execute("select to_json(row) from read_parquet(?) row", [files]).fetchall()
+    by_gid = {}
+    for (text,) in found:
+        row: dict[str, Any] = json.loads(text)
+        by_gid[row["gid"]] = row | {name: json.loads(row[name]) for name in nested if row[name] is not None}
+    assert len(by_gid) == len(found)
+    return by_gid
