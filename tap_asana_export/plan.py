@@ -94,7 +94,7 @@ class Scope:
             return self.start_date is not None and other.start_date is None
         return parse_time(self.start_date) > parse_time(other.start_date)
 
-        def reason_for_all(self, wanted: Scope) -> str | None:
+    def reason_for_all(self, wanted: Scope) -> str | None:
         """Why a table with this scope needs every object anew to get the wanted one; None if it does not."""
         if self.begins_after(wanted):
             return "start_date is earlier than before"
