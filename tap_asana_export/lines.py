@@ -69,12 +69,13 @@ class Part:
         item: Any = self._verbatim.struct(None, self._gid) if self._verbatim else dict[str, Any]
         self._decode = msgspec.json.Decoder(list[item]).decode
 
-    def write(self, array: msgspec.Raw, own: Mapping[str, bytes]) -> None:
+    def write(self, array: msgspec.Raw, own: Mapping[str, bytes], made: dict[Any, Any]) -> None:
         """Write the records of one object.
 
         Args:
             array: what the object has as array.
             own: what the tap adds to each, JSON by property.
+            made: what was made of this for other streams, most of which add the same.
 
         Raises:
             DamagedError: a record has no gid.
@@ -83,16 +84,20 @@ class Part:
             items = self._decode(array)
         except (msgspec.MsgspecError, RecursionError):
             items = self._decode_odd(array)
-        text = self._records.own(own)
+        if self._gid_of is None:
+            if items:
+                key = self._records.own_key
+                text = made[key] if key in made else made.setdefault(key, self._records.own(own))
+                self._records.write_all(items, text)
+                self.count += len(items)
+            return
         for item in items:
-            if self._gid_of is not None:
-                gid = self._records.gid_of(item, self._gid_of)
-                if gid is None:
-                    self._warn(f"an item of {self.array} has no {self._gid_of}")
-                    continue
-                text = self._records.own({**own, f"{self._gid_of}_gid": encode(gid)})
-            self._records.write(item, text)
-            self.count += 1
+            gid = self._records.gid_of(item, self._gid_of)
+            if gid is None:
+                self._warn(f"an item of {self.array} has no {self._gid_of}")
+            else:
+                self._records.write(item, self._records.own({**own, f"{self._gid_of}_gid": encode(gid)}))
+                self.count += 1
 
     def _decode_odd(self, array: msgspec.Raw) -> list[Any]:
         """Decode an array whose items do not fit: they have properties that were not met before, or are no objects."""
@@ -150,6 +155,7 @@ class Objects:
         self._own: Any = None
         self._part_own = self._own_values | {"parent_type": encode(resource_type)}
         self._modified_at = INCREMENTAL.get(resource_type, "")
+        self._gid_name, self._time_name = f"{resource_type}_gid", f"{resource_type}_{self._modified_at}"
         takers = list(takers)
         self.parts = [Part(taker) for taker in takers if taker.source.array]
         self._also = [part.array for part in self.parts]
@@ -201,14 +207,15 @@ class Objects:
             self._verbatim.write(record, self._own)
         elif self._mapped:
             self._mapped.write({**decode(line), "gid": record.gid}, self._own)
+        made: dict[Any, Any] = {}
         for part, array, own in parts:
-            part.write(array, own)
+            part.write(array, own, made)
 
     def _parts_of(self, record: Any) -> list[tuple[Part, msgspec.Raw, dict[str, bytes]]]:
         """The arrays of an object that make records, and what the tap adds to each."""
-        own = {**self._part_own, f"{self._resource_type}_gid": encode(record.gid)}
+        own = {**self._part_own, self._gid_name: encode(record.gid)}
         if self._time and (time := getattr(record, self._time)) is not ABSENT:
-            own[f"{self._resource_type}_{self._modified_at}"] = bytes(time)
+            own[self._time_name] = bytes(time)
         arrays = [(part, getattr(record, field)) for part, field in self._arrays]
         return [(part, array, own) for part, array in arrays if array != ABSENT]
 

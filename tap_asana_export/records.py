@@ -36,6 +36,7 @@ TAG = "resource_type"
 """The property that tells types of objects apart."""
 
 encode = msgspec.json.Encoder().encode
+encode_lines = msgspec.json.Encoder().encode_lines
 encode_into = msgspec.json.Encoder().encode_into
 decode = msgspec.json.Decoder().decode
 
@@ -95,6 +96,10 @@ class Verbatim:
         own: properties that the tap adds; what Asana sends under such a name is left out.
         outlets: where records of a name go.
         also: properties to decode although the stream may not want them.
+
+    Attributes:
+        fields: by property, the field of the Struct.
+        own_key: the same where `own` makes the same.
     """
 
     def __init__(
@@ -104,10 +109,12 @@ class Verbatim:
         self._stream = stream
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         selected = [name for name in properties if self._unwanted.get(name, {}) is not None]
+        own = [*own]
         self._wanted = {*selected} - {*own}
-        self._names = list(dict.fromkeys([*selected, *also]))
+        self._names = list(dict.fromkeys([*(name for name in selected if name in self._wanted), *also]))
         self._met = {*self._names}
         self._own = [(name, f',"{name}":'.encode()) for name in own if name in selected]
+        self.own_key = tuple(name for name, _ in self._own)
         self._outlet = outlets(stream.stream_maps[0].stream_alias)
         self._cut = 0
         self.fields: dict[str, str] = {}
@@ -156,14 +163,14 @@ class Verbatim:
         Args:
             values: JSON, by property.
         """
-        return b"".join(text + values[name] for name, text in self._own if name in values) + b"}"
+        return b"".join([text + values[name] for name, text in self._own if name in values]) + b"}"
 
     def gid_of(self, record: Any, name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""
         return gid_of(decode(getattr(record, self.fields[name])))
 
-    def write(self, record: Any, own: bytes) -> None:
-        """Write a decoded object as a record."""
+    def strip(self, record: Any) -> None:
+        """Take out of a decoded object what is not wanted."""
         for field in self._surplus:
             setattr(record, field, ABSENT)
         for field, unwanted in self._partial:
@@ -171,6 +178,10 @@ class Verbatim:
                 value = decode(text)
                 drop(value, unwanted)
                 setattr(record, field, msgspec.Raw(encode(value)))
+
+    def write(self, record: Any, own: bytes) -> None:
+        """Write a decoded object as a record."""
+        self.strip(record)
         out, before, after = self._outlet
         out += before
         start = len(out)
@@ -180,6 +191,17 @@ class Verbatim:
         if self._cut:
             del out[start + 1 : start + 1 + self._cut]
 
+    def write_all(self, records: list[Any], own: bytes) -> None:
+        """Write decoded objects, none of them without properties, as records, in one go."""
+        if self._surplus or self._partial:
+            for record in records:
+                self.strip(record)
+        out, before, after = self._outlet
+        out += before
+        # What Asana wrote was in one line: there is no line break but the one behind each object.
+        out += encode_lines(records).replace(b"}\n", own + after + before)
+        del out[len(out) - len(before) :]
+
 
 class Mapped:
     """Objects that the stream's maps make records of, or that are flattened.
@@ -188,11 +210,15 @@ class Mapped:
         stream: tells what is selected, and has the maps.
         own: properties that the tap adds.
         outlets: where records of a name go.
+
+    Attributes:
+        own_key: the same where `own` makes the same.
     """
 
     def __init__(self, stream: Stream, own: Iterable[str], outlets: Callable[[str], Outlet]) -> None:
         self._stream = stream
         self._own = {*own}
+        self.own_key = ("mapped", *own)
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._outlets = {each.stream_alias: outlets(each.stream_alias) for each in kept_maps(stream)}
         self._warned: set[str] = set()
@@ -220,6 +246,11 @@ class Mapped:
                 out += before
                 out += encoder.encode(mapped)
                 out += after
+
+    def write_all(self, records: Iterable[dict[str, Any]], own: Mapping[str, Any]) -> None:
+        """Write what the stream's maps make of objects."""
+        for record in records:
+            self.write(record, own)
 
 
 def gid_of(value: Any) -> str | None:

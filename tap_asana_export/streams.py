@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tap_asana_export.asana import Asana
     from tap_asana_export.errors import TapError
     from tap_asana_export.output import MessageWriter
+    from tap_asana_export.selection import Breadcrumb
     from tap_asana_export.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -173,9 +174,9 @@ class ObjectStream(Stream):
 
     def __init__(self, tap: Tap, source: Source) -> None:
         self._complete: MetadataMapping | None = None
+        self.source = source
         self.selected_by_default = source.by_default
         super().__init__(tap, name=source.stream)
-        self.source = source
         self.primary_keys = source.keys
         self.replication_key = source.replication_key
 
@@ -184,7 +185,9 @@ class ObjectStream(Stream):
         """The catalog's metadata, with the objects in arrays, and no field by default that Asana sends on request."""
         metadata = super().metadata
         if metadata is not self._complete:
-            complete(metadata, self.schema, [*self.primary_keys, *filter(None, [self.replication_key])])
+            always = [*self.primary_keys, *filter(None, [self.replication_key])]
+            # An array comes with all that Asana puts into it.
+            complete(metadata, self.schema, always, () if self.source.array else opt_in(self.schema))
             self._complete = metadata
         return metadata
 
@@ -193,19 +196,22 @@ class ObjectStream(Stream):
         return ()
 
 
-def complete(metadata: MetadataMapping, schema: Mapping[str, Any], always: Iterable[str]) -> None:
+def complete(
+    metadata: MetadataMapping, schema: Mapping[str, Any], always: Iterable[str], on_request: Iterable[Breadcrumb]
+) -> None:
     """Add to a stream's metadata what the SDK leaves out of it.
 
     Args:
         metadata: of the catalog that was given, or of the one that is discovered.
         schema: the stream's own.
         always: properties that cannot be deselected.
+        on_request: properties that are not selected by default.
     """
     for breadcrumb in list(metadata):
         metadata[without_items(breadcrumb)] = metadata.pop(breadcrumb)
     for breadcrumb, _ in properties(schema):
         metadata.setdefault(breadcrumb, Metadata(inclusion=Metadata.InclusionType.AVAILABLE))
-    for breadcrumb in opt_in(schema):
+    for breadcrumb in on_request:
         if metadata[breadcrumb].selected_by_default is None:
             metadata[breadcrumb].selected_by_default = False
     for name in always:

@@ -22,6 +22,7 @@ from tap_asana_export.errors import DamagedError, DownloadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
 DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
 GZIP_MAGIC = b"\x1f\x8b"
@@ -31,6 +32,8 @@ TEXT = 1 << 21
 """Bytes of text to decompress at a time, however well they were compressed."""
 PIECE = 1 << 17
 """Bytes of a document to read at a time: as objects they take many times as much memory."""
+NAMES = {"gid", "resource_type"}
+"""Properties, of which every object has one at least, and a document around objects has none."""
 BLOCKS_AHEAD = 2
 """Blocks of text that may wait, so that the two threads seldom wait for each other."""
 
@@ -107,7 +110,7 @@ def one_object_a_line(texts: Iterable[bytes]) -> Iterator[bytes]:
     head = b""
     for text in texts:
         head += text
-        if len(head) >= TEXT or b"\n" in head.lstrip():
+        if len(head) >= TEXT or properties(head.lstrip().partition(b"\n")[0]) is not None:
             break
     array = array_of_document(head)
     texts = itertools.chain([head], texts)
@@ -121,18 +124,26 @@ def array_of_document(head: bytes) -> str | None:
     """
     if head.lstrip().startswith(b"["):
         return "item"
-    line = head.lstrip().partition(b"\n")[0]
-    with contextlib.suppress(msgspec.DecodeError):
-        if msgspec.json.decode(line, type=dict[str, msgspec.Raw]).keys() & {"gid", "resource_type"}:
-            return None
-    array = None
-    with contextlib.suppress(ijson.JSONError):
+    if (properties(head.lstrip().partition(b"\n")[0]) or set()) & NAMES:
+        return None
+    first = first_of_objects = None
+    with contextlib.suppress(ijson.JSONError, UnicodeDecodeError):
         for path, event, value in ijson.parse(io.BytesIO(head)):
-            if path == "" and event == "map_key" and value in {"gid", "resource_type"}:
+            if path == "" and event == "map_key" and value in NAMES:
                 return None
-            if event == "start_array" and array is None and "." not in path:
-                array = f"{path}.item"
-    return array
+            if event == "start_array" and first is None and "." not in path:
+                first = f"{path}.item"
+            if event == "start_map" and first_of_objects is None and path.endswith(".item") and path.count(".") == 1:
+                first_of_objects = path
+    return first_of_objects or first
+
+
+def properties(line: bytes) -> AbstractSet[str] | None:
+    """The names of an object's properties; None if the line is no JSON object."""
+    try:
+        return msgspec.json.decode(line, type=dict[str, msgspec.Raw]).keys()
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 def items(texts: Iterable[bytes], array: str) -> Iterator[bytes]:
@@ -150,11 +161,19 @@ def items(texts: Iterable[bytes], array: str) -> Iterator[bytes]:
                 parser.send(text[begin : begin + PIECE])
                 yield b"".join(encoder.encode(item) + b"\n" for item in found)
                 found.clear()
+    except (ijson.JSONError, ArithmeticError, RecursionError, UnicodeDecodeError) as error:
+        raise DamagedError(f"the JSON document is damaged ({reason(error)})") from None
+    try:
         parser.close()
-    except ijson.IncompleteJSONError as error:
-        raise DownloadError(f"the JSON document ends too early, or is damaged ({error})") from None
     except ijson.JSONError as error:
-        raise DamagedError(f"the JSON document is damaged ({error})") from None
+        raise DownloadError(f"the JSON document ends too early ({reason(error)})") from None
+
+
+def reason(error: Exception) -> str:
+    """The first line of what ijson says; the others are the text around, as bytes if that is no UTF-8."""
+    [said, *_] = error.args
+    said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return said.partition("\n")[0]
 
 
 def whole_lines(texts: Iterable[bytes]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import pytest
 
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import NAMES
+from tap_asana_export.sources import SOURCES
 from tests.conftest import Run, settings_for
 
 if TYPE_CHECKING:
@@ -170,9 +171,10 @@ def test_a_catalog_that_selects_nothing(sandbox: Sandbox, run_tap: Callable[...,
     nothing["streams"][0]["metadata"][-1]["metadata"]["selected"] = True
     run = run_tap(settings_for(sandbox), catalog=nothing)
 
+    streams = ", ".join(source.stream for source in SOURCES)
     assert (run.code, run.last_line) == (
         1,
-        "The catalog selects nothing to export: select at least one of tasks, messages, teams.",
+        f"The catalog selects nothing to export: select at least one of {streams}.",
     )
 
 

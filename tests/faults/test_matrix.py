@@ -196,7 +196,7 @@ EXPIRED = BROKEN.format("storage answered 403 Forbidden")
 NOT_FOUND = "storage answered 404 Not Found"
 TOO_EARLY = breaks("the gzip data ends too early")
 BAD_LINE = breaks('it is not UTF-8 but begins with b\'{{"gid": "1", "resource_type": "task", "n\'', "3")
-PAGE = breaks("it is neither gzip nor JSON Lines but begins with b'<html><body><h1>Please come back later</'", "1")
+PAGE = breaks("it is neither gzip nor JSON but begins with b'<html><body><h1>Please come back later</'", "1")
 
 
 def refusing(cause: str, posts: int) -> dict[str, tuple[Cell, Cell]]:

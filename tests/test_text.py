@@ -1,0 +1,213 @@
+"""From bytes to lines of objects, whatever the form of the file and wherever the network cuts it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_asana_export import text
+from tap_asana_export.errors import DamagedError, DownloadError
+from tap_asana_export.text import blocks, one_object_a_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+OBJECTS = [
+    {"gid": "1", "resource_type": "task", "name": 'a "quoted]" {[\\ \u2028\u2029 \U0001f469\u200d\U0001f680 \0\n'},
+    {"resource_type": "section", "gid": "2", "nested": {"gid": "3", "data": [{"gid": "4"}, [], {}]}},
+    {"gid": "5", "numbers": [0, -1, Decimal("1.10"), Decimal("-0.0"), Decimal("1E+2"), 10**30, -(2**63) - 1]},
+]
+
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def dumps(value: Any) -> str:
+    return encode(value).decode()
+
+
+def ascii_only(text: str) -> str:
+    return "".join(each if each.isascii() else json.dumps(each)[1:-1] for each in text)
+
+
+def pretty(content: Any) -> str:
+    """JSON with a line for each property, and with blank ones around."""
+    return f"\n \n{msgspec.json.format(dumps(content), indent=2)}\n\n"
+
+
+FORMS: dict[str, Callable[[list[Any]], str]] = {
+    "lines": lambda objects: "".join(f"{dumps(each)}\n" for each in objects),
+    "lines, the last one not ended": lambda objects: "\n".join(map(dumps, objects)),
+    "lines, an empty one first": lambda objects: "\n" + "\n".join(map(dumps, objects)),
+    "lines in ASCII": lambda objects: "".join(f"{ascii_only(dumps(each))}\n" for each in objects),
+    "array": dumps,
+    "array of lines": lambda objects: "[" + "\n,".join(map(dumps, objects)) + "\n]\n",
+    "array, pretty": pretty,
+    "object": lambda objects: dumps({"data": objects}),
+    "object, pretty": lambda objects: pretty({"data": objects}),
+    "object with more before and after": lambda objects: dumps(
+        {"n": 1, "errors": [], "meta": {"gid": "0", "pages": [{"gid": "9"}]}, "data": objects, "last": ["x", [{}]]}
+    ),
+    "object with more, pretty": lambda objects: pretty({"errors": [], "at": "x", "data": objects, "next_page": None}),
+}
+"""By name, how a file may hold objects."""
+
+
+def read(pieces: Iterable[bytes]) -> list[Any]:
+    """The objects that the text comes to, its numbers with all digits."""
+    return loads(b"\n".join(blocks(pieces, threading.Event())))
+
+
+def loads(lines: bytes) -> list[Any]:
+    return [json.loads(line, parse_float=Decimal) for line in lines.split(b"\n") if line.strip()]
+
+
+def split(whole: bytes, size: int) -> list[bytes]:
+    return [whole[begin : begin + size] for begin in range(0, len(whole), size)]
+
+
+def digits(value: Any) -> str:
+    """Numbers with their digits and signs, which equality overlooks."""
+    return repr(value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_objects_come_as_they_are_wherever_the_text_is_cut(form: str) -> None:
+    whole = FORMS[form](OBJECTS).encode()
+
+    assert digits(loads(b"".join(one_object_a_line([whole])))) == digits(OBJECTS)
+    for cut in range(len(whole) + 1):
+        assert digits(loads(b"".join(one_object_a_line([whole[:cut], whole[cut:]])))) == digits(OBJECTS), cut
+    assert digits(loads(b"".join(one_object_a_line(split(whole, 1))))) == digits(OBJECTS)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_objects_come_as_they_are_wherever_the_compressed_file_is_cut(form: str) -> None:
+    whole = FORMS[form](OBJECTS).encode()
+    for file in (whole, gzip.compress(whole), gzip.compress(whole[:40]) + gzip.compress(whole[40:])):
+        for size in (1, 7, len(file)):
+            assert digits(read(split(file, size))) == digits(OBJECTS)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_without_objects_has_none(form: str) -> None:
+    whole = FORMS[form]([]).encode()
+
+    assert [read(split(gzip.compress(whole), size)) for size in (1, 100)] == [[], []]
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "lines" not in form or "array" in form])
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_a_document_that_ends_too_early_is_an_error_that_may_pass(form: str, size: int) -> None:
+    whole = FORMS[form](OBJECTS).strip().encode()
+    # Before its first array has begun it may as well be a torn line.
+    for end in range(whole.index(b"[") + 1, len(whole)):
+        with pytest.raises(DownloadError, match=r"the JSON document ends too early \([^\n]*\)\. Run again\.$") as error:
+            read(split(whole[:end], size))
+        assert type(error.value) is DownloadError, end
+
+
+DAMAGES = {
+    "a missing comma": b'[{"gid":"1"}{"gid":"2"}]',
+    "a missing quote": b'[{"gid:"1"},{"gid":"2"}]',
+    "another bracket": b'{"data":[{"gid":"1"}}}',
+    "a torn word": b'[{"gid":nul1}]',
+    "no UTF-8": b'[{"gid":"\xff"}]',
+    "a control character": b'[{"gid":"\x01"}]',
+    "something behind it": b'[{"gid":"1"}]\n{"gid":"2"}',
+    "a number beyond all bounds": b'[{"gid":1E99999999999999999999999}]',
+    "depth beyond all bounds": b'[{"gid":' + b"[" * 5000 + b"]" * 5000 + b"}]",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_a_damaged_document_is_an_error_of_one_line(damage: str, size: int) -> None:
+    with pytest.raises(DamagedError, match=r"^The export file could not be read: the JSON document is damaged") as error:
+        read(split(DAMAGES[damage], size))
+
+    assert "\n" not in str(error.value)
+
+
+def test_a_first_line_may_begin_with_an_array() -> None:
+    lines = [{"stories": [{"gid": "9"}], "gid": "1", "resource_type": "task"}, {"gid": "2", "resource_type": "task"}]
+    whole = FORMS["lines"](lines).encode()
+
+    for size in (1, 10, len(whole)):
+        assert read(split(whole, size)) == lines
+    assert read([FORMS["lines"](lines[:1]).encode()]) == lines[:1]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_object_may_be_longer_than_what_is_read_at_a_time(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "TEXT", 100)
+    monkeypatch.setattr(text, "PIECE", 10)
+    long = [{"gid": "1", "resource_type": "task", "notes": "x" * 1000}, *OBJECTS]
+
+    for size in (7, 1 << 20):
+        assert digits(read(split(FORMS[form](long).encode(), size))) == digits(long)
+
+
+def test_lines_come_to_the_byte_as_they_are() -> None:
+    whole = b'{"gid": "1",  "a":1E2, "b":"\\u00e9\\ud800", "a":-0}\n{"gid":"2"}\r\n\n'
+
+    assert b"\n".join(blocks(split(whole, 5), threading.Event())) == whole.removesuffix(b"\n")
+
+
+@pytest.mark.parametrize("begin", [b"\xef\xbb\xbf[]", b"<html>", b"null"])
+def test_what_begins_otherwise_is_neither_gzip_nor_json(begin: bytes) -> None:
+    with pytest.raises(DownloadError) as error:
+        read([begin])
+
+    assert error.value.cause == f"it is neither gzip nor JSON but begins with {begin!r}"
+
+
+NUMBERS = st.one_of(
+    st.integers(),
+    st.integers(min_value=-(10**40), max_value=10**40),
+    st.decimals(allow_nan=False, allow_infinity=False),
+    st.sampled_from([Decimal(digits) for digits in ("1E+2", "-0.0", "1.10", "1E-400", "1E+400", "0.1", "0E+7")]),
+)
+STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffe\uffff")) | st.sampled_from(
+    ['"', '\\"', "[", "]}", "\u2028", "\u2029", "\\", "\\u2028", "\r\n", "\x7f", "gid", ""]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | STRINGS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(STRINGS, inner, max_size=4),
+    max_leaves=12,
+)
+ANY_OBJECTS = st.lists(
+    st.builds(lambda gid, rest: {"gid": gid, **rest}, STRINGS, st.dictionaries(STRINGS, VALUES, max_size=5)),
+    max_size=5,
+)
+
+
+def exact(value: Any) -> Any:
+    """A number with a fraction as sign, digits and exponent; others by themselves."""
+    if isinstance(value, Decimal):
+        return value.as_tuple()
+    if isinstance(value, dict):
+        return {name: exact(each) for name, each in value.items()}
+    return [exact(each) for each in value] if isinstance(value, list) else (type(value), value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(objects=ANY_OBJECTS, form=st.sampled_from(sorted(FORMS)), size=st.integers(min_value=1, max_value=400))
+def test_any_objects_come_through_with_the_exact_value_of_every_number(
+    objects: list[Any], form: str, size: int
+) -> None:
+    whole = FORMS[form](objects)
+    assert exact(read(split(whole.encode(), size))) == exact(json_values(objects))
+
+
+def json_values(objects: list[Any]) -> Any:
+    """The objects as JSON has them: a Decimal without a fraction is written as an integer."""
+    return json.loads(dumps(objects), parse_float=Decimal)
