@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -58,8 +57,8 @@ def read_file(run: Run, url: str) -> None:
                 run.writer.write(out)
                 out.clear()
     except DownloadError as error:
-        raise FileError(url, reading.lines + 1, error.cause) from None
-    tell(f"File {url}", reading, kinds, ways)
+        raise FileError(file.url, reading.lines + 1, error.cause) from None
+    tell(f"File {file.url}", reading, kinds, ways)
     record = {
         "gid": file.name,
         "job_gid": None,
@@ -84,6 +83,7 @@ class File:
         url: a path, or a URL that fsspec knows.
 
     Attributes:
+        url: as it may be shown: the query of a signed URL opens the file to whoever reads it.
         name: the last part of the URL.
         modified_at: when it was written, as far as its place tells; it holds no time of its own.
         bytes: how many were read so far.
@@ -94,16 +94,19 @@ class File:
 
     def __init__(self, url: str) -> None:
         self.bytes = 0
-        self._url = url
+        self.url = _without_query(url)
         try:
             self._place, self._path = fsspec.core.url_to_fs(url)
-            self._size = self._place.info(self._path)["size"]
+            self._place.info(self._path)
         except FileNotFoundError:
-            raise SettingError(f"Settings: export_files names {url}, which is not there.") from None
+            raise SettingError(f"Settings: export_files names {self.url}, which is not there.") from None
         except (ImportError, ValueError, OSError) as error:
             # fsspec says which package reads such URLs.
-            raise SettingError(f"Settings: export_files names {url}, which cannot be read: {error}.") from None
-        self.name = self._path.rstrip("/").rpartition("/")[2]
+            raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {error}.") from None
+        except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL
+            name = type(error).__name__
+            raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {name}.") from None
+        self.name = _without_query(self._path).rstrip("/").rpartition("/")[2]
         self.modified_at = self._modified_at()
 
     def _modified_at(self) -> datetime:
@@ -123,8 +126,12 @@ class File:
                 while block := file.read(BLOCK):
                     self.bytes += len(block)
                     yield block
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL
             raise DownloadError(f"it cannot be read ({type(error).__name__})") from None
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0] if "://" in url else url
 
 
 class Line(msgspec.Struct):
@@ -140,33 +147,44 @@ def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
     """What a file is an export of, as its objects and the settings tell.
 
     Raises:
+        FileError: it breaks before they do.
         SettingError: they do not.
     """
     graph: bool | None = None
+    broken: FileError | None = None
     workspaces, parents = settings["workspaces"], settings["graph_parents"]
     gid = workspaces[0] if len(workspaces) == 1 else None
-    for line in _lines(file):
-        if line.resource_type in GRAPH - RESOURCE:
-            graph = True
-        elif line.resource_type in RESOURCE - GRAPH or line.stories is not msgspec.UNSET:
-            graph = False
-        gid = gid or gid_of(line.workspace) or (gid_of(line.organization) if line.resource_type == "team" else None)
-        if graph or (graph is False and gid):
-            break
+    try:
+        for line in _lines(file):
+            if line.resource_type in GRAPH - RESOURCE:
+                graph = True
+            elif line.resource_type in RESOURCE - GRAPH or line.stories is not msgspec.UNSET:
+                graph = False
+            gid = gid or gid_of(line.workspace) or (gid_of(line.organization) if line.resource_type == "team" else None)
+            if graph or (graph is False and gid):
+                break
+    except FileError as error:
+        broken = error
     if graph or (graph is None and parents and not workspaces):
         if len(parents) != 1:
             raise SettingError(f"{file.name} is a graph export: set graph_parents to the one gid that it is of.")
         return Subject(parents[0], graph=True)
     if gid is None:
-        raise SettingError(f"{file.name} does not tell of which workspace it is: set workspaces to its one gid.")
+        raise broken or SettingError(f"{file.name} does not tell of which workspace it is: set workspaces to its one gid.")
     return Subject(gid)
 
 
 def _lines(file: File) -> Iterator[Line]:
-    """The file's objects, as far as they can be read: what is wrong with the others is said when they are wanted."""
+    """The file's objects; raises FileError at the first one that cannot be read."""
     decode = msgspec.json.Decoder(Line).decode
-    with contextlib.suppress(DownloadError, msgspec.MsgspecError):
+    number = 0
+    try:
         for text in file.blocks():
             for line in text.split(b"\n"):
+                number += 1
                 if line.strip():
                     yield decode(line)
+    except DownloadError as error:
+        raise FileError(file.url, number + 1, error.cause) from None
+    except msgspec.MsgspecError as error:
+        raise FileError(file.url, number, f"it is not an object of Asana's ({error})") from None

@@ -16,6 +16,7 @@ from tap_asana_export.state import check_state
 from tap_asana_export.streams import Exports, ObjectStream, check_catalog
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Iterable
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -219,6 +220,7 @@ class TapAsanaExport(Tap):
     def __init__(
         self, *, state: Any = None, validate_config: bool = True, setup_mapper: bool = True, **kwargs: Any
     ) -> None:
+        self.logger.addFilter(is_worth_saying)
         check_state(state, [Exports.name, *(source.stream for source in SOURCES)])
         # The SDK's own validation prints the value that does not fit, even if it is a token.
         super().__init__(state=state, validate_config=False, setup_mapper=False, **kwargs)
@@ -234,3 +236,8 @@ class TapAsanaExport(Tap):
         """All streams, with `exports` as the parent of the others."""
         exports = Exports(self, self.settings, self.message_writer)
         return [exports, *(ObjectStream(self, source) for source in SOURCES)]
+
+
+def is_worth_saying(record: logging.LogRecord) -> bool:
+    """Whether a line of the SDK's log tells anything: not that there are streams, nor that one is not selected."""
+    return not str(record.msg).startswith(("Added '%s' as child stream", "Skipping deselected stream"))

@@ -56,8 +56,10 @@ OWN = {"parent_type", "workspace_gid", "project_gid"} | {
 
 # Asana sends dependencies only when asked for, and sends a bit less of all the others then.
 BY_ITSELF = [part for part in PARTS if part != "task_dependencies"]
-ON: dict[tuple[str, ...], bool] = {(part,): True for part in PARTS}
-ON_BY_ITSELF: dict[tuple[str, ...], bool] = {(part,): True for part in BY_ITSELF}
+
+
+def on(*parts: str) -> dict[tuple[str, ...], bool]:
+    return {(part,): True for part in parts}
 
 
 def columns(kind: str, kinds: str, obj: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def came(run: Run, part: str) -> Rows:
 def test_the_rows_of_a_part_are_the_items_of_its_array(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    run = run_tap(settings_for(sandbox), catalog=select(catalog, ON_BY_ITSELF))
+    run = run_tap(settings_for(sandbox), catalog=select(catalog, on(*BY_ITSELF)))
 
     assert run.code == 0
     for part in BY_ITSELF:
@@ -115,7 +117,7 @@ def test_the_rows_of_a_part_are_the_items_of_its_array(
 def test_every_row_fits_its_schema_and_has_the_key_that_the_catalog_tells(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    run = run_tap(settings_for(sandbox), catalog=select(catalog, ON))
+    run = run_tap(settings_for(sandbox), catalog=select(catalog, on(*PARTS)))
 
     told = {
         stream["tap_stream_id"]: metadata["metadata"]["table-key-properties"]
@@ -136,7 +138,7 @@ def test_every_row_fits_its_schema_and_has_the_key_that_the_catalog_tells(
 def test_the_rows_of_an_object_follow_its_record(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    run = run_tap(settings_for(sandbox), catalog=select(catalog, ON))
+    run = run_tap(settings_for(sandbox), catalog=select(catalog, on(*PARTS)))
 
     of = {"tasks": "task_gid", "messages": "message_gid", "teams": "team_gid"}
     rows = [message for message in run.of("RECORD") if message["stream"] != "exports"]
@@ -168,7 +170,7 @@ def test_parts_are_off_by_default(sandbox: Sandbox, run_tap: Callable[..., Run],
 def test_parts_of_arrays_that_come_by_themselves_ask_for_nothing_more(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    run = run_tap(settings_for(sandbox), catalog=select(catalog, ON_BY_ITSELF))
+    run = run_tap(settings_for(sandbox), catalog=select(catalog, on(*BY_ITSELF)))
 
     assert (run.code, {*BY_ITSELF} - {message["stream"] for message in run.of("RECORD")}) == (0, set())
     assert parameters(sandbox) == [[{"resource_type": "task"}, {"resource_type": "message"}, {"resource_type": "team"}]]
@@ -177,7 +179,7 @@ def test_parts_of_arrays_that_come_by_themselves_ask_for_nothing_more(
 def test_dependencies_are_asked_for_beside_all_the_others(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    run = run_tap(settings_for(sandbox), catalog=select(catalog, {("task_dependencies",): True}))
+    run = run_tap(settings_for(sandbox), catalog=select(catalog, on("task_dependencies")))
 
     [[task, *others]] = parameters(sandbox)
     assert set(task["fields"]) == leaves("tasks", opt_in=False) | {"dependencies.gid", "dependencies.resource_type"}
@@ -190,7 +192,7 @@ def test_dependencies_are_asked_for_beside_all_the_others(
 def test_a_part_alone_asks_for_its_array_only(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any], part: str
 ) -> None:
-    run = run_tap(settings_for(sandbox), catalog=select(catalog, OFF | {(part,): True}))
+    run = run_tap(settings_for(sandbox), catalog=select(catalog, OFF | on(part)))
 
     kinds, array, _ = PARTS[part]
     paths = {f"{array}.{path}" for path in leaves(part, opt_in=True) - OWN}
@@ -275,7 +277,7 @@ def generous(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_deselected_or_unknown_of_a_part_does_not_come_out_though_asana_sends_it(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any], *, mapped: bool
 ) -> None:
-    selection = ON | {
+    selection = on(*PARTS) | {
         ("stories", "properties", "text"): False,
         ("stories", "properties", "created_by", "properties", "name"): False,
         ("stories", "properties", "task_modified_at"): False,
@@ -312,7 +314,7 @@ def test_a_part_is_mapped_and_its_objects_are_not(
         "task_memberships": {"__filter__": "section['name'] == 'Doing'"},
         "task_tags": None,
     }
-    run = run_tap(settings_for(sandbox, stream_maps=maps), catalog=select(catalog, ON_BY_ITSELF))
+    run = run_tap(settings_for(sandbox, stream_maps=maps), catalog=select(catalog, on(*BY_ITSELF)))
 
     watchers = wanted(sandbox, "task_followers")
     for row in watchers.values():
@@ -332,7 +334,7 @@ def test_a_part_is_mapped_and_its_objects_are_not(
 
 def test_a_part_is_flattened(sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]) -> None:
     flat = {"flattening_enabled": True, "flattening_max_depth": 1}
-    run = run_tap(settings_for(sandbox, **flat), catalog=select(catalog, ON_BY_ITSELF))
+    run = run_tap(settings_for(sandbox, **flat), catalog=select(catalog, on(*BY_ITSELF)))
 
     assert came(run, "task_memberships") == {
         key: {name: row[name] for name in ("task_gid", "task_modified_at", "project_gid", "workspace_gid")}
@@ -346,7 +348,7 @@ def test_objects_that_are_mapped_have_all_their_parts(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
     maps = {"tasks": {"gid": "gid", "followers": None, "__else__": None}, "teams": {"__filter__": "False"}}
-    run = run_tap(settings_for(sandbox, stream_maps=maps), catalog=select(catalog, ON_BY_ITSELF))
+    run = run_tap(settings_for(sandbox, stream_maps=maps), catalog=select(catalog, on(*BY_ITSELF)))
 
     assert {tuple(task) for task in run.records("tasks")} == {("gid",)}
     assert run.records("teams") == []
@@ -357,7 +359,7 @@ def test_objects_that_are_mapped_have_all_their_parts(
 def test_a_run_that_goes_on_brings_every_row_once(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    catalog = select(catalog, ON_BY_ITSELF)
+    catalog = select(catalog, on(*BY_ITSELF))
     sandbox.faults["truncated"] = True
     first = run_tap(settings_for(sandbox), catalog=catalog)
     sandbox.faults.clear()
@@ -373,7 +375,7 @@ def test_a_run_that_goes_on_brings_every_row_once(
 def test_an_object_that_several_filters_match_has_its_rows_once(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    run = run_tap(settings_for(sandbox, filters=overlapping(sandbox)), catalog=select(catalog, ON_BY_ITSELF))
+    run = run_tap(settings_for(sandbox, filters=overlapping(sandbox)), catalog=select(catalog, on(*BY_ITSELF)))
 
     tasks = run.by_gid("tasks")
     assert 30 < len(tasks) < 40 < run.records("exports")[0]["lines"] - 13
@@ -387,7 +389,7 @@ def test_an_object_that_several_filters_match_has_its_rows_once(
 def test_an_incremental_run_brings_the_parts_of_what_changed(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    catalog = select(catalog, ON_BY_ITSELF)
+    catalog = select(catalog, on(*BY_ITSELF))
     first = run_tap(settings_for(sandbox, overlap=0), catalog=catalog)
     organization = sandbox.organizations[WORKSPACE]
     changed = [*list(expected(sandbox, "tasks"))[:5], *list(expected(sandbox, "messages"))[:2]]
@@ -409,7 +411,7 @@ def test_a_part_that_is_selected_later_asks_for_all_of_its_objects(
 ) -> None:
     first = run_tap(settings_for(sandbox, overlap=0))
     second = run_tap(
-        settings_for(sandbox, overlap=0), catalog=select(catalog, {("task_tags",): True}), state=first.state
+        settings_for(sandbox, overlap=0), catalog=select(catalog, on("task_tags")), state=first.state
     )
 
     message = {"modified_at.after": first.state["bookmarks"]["messages"]["partitions"][0]["replication_key_value"]}
@@ -453,13 +455,13 @@ def test_every_part_of_whole_tables_activates_the_version_of_its_rows(
     yesterday: Sandbox, clock: Clock, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
     settings = settings_for(yesterday, emit_activate_version_messages=True, overlap=0)
-    first = run_tap(settings, catalog=select(catalog, ON_BY_ITSELF))
+    first = run_tap(settings, catalog=select(catalog, on(*BY_ITSELF)))
     [version] = set(activated(first).values())
     clock.sleep(3600)
     tagged = next(task for task, _ in wanted(yesterday, "task_tags"))
     yesterday.organizations[WORKSPACE].touch(tagged)
     clock.sleep(3600)
-    second = run_tap(settings, catalog=select(catalog, ON_BY_ITSELF), state=first.state)
+    second = run_tap(settings, catalog=select(catalog, on(*BY_ITSELF)), state=first.state)
 
     assert activated(first) == dict.fromkeys([*STREAMS, *BY_ITSELF], version)
     assert versions(first) == {stream: {version} for stream in (*STREAMS, *BY_ITSELF)}
@@ -480,7 +482,7 @@ def test_stories_activate_only_if_neither_tasks_nor_messages_are_filtered(
 ) -> None:
     filters = {kind: [{"modified_at.after": "2000-01-01T00:00:00Z"}]}
     settings = settings_for(sandbox, emit_activate_version_messages=True, filters=filters)
-    run = run_tap(settings, catalog=select(catalog, ON_BY_ITSELF))
+    run = run_tap(settings, catalog=select(catalog, on(*BY_ITSELF)))
 
     assert activated(run).keys() == {*STREAMS, *BY_ITSELF} - incomplete
     assert came(run, "stories") == wanted(sandbox, "stories")
@@ -489,7 +491,7 @@ def test_stories_activate_only_if_neither_tasks_nor_messages_are_filtered(
 def test_stories_are_not_complete_if_only_the_tasks_come_whole(
     yesterday: Sandbox, clock: Clock, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
-    for stream in (catalog := select(catalog, ON_BY_ITSELF))["streams"]:
+    for stream in (catalog := select(catalog, on(*BY_ITSELF)))["streams"]:
         if stream["tap_stream_id"] == "tasks":
             stream["replication_method"] = "FULL_TABLE"
     settings = settings_for(yesterday, emit_activate_version_messages=True, overlap=0)
@@ -510,11 +512,10 @@ def test_joined_on_the_modified_time_the_rows_are_the_current_ones(
 ) -> None:
     duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
     target = target_duckdb(tmp_path)
-    selection = {("task_followers",): True, ("task_tags",): True}
 
     def run(state: Any) -> Any:
         return load(
-            arguments(settings_for(sandbox, overlap=0), catalog=select(catalog, selection), state=state), target
+            arguments(settings_for(sandbox, overlap=0), catalog=select(catalog, on("task_followers", "task_tags")), state=state), target
         )
 
     def keys(part: str, join: str) -> set[Key]:
@@ -560,7 +561,7 @@ def rows_of(request: pytest.FixtureRequest, catalog: dict[str, Any]) -> Callable
     def make(part: str, *objects: dict[str, Any] | str, beside: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         maps = {"stream_maps": {part: {"__filter__": "True"}}} if request.param else {}
         config = {"sandbox": True, **maps}
-        tap = TapAsanaExport(config=config, catalog=select(catalog, {(part,): True}))
+        tap = TapAsanaExport(config=config, catalog=select(catalog, on(part)))
         streams = [tap.streams[name] for name in (part, *beside)]
         kinds = by_resource_type(Selected(each.source, each) for each in streams if isinstance(each, ObjectStream))
         out = bytearray()
