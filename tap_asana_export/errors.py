@@ -16,6 +16,7 @@ TapError
 ├── ExportError        an export was asked for once more, and brought no file either
 ├── LineError          a line of the export file is not an Asana object
 ├── FileError          the same of a file that was downloaded earlier
+├── BatchError         a batch file cannot be written
 ├── SomeFailedError    some of several exports failed
 └── OutputError        the target takes no more messages
 
@@ -193,6 +194,16 @@ class FileError(TapError):
         super().__init__(
             f"File {url} breaks at line {line}: {cause}. What came before is out. Get the file once more, "
             "then run again."
+        )
+
+
+class BatchError(TapError):
+    """A batch file cannot be written."""
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(
+            f"The batch file {path} cannot be written ({cause}). No file was announced that is not complete. "
+            "See to the place that batch_config names, then run again."
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
+from tap_asana_export.batch import Files
 from tap_asana_export.download import Download
 from tap_asana_export.errors import (
     AnswerError,
@@ -39,8 +40,9 @@ from tap_asana_export.plan import (
     request_for,
     scope_of,
 )
-from tap_asana_export.records import TAG, Mapped, activate_version_messages, message_outlet
+from tap_asana_export.records import TAG, Mapped, activate_version_messages
 from tap_asana_export.selection import selected_fields, usual_fields
+from tap_asana_export.sinks import Messages, Origin
 from tap_asana_export.sources import INCREMENTAL, SOURCES
 
 if TYPE_CHECKING:
@@ -50,9 +52,11 @@ if TYPE_CHECKING:
 
     from tap_asana_export.asana import Asana, Job
     from tap_asana_export.asana import Export as AsanaExport
+    from tap_asana_export.batch import BatchConfig
     from tap_asana_export.jobs import Pauses
     from tap_asana_export.output import MessageWriter
     from tap_asana_export.plan import Aim, Request, Subject
+    from tap_asana_export.sinks import Schemas, Sink
     from tap_asana_export.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -116,6 +120,8 @@ class Run:
         selected: the other selected streams.
         save_state: sends a STATE.
         shape: a fingerprint of what the records look like; lines that went out in another shape do not count.
+        batch: where records go in files; None makes messages of them.
+        schemas: JSON Schema of the records, by the name that they go under.
     """
 
     settings: Mapping[str, Any]
@@ -124,6 +130,14 @@ class Run:
     writer: MessageWriter
     save_state: Callable[[], None]
     shape: str
+    batch: BatchConfig | None
+    schemas: Schemas
+
+    def sink(self, subject: Subject, export_gid: str, created_at: datetime) -> Sink:
+        """Takes the records of an export."""
+        if self.batch is None:
+            return Messages(self.writer, created_at)
+        return Files(self.batch, self.writer, self.schemas, Origin(subject, export_gid, created_at))
 
 
 class Export:
@@ -214,7 +228,7 @@ class Export:
             "lines": reading.lines,
             "bytes": file.bytes,
         }
-        write_export(self._run, record, job.export.created_at)
+        write_export(self._run, self._subject, record, job.export.created_at)
         self._state |= {"completed_at": format_time(completed_at), "job_gid": job.gid, "pending": None}
         if self._subject.graph:
             is_cached = reading.objects["task"] > CACHED_TASKS
@@ -371,36 +385,35 @@ class Export:
         """Write what the job's file holds, but for the lines that the target has already."""
         settings, pending = self._run.settings, self._state["pending"]
         file = Download(self._signed_urls(job), user_agent=settings["user_agent"], timeout=settings["request_timeout"])
-        out = bytearray()
-        versions = {name: self._version(name, job.export) for name in self._selected}
         # Asana: several filters for one type may bring an object more than once.
         repeated = [kind for kind in self._kinds if len(self._filters(kind)) > 1]
-        ways = ways_of(self._kinds, self._subject, out, versions, job.export.created_at)
-        reading = Pass(ways, skip=pending["lines"], repeated=repeated)
+        versions = {name: self._version(name, job.export) for name in self._selected}
         saved = pending["lines"]
-        try:
-            for text in file.blocks():
-                _require_same_file(pending, file)
-                try:
-                    reading.read(text)
-                finally:
-                    with self._run.writer.undisturbed():
-                        self._run.writer.write(out)
-                        pending["lines"] = max(pending["lines"], reading.lines)
-                    out.clear()
-                if reading.lines >= saved + STATE_EVERY:
-                    saved = reading.lines
-                    self._run.save_state()
-        except (ChangedError, GoneError):
-            raise
-        except (AnswerError, DownloadError, UnreachableError) as error:
-            if isinstance(error, DamagedError):
-                pending["lines"] = 0
-            self._run.save_state()
-            cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
-            raise LineError(self._subject, job.gid, reading.lines + 1, cause) from None
-        if reading.lines < pending["lines"]:
-            raise ChangedError(f"the file has {reading.lines} lines, but an earlier run read {pending['lines']}")
+        with self._run.sink(self._subject, job.export.gid, job.export.created_at) as sink:
+            ways = ways_of(self._kinds, self._subject, sink, versions)
+            reading = Pass(ways, skip=pending["lines"], repeated=repeated)
+            try:
+                for text in file.blocks():
+                    _require_same_file(pending, file)
+                    for _ in pieces(reading, text, sink):
+                        with self._run.writer.undisturbed():
+                            pending["lines"] = max(pending["lines"], sink.flush(reading.lines))
+                        if pending["lines"] >= saved + STATE_EVERY or (self._run.batch and pending["lines"] > saved):
+                            saved = pending["lines"]
+                            self._run.save_state()
+            except (ChangedError, GoneError):
+                raise
+            except (AnswerError, DownloadError, UnreachableError) as error:
+                if isinstance(error, DamagedError):
+                    pending["lines"] = 0
+                self._run.save_state()
+                cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
+                raise LineError(self._subject, job.gid, reading.lines + 1, cause) from None
+            if reading.lines < pending["lines"]:
+                raise ChangedError(f"the file has {reading.lines} lines, but an earlier run read {pending['lines']}")
+            with self._run.writer.undisturbed():
+                sink.finish()
+                pending["lines"] = reading.lines
         tell(f"{self._subject}: export job {job.gid}", reading, self._kinds, ways)
         return file, reading
 
@@ -451,28 +464,37 @@ def fields_of(kind: str, selected: Iterable[Selected]) -> list[str] | None:
 
 
 def ways_of(
-    kinds: Mapping[str, Iterable[Selected]],
-    subject: Subject,
-    out: bytearray,
-    versions: Mapping[str, int | None],
-    time_extracted: datetime,
+    kinds: Mapping[str, Iterable[Selected]], subject: Subject, sink: Sink, versions: Mapping[str, int | None]
 ) -> dict[str, Objects]:
     """What becomes of the lines of each type."""
 
     def taker(selected: Selected) -> Taker:
         source, stream = selected
         version = versions[stream.name]
-        return Taker(source, stream, lambda name: message_outlet(out, name, version, time_extracted))
+        return Taker(source, stream, lambda name: sink.outlet(name, version))
 
     return {kind: Objects(kind, map(taker, selected), subject.context) for kind, selected in kinds.items()}
 
 
-def write_export(run: Run, record: dict[str, Any], time_extracted: datetime) -> None:
+def pieces(reading: Pass, text: bytes, sink: Sink) -> Iterator[None]:
+    """Read a block of lines, stopping where the sink wants to flush; also after what came before a damaged line."""
+    begin: int | None = 0
+    while begin is not None:
+        try:
+            begin = reading.read(text, begin, sink.until(reading.lines))
+        except DamagedError:
+            yield
+            raise
+        yield
+
+
+def write_export(run: Run, subject: Subject, record: dict[str, Any], time_extracted: datetime) -> None:
     """Write an export's own record."""
     if run.exports.selected:
-        out = bytearray()
-        Mapped(run.exports, (), lambda name: message_outlet(out, name, None, time_extracted)).write(record, {})
-        run.writer.write(out)
+        with run.sink(subject, record["gid"], time_extracted) as sink:
+            Mapped(run.exports, (), lambda name: sink.outlet(name, None)).write(record, {})
+            sink.flush(1)
+            sink.finish()
 
 
 def tell(what: str, reading: Pass, kinds: Mapping[str, Iterable[Selected]], ways: Mapping[str, Objects]) -> None:

@@ -10,7 +10,7 @@ import fsspec
 import msgspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
-from tap_asana_export.export import by_resource_type, tell, ways_of, write_export
+from tap_asana_export.export import by_resource_type, pieces, tell, ways_of, write_export
 from tap_asana_export.lines import Pass
 from tap_asana_export.plan import Subject, format_time
 from tap_asana_export.records import gid_of
@@ -46,18 +46,16 @@ def read_file(run: Run, url: str) -> None:
     file = File(url)
     selected = [each for each in run.selected if each.source.graph == subject.graph]
     kinds = by_resource_type(selected)
-    out = bytearray()
-    ways = ways_of(kinds, subject, out, dict.fromkeys([each.stream.name for each in selected]), file.modified_at)
-    reading = Pass(ways)
-    try:
-        for text in file.blocks():
-            try:
-                reading.read(text)
-            finally:
-                run.writer.write(out)
-                out.clear()
-    except DownloadError as error:
-        raise FileError(file.url, reading.lines + 1, error.cause) from None
+    with run.sink(subject, file.name, file.modified_at) as sink:
+        ways = ways_of(kinds, subject, sink, dict.fromkeys(each.stream.name for each in selected))
+        reading = Pass(ways)
+        try:
+            for text in file.blocks():
+                for _ in pieces(reading, text, sink):
+                    sink.flush(reading.lines)
+        except DownloadError as error:
+            raise FileError(file.url, reading.lines + 1, error.cause) from None
+        sink.finish()
     tell(f"File {file.url}", reading, kinds, ways)
     record = {
         "gid": file.name,
@@ -73,7 +71,7 @@ def read_file(run: Run, url: str) -> None:
         "lines": reading.lines,
         "bytes": file.bytes,
     }
-    write_export(run, record, file.modified_at)
+    write_export(run, subject, record, file.modified_at)
 
 
 class File:
@@ -170,7 +168,9 @@ def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
             raise SettingError(f"{file.name} is a graph export: set graph_parents to the one gid that it is of.")
         return Subject(parents[0], graph=True)
     if gid is None:
-        raise broken or SettingError(f"{file.name} does not tell of which workspace it is: set workspaces to its one gid.")
+        raise broken or SettingError(
+            f"{file.name} does not tell of which workspace it is: set workspaces to its one gid."
+        )
     return Subject(gid)
 
 

@@ -6,6 +6,7 @@ import codecs
 import functools
 import logging
 import operator
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -14,7 +15,7 @@ import msgspec
 from tap_asana_export.errors import DamagedError
 from tap_asana_export.gids import Gids
 from tap_asana_export.plan import fingerprint
-from tap_asana_export.records import ABSENT, TAG, Mapped, Verbatim, decode, encode, is_verbatim
+from tap_asana_export.records import ABSENT, TAG, Mapped, Verbatim, decode, encode, gid_of, is_verbatim
 from tap_asana_export.sources import INCREMENTAL
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Part:
             items = self._decode(array)
         except (msgspec.MsgspecError, RecursionError):
             items = self._decode_odd(array)
+        if self._gid and not self._verbatim and None in map(gid_of, items):
+            raise DamagedError(f"its {self.array} are not as Asana documents (one has no gid)")
         if self._gid_of is None:
             if items:
                 key = self._records.own_key
@@ -259,6 +262,7 @@ class Pass:
         # With one Struct alone msgspec would take a line without a type for it.
         self.ways: dict[str, Way] = {"": Dropped(""), **ways}
         self._skip = skip
+        self._valid = True
         self._compile()
 
     def _compile(self) -> None:
@@ -266,23 +270,32 @@ class Pass:
         any_of_them: Any = functools.reduce(operator.or_, self._types)
         self._decode = msgspec.json.Decoder(any_of_them).decode
 
-    def read(self, text: bytes) -> None:
+    def read(self, text: bytes, begin: int = 0, until: int = sys.maxsize) -> int | None:
         r"""Write the records of lines that are separated by `\n`.
+
+        Args:
+            text: the lines.
+            begin: where in the text to begin.
+            until: how many lines of the file to read in all, at the most.
+
+        Returns:
+            Where in the text to go on; None at its end.
 
         Raises:
             DamagedError: the line after the first `lines` ones is not an Asana object.
         """
         # Lines are looked at where they stand: to split the text would copy it, which takes a fifth of the time.
         view = memoryview(text)
-        valid = _is_utf8(view)
-        begin, length = 0, len(text)
-        while begin <= length:
+        if not begin:
+            self._valid = _is_utf8(view)
+        length = len(text)
+        while begin <= length and self.lines < until:
             end = text.find(b"\n", begin)
             if end < 0:
                 end = length
             line = view[begin:end]
             begin = end + 1
-            if not valid and not _is_utf8(line):
+            if not self._valid and not _is_utf8(line):
                 raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
             try:
                 record = self._decode(line)
@@ -295,6 +308,7 @@ class Pass:
                         way.write(record, line)
                     self.objects[resource_type] += 1
             self.lines += 1
+        return begin if begin <= length else None
 
     def _decode_odd(self, line: memoryview, error: Exception) -> Any:
         """Decode a line that does not fit: a type or a property is met for the first time, or it is no object."""

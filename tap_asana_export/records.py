@@ -8,20 +8,20 @@ SDK's way instead.
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from singer_sdk.contrib.msgspec import encoder
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
-from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage
+from singer_sdk.singerlib import ActivateVersionMessage, SchemaMessage
 
 from tap_asana_export.selection import deselected, drop, selected_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
 
     from singer_sdk import Stream
     from singer_sdk.mapper import StreamMap
@@ -74,18 +74,19 @@ def is_verbatim(stream: Stream) -> bool:
 
 
 class Outlet(NamedTuple):
-    """Where records of one name go, each between two texts."""
+    """Where records of one name go.
+
+    Attributes:
+        out: the text so far.
+        before: stands before each record.
+        more: properties that each record gets besides, as they stand behind others.
+        after: stands behind each record.
+    """
 
     out: bytearray
     before: bytes
+    more: bytes
     after: bytes
-
-
-def message_outlet(out: bytearray, name: str, version: int | None, time_extracted: datetime) -> Outlet:
-    """An outlet that makes RECORD messages."""
-    message = RecordMessage(name, {}, version=version, time_extracted=time_extracted)
-    before, after = encode(message.to_dict()).split(b"{}")
-    return Outlet(out, before, after + b"\n")
 
 
 class Verbatim:
@@ -163,7 +164,8 @@ class Verbatim:
         Args:
             values: JSON, by property.
         """
-        return b"".join([text + values[name] for name, text in self._own if name in values]) + b"}"
+        own = [text + values[name] for name, text in self._own if name in values]
+        return b"".join([*own, self._outlet.more, b"}"])
 
     def gid_of(self, record: Any, name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""
@@ -182,7 +184,7 @@ class Verbatim:
     def write(self, record: Any, own: bytes) -> None:
         """Write a decoded object as a record."""
         self.strip(record)
-        out, before, after = self._outlet
+        out, before, _, after = self._outlet
         out += before
         start = len(out)
         encode_into(record, out, start)
@@ -196,7 +198,7 @@ class Verbatim:
         if self._surplus or self._partial:
             for record in records:
                 self.strip(record)
-        out, before, after = self._outlet
+        out, before, _, after = self._outlet
         out += before
         # What Asana wrote was in one line: there is no line break but the one behind each object.
         out += encode_lines(records).replace(b"}\n", own + after + before)
@@ -221,7 +223,6 @@ class Mapped:
         self.own_key = ("mapped", *own)
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._outlets = {each.stream_alias: outlets(each.stream_alias) for each in kept_maps(stream)}
-        self._warned: set[str] = set()
 
     def own(self, values: Mapping[str, bytes]) -> dict[str, Any]:
         """What the tap adds to an object; takes JSON by property."""
@@ -234,17 +235,19 @@ class Mapped:
     def write(self, record: dict[str, Any], own: Mapping[str, Any]) -> None:
         """Write what the stream's maps make of an object."""
         values = {**record, **own}
+        drop(values, dict.fromkeys(self._own - own.keys()))
         if unknown := values.keys() - self._stream.effective_schema["properties"]:
-            warn_of_unknown(self._stream, unknown - self._warned)
-            self._warned |= unknown
+            warn_of_unknown(self._stream, unknown)
             drop(values, dict.fromkeys(unknown))
         drop(values, self._unwanted)
         for stream_map in self._stream.stream_maps:
             mapped = stream_map.transform(values)
             if mapped is not None:
-                out, before, after = self._outlets[stream_map.stream_alias]
+                out, before, more, after = self._outlets[stream_map.stream_alias]
                 out += before
                 out += encoder.encode(mapped)
+                if more:
+                    out[-1:] = more + b"}"
                 out += after
 
     def write_all(self, records: Iterable[dict[str, Any]], own: Mapping[str, Any]) -> None:
@@ -262,9 +265,15 @@ def gid_of(value: Any) -> str | None:
 def warn_of_unknown(stream: Stream, names: AbstractSet[str]) -> None:
     """Name the properties that a stream's schema does not know."""
     for name in sorted(names - stream.effective_schema["properties"].keys()):
-        logger.warning(
-            "Stream %s: Asana sends the field '%s', which the schema does not know; it is dropped. "
-            "A newer version of the tap may know it.",
-            stream.name,
-            name,
-        )
+        _warn_of_unknown(stream, name)
+
+
+@functools.cache
+def _warn_of_unknown(stream: Stream, name: str) -> None:
+    """Warn once: objects of several types and of several exports may have the field."""
+    logger.warning(
+        "Stream %s: Asana sends the field '%s', which the schema does not know; it is dropped. "
+        "A newer version of the tap may know it.",
+        stream.name,
+        name,
+    )

@@ -12,6 +12,7 @@ from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.singerlib import Metadata
 
 from tap_asana_export.asana import connect
+from tap_asana_export.batch import read_batch_config
 from tap_asana_export.errors import OutputError, SettingError, SomeFailedError, WaitError
 from tap_asana_export.export import Export, Run, Selected, check_access, under_meltano_config_test
 from tap_asana_export.files import read_files
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog, MetadataMapping, SchemaMessage
 
     from tap_asana_export.asana import Asana
+    from tap_asana_export.batch import BatchConfig
     from tap_asana_export.errors import TapError
     from tap_asana_export.output import MessageWriter
     from tap_asana_export.selection import Breadcrumb
@@ -55,6 +57,7 @@ class Exports(Stream):
         self.tap = tap
         self.settings = settings
         self.writer = writer
+        self.batch: BatchConfig | None = None
 
     @property
     def emit_activate_version_messages(self) -> bool:
@@ -67,6 +70,7 @@ class Exports(Stream):
         With `--test` and `meltano config test` no export starts: token and workspaces are checked instead,
         and each check is a record, since those two look for one.
         """
+        self.batch = read_batch_config(self.settings)
         selected = [
             Selected(stream.source, stream)
             for stream in self.child_streams
@@ -110,7 +114,9 @@ class Exports(Stream):
             logger.info("Stream %s: %s", stream.name, FAST if is_verbatim(stream) else SLOW)
         for message in schemas:
             self.writer.write_message(message)
-        return Run(self.settings, self, selected, self.writer, self.save_state, self.shape(schemas))
+        by_name = {message.stream: message.schema for message in [*schemas, *schema_messages(self)]}
+        shape = self.shape(schemas)
+        return Run(self.settings, self, selected, self.writer, self.save_state, shape, self.batch, by_name)
 
     def bring(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
         """Bring all exports side by side; one that fails does not keep the others from coming through.
@@ -150,7 +156,7 @@ class Exports(Stream):
         mapping = {
             name: value
             for name, value in self.settings.items()
-            if name.startswith(("stream_map", "flattening", "emit_activate_version_messages"))
+            if name.startswith(("stream_map", "flattening", "emit_activate_version_messages", "batch_config"))
         }
         return fingerprint([[message.to_dict() for message in schemas], mapping])
 
@@ -159,7 +165,7 @@ class Exports(Stream):
         self.tap.state_writer.write_state(self.tap.state)
 
     def get_batch_config(self, config: Mapping[str, Any]) -> None:
-        """None: the tap writes RECORDs only."""
+        """None: the SDK's way leaves the catalog's selection out."""
 
     def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context | None]:  # noqa: ARG002
         """None: when a record of this stream comes, its objects have been written."""

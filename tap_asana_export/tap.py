@@ -213,6 +213,7 @@ class TapAsanaExport(Tap):
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
         PluginCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.BATCH,
     ]
 
     message_writer: MessageWriter

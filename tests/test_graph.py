@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
 import json
+import random
 import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
@@ -14,11 +19,15 @@ from unittest.mock import ANY
 import jsonschema
 import pytest
 
+from tap_asana_export import download, export
 from tap_asana_export.asana import Asana
+from tap_asana_export.errors import TapError
 from tap_asana_export.plan import format_time, parse_time
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.export import FORMS
+from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sandbox.graph import KINDS
+from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import Postgres, target_postgres
 from tests.test_targets import load
@@ -160,7 +169,7 @@ def test_every_row_is_valid_by_its_schema(
     schemas = {message["stream"]: message for message in run.of("SCHEMA")}
     assert {name: message["key_properties"] for name, message in schemas.items()} == {
         "exports": ["gid"],
-        **dict.fromkeys(STREAMS.values(), ["parent_gid", "gid"]),
+        **{stream: ["parent_gid", "gid"] for stream in STREAMS.values()},
     }
     for stream in schemas:
         validator = jsonschema.Draft202012Validator(schemas[stream]["schema"])
@@ -429,16 +438,14 @@ def test_after_a_file_that_ended_too_early_each_row_comes_exactly_once(
         parent = parents(sandbox)["team"]
         first = run_patched(IN_SMALL_BLOCKS, graph_settings(sandbox, parent), catalog=graph_catalog)
         job_gid, lines = pending(first, parent)["job_gid"], pending(first, parent)["lines"]
-        second = run_patched(
-            IN_SMALL_BLOCKS, graph_settings(sandbox, parent), catalog=graph_catalog, state=first.state
-        )
+        second = run_patched(IN_SMALL_BLOCKS, graph_settings(sandbox, parent), catalog=graph_catalog, state=first.state)
         wanted = in_graph(sandbox, parent)
 
     assert (first.code, first.last_line) == (
         1,
-        f"Graph of {parent}: the file of export job {job_gid} breaks at line {lines + 1}: the gzip data ends too early. "
-        "Bookmarks stay where they were. Run again: the same job is read anew; if it repeats, start without the job in "
-        "the state, so that a new export is requested.",
+        f"Graph of {parent}: the file of export job {job_gid} breaks at line {lines + 1}: the gzip data ends too early."
+        " Bookmarks stay where they were. Run again: the same job is read anew; if it repeats, start without the job "
+        "in the state, so that a new export is requested.",
     )
     assert 10 < lines == sum(map(len, brought(first).values())) < sum(map(len, wanted.values()))
     assert (second.code, brought(first, second), posts(sandbox)) == (0, wanted, [parent])
@@ -511,8 +518,8 @@ def test_a_failed_job_is_asked_for_once_more(
     assert (once.code, brought(once), asked) == (0, in_graph(sandbox, parent), [parent] * 2)
     assert (twice.code, twice.last_line) == (
         1,
-        f"Graph of {parent}: no export came through, lastly job {job}: Graph of {parent}: export job {job} is 'failed'. "
-        "Asana tells no reason. Run again; if it repeats, ask Asana's support with the job's gid.",
+        f"Graph of {parent}: no export came through, lastly job {job}: Graph of {parent}: export job {job} is 'failed'."
+        " Asana tells no reason. Run again; if it repeats, ask Asana's support with the job's gid.",
     )
     assert partitions(twice)[parent]["pending"] is None
 
@@ -526,6 +533,96 @@ def test_a_url_that_has_expired_is_signed_anew(
 
     storage = [each.status for each in sandbox.requests if each.path.startswith("/graph_export")]
     assert (run.code, brought(run), storage, posts(sandbox)) == (0, in_graph(sandbox, parent), [403, 200], [parent])
+
+
+# ── faults ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run_here(settings: dict[str, Any], catalog: Any = None, state: Any = None) -> Run:
+    """A run of the tap in this process; in place of its log there is only the last line."""
+    stdout = io.TextIOWrapper(io.BytesIO())
+    code, words = 0, ""
+    with contextlib.redirect_stdout(stdout):
+        try:
+            TapAsanaExport(config=settings, catalog=catalog, state=copy.deepcopy(state)).sync_all()
+        except TapError as error:
+            code, words = 1, str(error)
+    return Run(code, stdout.buffer.getvalue(), words)
+
+
+FAILING = {"forbidden", "bad_line", "unknown_status", "truncated", "corrupt", "html_page"}
+"""Faults that end the run if they strike once."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("fault", [fault for fault in NAMES if fault not in {"busy", "ignore_range"}])
+def test_whatever_goes_wrong_once_the_next_run_brings_the_rest(
+    fault: str, form: str, clock: Clock, graph_catalog: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(export, "KEPT", timedelta.max)
+    monkeypatch.setattr(download, "BLOCK", 1000)
+    with Sandbox(tasks=30, teams=2, large=0, change_interval=0, job_seconds=2, clock=clock) as sandbox:
+        sandbox.graph_format = form
+        settings = graph_settings(sandbox, parent := parents(sandbox)["team"], poll_interval=1)
+        sandbox.faults = {fault: 1}
+        first = run_here(settings, graph_catalog)
+        assert sandbox.faults == {fault: 0}
+        assert (first.code, bool(first.last_line)) == ((1, True) if fault in FAILING else (0, False)), first.last_line
+        wanted = {stream: by_key(records) for stream, records in in_graph(sandbox, parent).items()}
+        if first.code:
+            state = first.state
+            if fault == "bad_line":
+                assert run_here(settings, graph_catalog, state).last_line == first.last_line
+                partitions(first)[parent]["pending"] = state["bookmarks"]["exports"]["partitions"][0]["pending"] = None
+            second = run_here(settings, graph_catalog, state)
+            rows = {stream: rows_of(first, second, stream=stream) for stream in wanted}
+            assert (second.code, second.last_line, rows) == (0, "", wanted)
+        else:
+            assert {stream: by_key(records) for stream, records in brought(first).items()} == wanted
+        again = {"failed_job", "no_such_key", "forbidden", "bad_line", "lost_answer", "rate_limited"}
+        again |= {"rate_limited_without_hint", "server_error", "unavailable"}
+        assert posts(sandbox) == [parent] * (2 if fault in again else 1)
+
+
+def rows_of(*runs: Run, stream: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """What a target makes of records: the last one of each key."""
+    return {(each["parent_gid"], each["gid"]): each for run in runs for each in run.records(stream)}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_killed_again_and_again_every_row_before_a_state_comes_exactly_once(
+    form: str, arguments: Callable[..., list[str]], graph_catalog: dict[str, Any]
+) -> None:
+    chance = random.Random(form)  # noqa: S311 - the same each time
+    with Sandbox(tasks=400, messages=0, teams=1, large=0, change_interval=0, job_seconds=0) as sandbox:
+        sandbox.graph_format = form
+        settings = graph_settings(sandbox, parent := parents(sandbox)["team"])
+        state: Any = None
+        kept: list[tuple[str, dict[str, Any]]] = []
+        for kill in (True, True, True, True, False):
+            tap = subprocess.Popen(
+                patched(arguments(settings, catalog=graph_catalog, state=state), IN_SMALL_BLOCKS),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            assert tap.stdout is not None
+            out, end = b"", chance.randrange(20_000, 80_000) if kill else 1 << 30
+            while len(out) < end and (text := tap.stdout.read1(1 << 12)):
+                out += text
+            tap.kill()
+            out += tap.stdout.read()
+            tap.stdout.close()
+            assert tap.wait() == (-signal.SIGKILL if kill else 0)
+            messages = [json.loads(line) for line in out.split(b"\n")[:-1]]
+            said = max(number for number, message in enumerate(messages) if message["type"] == "STATE")
+            state = messages[said]["value"]
+            kept += [(each["stream"], each["record"]) for each in messages[:said] if each["type"] == "RECORD"]
+        wanted = in_graph(sandbox, parent)
+
+    assert {stream: [record for name, record in kept if name == stream] for stream in wanted} == wanted
+    assert posts(sandbox) == [parent]
 
 
 # ── Asana gives the same graph again for four hours ───────────────────────────────────────────────────────
@@ -670,10 +767,10 @@ def test_a_graph_activates_the_oldest_version_of_all_parents(
             found.setdefault(message["stream"], []).append(message["version"])
         return found
 
-    assert activated(first) == dict.fromkeys(STREAMS.values(), [epoch])
+    assert activated(first) == {stream: [epoch] for stream in STREAMS.values()}
     assert (activated(one), f"The state knows of parent {gids[1]} too" in one.stderr) == ({}, True)
     # The first parent's rows are of the hour before until the second one's have come.
-    assert activated(both) == dict.fromkeys(STREAMS.values(), [epoch + 7200])
+    assert activated(both) == {stream: [epoch + 7200] for stream in STREAMS.values()}
     assert {each.get("version") for each in both.of("RECORD") if each["stream"] != "exports"} == {epoch + 7200}
 
 

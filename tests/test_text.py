@@ -131,7 +131,9 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("size", [1, 1 << 20])
 def test_a_damaged_document_is_an_error_of_one_line(damage: str, size: int) -> None:
-    with pytest.raises(DamagedError, match=r"^The export file could not be read: the JSON document is damaged") as error:
+    with pytest.raises(
+        DamagedError, match=r"^The export file could not be read: the JSON document is damaged"
+    ) as error:
         read(split(DAMAGES[damage], size))
 
     assert "\n" not in str(error.value)

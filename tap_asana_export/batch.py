@@ -1,0 +1,341 @@
+"""Records in files, which warehouses and clusters load in bulk, and BATCH messages that announce them.
+
+https://sdk.meltano.com/en/latest/batch.html
+
+A file holds the records that a stream has of some lines of the export's file: of the first `batch_size` ones, of the
+next, and so on. So whatever dies, another run makes the same files, and what was there is overwritten, not doubled. All
+files of these lines are complete before one of them is announced, and announced before the state tells of the lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+try:
+    from isal import isal_zlib as zlib
+except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
+    import zlib  # type: ignore[no-redef]
+
+from tap_asana_export.errors import BatchError, SettingError
+from tap_asana_export.plan import format_time
+from tap_asana_export.records import Outlet, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from typing_extensions import Self
+
+    from tap_asana_export.output import MessageWriter
+    from tap_asana_export.sinks import Origin, Schemas
+
+BATCH_SIZE = 10_000
+"""Records of a file at the most, as the SDK has it."""
+
+FILE_BYTES = 1 << 29
+"""Bytes of text of a file at the most."""
+
+# Measured with 120 MB of tasks: level 1 of isal compresses 655 MB/s to a 5.3th, 2 621 MB/s to a 5.4th, 3 401 MB/s to a
+# 6.0th; of zlib level 1 does 164 MB/s.
+LEVEL = 2 if zlib.__name__.startswith("isal") else 1
+
+BLOCKS_BEHIND = 3
+"""Blocks of records that may wait to be compressed."""
+
+UPLOADS = 4
+"""Files to upload side by side."""
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """The setting `batch_config`, understood.
+
+    Attributes:
+        place: the file system.
+        root: where on it the files go: root and prefix, all that stands before the name of a stream.
+        format: jsonl or parquet.
+        compression: gzip or none.
+        size: records of a file at the most.
+    """
+
+    place: Any
+    root: str
+    format: str
+    compression: str
+    size: int
+
+    @property
+    def suffix(self) -> str:
+        """How names of files end."""
+        if self.format == "parquet":
+            return ".parquet"
+        return ".jsonl.gz" if self.compression == "gzip" else ".jsonl"
+
+
+def read_batch_config(settings: Mapping[str, Any]) -> BatchConfig | None:
+    """The setting `batch_config`; None if there is none, and records become messages.
+
+    Raises:
+        SettingError: it is incomplete, or wants what there is not.
+    """
+    config = settings.get("batch_config")
+    if not config:
+        return None
+    encoding, storage = config.get("encoding") or {}, config.get("storage") or {}
+    form, compression = encoding.get("format", "jsonl"), encoding.get("compression") or "gzip"
+    size = config.get("batch_size") or BATCH_SIZE
+    if form not in {"jsonl", "parquet"}:
+        raise SettingError("Settings: batch_config.encoding.format must be jsonl or parquet.")
+    if compression not in {"gzip", "none"}:
+        raise SettingError("Settings: batch_config.encoding.compression must be gzip or none.")
+    if not isinstance(size, int) or size < 1:
+        raise SettingError("Settings: batch_config.batch_size must be a number of records.")
+    if not storage.get("root"):
+        raise SettingError("Settings: batch_config.storage.root is missing: give the URL of a folder.")
+    if form == "parquet":
+        _require_parquet()
+    try:
+        place, root = fsspec.core.url_to_fs(storage["root"], **(storage.get("params") or {}))
+    except (ImportError, ValueError) as error:
+        raise SettingError(
+            f"Settings: batch_config.storage.root cannot be used: {error}. {extra(storage['root'])}"
+        ) from None
+    return BatchConfig(place, f"{root.rstrip('/')}/{storage.get('prefix') or ''}", form, compression, size)
+
+
+def extra(url: str) -> str:
+    """What to install for a kind of URL."""
+    extras = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+    name = extras.get(url.partition("://")[0])
+    return f"Install tap-asana-export[{name}]." if name else "See the setting storage.root."
+
+
+def _require_parquet() -> None:
+    try:
+        import tap_asana_export.parquet  # noqa: F401, PLC0415 - needs an extra
+    except ImportError:
+        raise SettingError(
+            "Settings: batch_config.encoding.format parquet needs pyarrow: install tap-asana-export[parquet]."
+        ) from None
+
+
+class Files:
+    """Records in files of one export, compressed and uploaded while the next ones are read.
+
+    Args:
+        config: what the files are to be, and where.
+        writer: takes the BATCH messages.
+        schemas: JSON Schema of the records, by name.
+        origin: the export.
+    """
+
+    def __init__(self, config: BatchConfig, writer: MessageWriter, schemas: Schemas, origin: Origin) -> None:
+        self._config = config
+        self._writer = writer
+        self._schemas = schemas
+        self._folder = origin.subject.gid
+        time = format_time(origin.created_at)
+        self._stem = f"{time.translate(dict.fromkeys(map(ord, '-:.')))}-{origin.export_gid}"
+        self._time = encode(time)
+        self._outlets: dict[str, Outlet] = {}
+        self._open: dict[str, list[File]] = {}
+        self._closing: tuple[int, dict[str, list[Future[str]]]] | None = None
+        self._lines = self._announced = 0
+        self._behind: deque[Future[None]] = deque()
+        self._compressing = ThreadPoolExecutor(1, "compress")
+        self._uploading = ThreadPoolExecutor(UPLOADS, "upload")
+        self._spool = tempfile.TemporaryDirectory(prefix="tap-asana-export-")
+
+    def __enter__(self) -> Self:
+        """Files that are not complete when this is left are removed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give up what is not complete."""
+        self._compressing.shutdown(cancel_futures=True)
+        self._uploading.shutdown(cancel_futures=True)
+        for files in self._open.values():
+            for file in files:
+                file.discard()
+        self._spool.cleanup()
+
+    def outlet(self, name: str, version: int | None) -> Outlet:
+        """A line a record; if rows have versions, with the columns that target-postgres takes from no BATCH message."""
+        more = b"" if version is None else b',"_sdc_table_version":%d,"_sdc_extracted_at":%b' % (version, self._time)
+        return self._outlets.setdefault(name, Outlet(bytearray(), b"", more, b"\n"))
+
+    def until(self, lines: int) -> int:
+        """After the lines of which the files are."""
+        return (lines // self._config.size + 1) * self._config.size
+
+    def flush(self, lines: int) -> int:
+        """Have the records compressed; after the last of the lines that files are of, have these completed."""
+        texts = [(name, bytes(outlet.out)) for name, outlet in self._outlets.items() if outlet.out]
+        for outlet in self._outlets.values():
+            outlet.out.clear()
+        if texts:
+            number = (lines - 1) // self._config.size + 1
+            pieces = [piece for name, text in texts for piece in self._pieces(name, number, text)]
+            self._behind.append(self._compressing.submit(write_all, pieces))
+        while len(self._behind) > BLOCKS_BEHIND:
+            self._behind.popleft().result()
+        if lines % self._config.size == 0 and lines > self._lines:
+            self._close(lines)
+        self._lines = lines
+        return self._announced
+
+    def finish(self) -> None:
+        """Complete and announce all files."""
+        self._close(self._lines)
+        self._announce()
+
+    def _pieces(self, name: str, number: int, text: bytes) -> Iterator[tuple[File, bytes]]:
+        """The files that lines of records belong into, and what of the lines."""
+        files = self._open.setdefault(name, [])
+        begin = 0
+        while begin < len(text):
+            end = files[-1].room(text, begin, self._config.size) if files else begin
+            if end == begin:
+                more = f"-{len(files) + 1}" if files else ""
+                path = f"{self._config.root}{name}/{self._folder}/{self._stem}-{number:05}{more}{self._config.suffix}"
+                files.append(File(self._config, path, Path(self._spool.name), self._schemas[name]))
+                end = files[-1].room(text, begin, self._config.size)
+            yield files[-1], text[begin:end]
+            begin = end
+
+    def _close(self, lines: int) -> None:
+        """Have the files so far completed, and announce those before them."""
+        self._announce()
+        while self._behind:
+            self._behind.popleft().result()
+        self._closing = (
+            lines,
+            {name: [self._uploading.submit(file.complete) for file in files] for name, files in self._open.items()},
+        )
+        self._open = {}
+
+    def _announce(self) -> None:
+        """Wait until the files that are being completed are so, and say where they are."""
+        if self._closing is None:
+            return
+        lines, files = self._closing
+        self._closing = None
+        encoding = {"format": self._config.format, "compression": self._config.compression}
+        manifests = {name: [each.result() for each in urls] for name, urls in files.items()}
+        for name, manifest in manifests.items():
+            message = {"type": "BATCH", "stream": name, "encoding": encoding, "manifest": manifest}
+            self._writer.write(encode(message) + b"\n")
+        self._announced = lines
+
+
+def write_all(pieces: Iterable[tuple[File, bytes]]) -> None:
+    """Write pieces of text into their files."""
+    for file, text in pieces:
+        file.write(text)
+
+
+class File:
+    """One batch file on its way.
+
+    Args:
+        config: what it is to be, and where.
+        path: of the file on its file system.
+        spool: a folder for what is on its way to another machine.
+        schema: JSON Schema of the records.
+
+    Raises:
+        BatchError: it cannot be written.
+    """
+
+    def __init__(self, config: BatchConfig, path: str, spool: Path, schema: Mapping[str, Any]) -> None:
+        self._config = config
+        self._schema = schema
+        self._path = path
+        self._is_local = isinstance(config.place, LocalFileSystem)
+        # Renaming is what makes a file appear all at once; it works within one file system only.
+        folder, _, name = path.rpartition("/")
+        self._temporary = Path(folder if self._is_local else spool) / f".{name}.{os.getpid()}.part"
+        self._records = self._bytes = 0
+        self._writer: Any = None
+
+    def room(self, text: bytes, begin: int, records: int) -> int:
+        """Where of lines from some place on those end that still fit into the file; they are counted as written."""
+        most = FILE_BYTES - self._bytes
+        end = len(text) if len(text) - begin <= most else text.rfind(b"\n", begin, begin + most) + 1
+        if not self._records and end <= begin:
+            end = text.find(b"\n", begin) + 1  # a record that is larger than a file
+        end = max(end, begin)
+        count = text.count(b"\n", begin, end)
+        if count > records - self._records:
+            count, end = records - self._records, begin
+            for _ in range(count):
+                end = text.find(b"\n", end) + 1
+        self._records += count
+        self._bytes += end - begin
+        return end
+
+    def write(self, text: bytes) -> None:
+        """Add whole lines."""
+        with self._telling():
+            if self._writer is None:
+                self._temporary.parent.mkdir(parents=True, exist_ok=True)
+                self._writer = self._make()
+            self._writer.write(text)
+
+    def _make(self) -> Any:
+        if self._config.format == "jsonl":
+            return Lines(self._temporary, self._config.compression)
+        from tap_asana_export.parquet import Table  # noqa: PLC0415 - needs an extra
+
+        return Table(self._temporary, self._config.compression, self._schema)
+
+    def complete(self) -> str:
+        """Put the file where it belongs, all at once; returns its URL."""
+        with self._telling():
+            self._writer.close()
+            if self._is_local:
+                self._temporary.replace(self._path)
+            else:
+                self._config.place.put_file(str(self._temporary), self._path)
+                self._temporary.unlink()
+        return str(self._config.place.unstrip_protocol(self._path))
+
+    def discard(self) -> None:
+        """Remove what is not complete."""
+        with contextlib.suppress(Exception):
+            self._temporary.unlink()
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - every kind of store raises errors of its own
+            self.discard()
+            raise BatchError(self._path, str(error) or type(error).__name__) from None
+
+
+class Lines:
+    """A file of JSON Lines, gzipped or not."""
+
+    def __init__(self, path: Path, compression: str) -> None:
+        self._file = path.open("wb")
+        self._gzip = zlib.compressobj(LEVEL, wbits=31) if compression == "gzip" else None
+
+    def write(self, text: bytes) -> None:
+        """Add lines."""
+        self._file.write(self._gzip.compress(text) if self._gzip else text)
+
+    def close(self) -> None:
+        """Write the rest."""
+        with self._file:
+            if self._gzip:
+                self._file.write(self._gzip.flush())
