@@ -66,12 +66,16 @@ class Sink(Protocol):
 
 
 class Messages:
-    """Records as RECORD messages."""
+    """Records as RECORD messages.
+
+    Attributes:
+        out: the messages that are not yet written.
+    """
 
     def __init__(self, writer: MessageWriter, time_extracted: datetime) -> None:
         self._writer = writer
         self._time_extracted = time_extracted
-        self._out = bytearray()
+        self.out = bytearray()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -84,7 +88,7 @@ class Messages:
         """The text of the message around a record."""
         message = RecordMessage(name, {}, version=version, time_extracted=self._time_extracted)
         before, after = encode(message.to_dict()).split(b"{}")
-        return Outlet(self._out, before, b"", after + b"\n")
+        return Outlet(self.out, before, b"", after + b"\n")
 
     def until(self, lines: int) -> int:  # noqa: ARG002 - a Sink's signature
         """Whenever a block of lines was read."""
@@ -92,8 +96,8 @@ class Messages:
 
     def flush(self, lines: int) -> int:
         """Write the messages; what is written counts, whatever the target makes of it before the next STATE."""
-        self._writer.write(self._out)
-        self._out.clear()
+        self._writer.write(self.out)
+        self.out.clear()
         return lines
 
     def finish(self) -> None:

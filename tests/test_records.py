@@ -15,6 +15,7 @@ from tap_asana_export.output import MessageWriter
 from tap_asana_export.plan import Subject
 from tap_asana_export.records import is_verbatim
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sinks import Messages
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import WORKSPACE, select
@@ -94,7 +95,9 @@ def tap_with(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool], **
 def pass_of(tap: TapAsanaExport, out: bytearray) -> Pass:
     streams = [tap.streams[name] for name in KINDS]
     kinds = by_resource_type(Selected(stream.source, stream) for stream in streams if isinstance(stream, ObjectStream))
-    return Pass(ways_of(kinds, Subject(WORKSPACE), out, dict.fromkeys(KINDS), TIME))
+    sink = Messages(MessageWriter(), TIME)
+    sink.out = out
+    return Pass(ways_of(kinds, Subject(WORKSPACE), sink, dict.fromkeys(KINDS)))
 
 
 def as_the_sdk_writes(tap: TapAsanaExport, line: str) -> Iterator[dict[str, Any]]:

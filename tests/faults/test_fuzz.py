@@ -21,8 +21,10 @@ from tap_asana_export import text as text_module
 from tap_asana_export.errors import DownloadError
 from tap_asana_export.export import Selected, ways_of
 from tap_asana_export.lines import Pass
+from tap_asana_export.output import MessageWriter
 from tap_asana_export.plan import Subject
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sinks import Messages
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import WORKSPACE
@@ -99,18 +101,18 @@ def brought_piecemeal(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
 
 def brought(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
     """What the tap makes of a file that comes in blocks."""
-    out = bytearray()
+    sink = Messages(MessageWriter(), TIME)
     kinds = {kind: [Selected(OBJECT_SOURCES[kind], stream)] for kind, stream in streams.items()}
     versions = dict.fromkeys(source.stream for source in OBJECT_SOURCES.values())
-    reading = Pass(ways_of(kinds, Subject(WORKSPACE), out, versions, TIME))
+    reading = Pass(ways_of(kinds, Subject(WORKSPACE), sink, versions))
     bad = None
     try:
         for text in Body(*blocks).blocks():
             reading.read(text)
     except DownloadError:
         bad = reading.lines + 1
-    assert out == b"" or out.endswith(b"\n")
-    return Outcome([json.loads(line)["record"] for line in out.split(b"\n") if line], bad)
+    assert sink.out == b"" or sink.out.endswith(b"\n")
+    return Outcome([json.loads(line)["record"] for line in sink.out.split(b"\n") if line], bad)
 
 
 # ── what can be in a file ─────────────────────────────────────────────────────────────────────────────────
