@@ -454,6 +454,7 @@ def fields_of(kind: str, selected: Iterable[Selected]) -> list[str] | None:
     for source, stream in selected:
         paths = selected_fields(stream, source.own)
         if source.array:
+            paths += [f"{source.gid_of}.gid"] if source.gid_of else []
             wanted += [f"{source.array}.{path}" for path in paths] or [source.array]
         else:
             wanted += paths

@@ -6,6 +6,7 @@ import gzip
 import importlib.util
 import json
 import os
+import random
 import subprocess
 import sys
 import urllib.request
@@ -18,7 +19,7 @@ import pytest
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, Run, select, settings_for
 from tests.test_graph import STREAMS as GRAPHS
-from tests.test_graph import in_graph, selecting
+from tests.test_graph import in_graph, run_here, selecting
 from tests.test_run import ask, export_file
 
 if TYPE_CHECKING:
@@ -453,6 +454,34 @@ def test_a_corrupt_file_tells_where(
         1,
         f"File {path} breaks at line {len(run.of('RECORD')) + 1}: the gzip data is damaged",
     )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_wherever_a_file_is_cut_or_changed_the_run_ends_well_or_with_its_words(
+    form: str, lines: list[bytes], put: Callable[[str, bytes], Path]
+) -> None:
+    small = [line for line in lines if len(line) < 10_000]
+    file = FORMS[form](b"\n".join(small))
+    expected = [json.loads(line)["gid"] for line in small]
+    chance = random.Random(form)  # noqa: S311 - the same each time
+
+    def came(content: bytes) -> tuple[Run, list[str]]:
+        settings = {"export_files": [str(put(form, content))], "workspaces": [WORKSPACE]}
+        run = run_here(settings)
+        return run, [each["record"]["gid"] for each in run.of("RECORD") if each["stream"] != "exports"]
+
+    assert came(file)[1] == expected
+    for end in chance.sample(range(1, len(file) - 1), 8):
+        run, gids = came(file[:end])
+        assert (run.code, run.last_line.partition(":")[0]) == (
+            1,
+            f"File {put(form, b'')} breaks at line {len(gids) + 1}",
+        )
+        assert gids == expected[: len(gids)]
+    for place in chance.sample(range(len(file)), 8):
+        run, gids = came(file[:place] + bytes([file[place] ^ 1 << chance.randrange(8)]) + file[place + 1 :])
+        assert run.last_line.partition(" breaks at line ")[0] in {"", f"File {put(form, b'')}"}
+        assert run.code == bool(run.last_line)
 
 
 NOWHERE = {

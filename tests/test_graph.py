@@ -341,7 +341,8 @@ def test_the_only_parent_is_unknown(
 def test_a_job_that_runs_already_is_waited_for(
     sandbox: Sandbox, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
-    sandbox.job_seconds = 0.5
+    sandbox.job_seconds = 3600
+    sandbox.on_request = lambda request: setattr(sandbox, "job_seconds", 0 if request.method == "GET" else 3600)
     parent = parents(sandbox)["team"]
     job = Asana(sandbox.api_url, sandbox.access_token, user_agent="test", timeout=5).request_graph(parent)
     run = run_tap(graph_settings(sandbox, parent), catalog=graph_catalog)
@@ -572,10 +573,10 @@ def test_whatever_goes_wrong_once_the_next_run_brings_the_rest(
         assert (first.code, bool(first.last_line)) == ((1, True) if fault in FAILING else (0, False)), first.last_line
         wanted = {stream: by_key(records) for stream, records in in_graph(sandbox, parent).items()}
         if first.code:
-            state = first.state
+            state = first.state if first.of("STATE") else None
             if fault == "bad_line":
                 assert run_here(settings, graph_catalog, state).last_line == first.last_line
-                partitions(first)[parent]["pending"] = state["bookmarks"]["exports"]["partitions"][0]["pending"] = None
+                state["bookmarks"]["exports"]["partitions"][0]["pending"] = None
             second = run_here(settings, graph_catalog, state)
             rows = {stream: rows_of(first, second, stream=stream) for stream in wanted}
             assert (second.code, second.last_line, rows) == (0, "", wanted)
@@ -601,15 +602,15 @@ def test_killed_again_and_again_every_row_before_a_state_comes_exactly_once(
         settings = graph_settings(sandbox, parent := parents(sandbox)["team"])
         state: Any = None
         kept: list[tuple[str, dict[str, Any]]] = []
-        for kill in (True, True, True, True, False):
+        for kill in (True, True, True, False):
             tap = subprocess.Popen(
                 patched(arguments(settings, catalog=graph_catalog, state=state), IN_SMALL_BLOCKS),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
             assert tap.stdout is not None
-            out, end = b"", chance.randrange(20_000, 80_000) if kill else 1 << 30
-            while len(out) < end and (text := tap.stdout.read1(1 << 12)):
+            out, end = b"", chance.randrange(1, 120) if kill else 1 << 30
+            while out.count(b'"RECORD"') < end and (text := tap.stdout.read1(1 << 16)):
                 out += text
             tap.kill()
             out += tap.stdout.read()

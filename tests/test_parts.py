@@ -12,9 +12,11 @@ from jsonschema import Draft7Validator
 from tap_asana_export.errors import DamagedError
 from tap_asana_export.export import Selected, by_resource_type, ways_of
 from tap_asana_export.lines import Pass
+from tap_asana_export.output import MessageWriter
 from tap_asana_export.plan import Subject
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.organization import Organization
+from tap_asana_export.sinks import Messages
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
@@ -568,8 +570,9 @@ def rows_of(request: pytest.FixtureRequest, catalog: dict[str, Any]) -> Callable
         tap = TapAsanaExport(config=config, catalog=select(catalog, on(part)))
         streams = [tap.streams[name] for name in (part, *beside)]
         kinds = by_resource_type(Selected(each.source, each) for each in streams if isinstance(each, ObjectStream))
-        out = bytearray()
-        reading = Pass(ways_of(kinds, Subject(WORKSPACE), out, dict.fromkeys((part, *beside)), TIME))
+        sink = Messages(MessageWriter(), TIME)
+        out = sink.outlet(part, None).out
+        reading = Pass(ways_of(kinds, Subject(WORKSPACE), sink, dict.fromkeys((part, *beside))))
         for each in objects:
             reading.read((each if isinstance(each, str) else json.dumps(each)).encode())
         messages = [json.loads(line) for line in out.split(b"\n") if line]
