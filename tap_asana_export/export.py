@@ -157,6 +157,12 @@ class Export:
         self._scopes = {name: self._scope(selected) for name, selected in self._selected.items()}
         self._why_whole = {kind: self._reason(kind) for kind in self._kinds}
         self._aims = {name: self._aim(selected) for name, selected in self._selected.items()}
+        # Lines that went out with another version would be deleted when this one is activated.
+        self._shape = fingerprint([run.shape, {name: aim.complete for name, aim in self._aims.items()}])
+        if not run.settings["emit_activate_version_messages"]:
+            for bookmark in self._bookmarks.values():
+                if "version" in bookmark:
+                    bookmark["version"] = None  # from now on there are rows without one
 
     def run(self) -> Pauses[None]:
         """Bring the export, write its objects, then its own record, and move the bookmarks.
@@ -208,8 +214,8 @@ class Export:
             bookmark["completed_at"] = format_time(completed_at)
             if aim.why_whole:
                 bookmark["full_at"] = created_at
-            bookmark["scope"] = dataclasses.asdict(aim.table)
-            if (version := self._version(name, job.export)) or "version" in bookmark:
+            bookmark["scope"] = dataclasses.asdict(aim.table) | self._bounds_of_picked()
+            if (version := self._version(name, job.export)) is not None:
                 bookmark["version"] = version
             if (after := self._activated(stream)) not in {before, None}:
                 for activation in activate_version_messages(stream, after):
@@ -229,6 +235,8 @@ class Export:
             "bytes": file.bytes,
         }
         write_export(self._run, self._subject, record, job.export.created_at)
+        if self._state["pending"].get("picked"):
+            self._state["picked"] = job.gid
         self._state |= {"completed_at": format_time(completed_at), "job_gid": job.gid, "pending": None}
         if self._subject.graph:
             is_cached = reading.objects["task"] > CACHED_TASKS
@@ -276,11 +284,13 @@ class Export:
         return kind in INCREMENTAL and not self._subject.graph and not any(whole)
 
     def _want(self, kind: str) -> Want:
-        states = [] if self._why_whole[kind] else [self._bookmarks[stream.name] for _, stream in self._kinds[kind]]
-        bookmark = min((state["replication_key_value"] for state in states), default=None)
-        settings = self._run.settings
-        incremental = self._is_incremental(kind)
-        after = bound(bookmark, settings["start_date"], settings["overlap"]) if incremental else None
+        names = [stream.name for _, stream in self._kinds[kind]]
+        bookmark, starts = None, [self._scopes[name].start_date for name in names]
+        if not self._why_whole[kind]:
+            bookmark = min(self._bookmarks[name]["replication_key_value"] for name in names)
+            starts = [self._aims[name].table.start_date for name in names]
+        start = None if None in starts else min(filter(None, starts), key=parse_time)
+        after = bound(bookmark, start, self._run.settings["overlap"]) if self._is_incremental(kind) else None
         return Want(kind, self._filters(kind), fields_of(kind, self._kinds[kind]), after)
 
     def _version(self, name: str, export: AsanaExport) -> int | None:
@@ -311,7 +321,7 @@ class Export:
         self._say(self._state["job_gid"], f"Asana keeps its result, and would give it again, until {cached_until}")
         filled = (
             self._bookmarks[name].get("completed_at") == self._state["completed_at"]
-            and scope_of(self._bookmarks[name]) == scope
+            and scope_of(self._bookmarks[name], scope) == scope
             for name, scope in self._scopes.items()
         )
         if all(filled):
@@ -323,7 +333,7 @@ class Export:
         """The job to go on with, if the settings or the state have one for this request."""
         pending = self._state.get("pending")
         wanted = self._run.settings["job_gids"].get(self._subject.gid)
-        if wanted in {self._state.get("job_gid"), None}:
+        if wanted in {self._state.get("job_gid"), self._state.get("picked"), None}:
             wanted = None
         elif pending is None or pending["job_gid"] != wanted:
             pending = self._remember(wanted, request, full=full, picked=True)
@@ -344,8 +354,8 @@ class Export:
         if completed_at and self._now - completed_at > KEPT and not wanted:
             self._say(job_gid, "its file has expired; a new one is needed")
             return None
-        if pending.get("records") != self._run.shape:
-            pending |= {"records": self._run.shape, "lines": 0}
+        if pending.get("records") != self._shape:
+            pending |= {"records": self._shape, "lines": 0}
         self._say(job_gid, f"going on with it, after line {pending.get('lines', 0)} of its file")
         return job
 
@@ -372,14 +382,21 @@ class Export:
             "job_gid": job_gid,
             "requested_at": format_time(datetime.now(timezone.utc)),
             "request": request.fingerprint,
-            "records": self._run.shape,
+            "records": self._shape,
             "full": full,
             "picked": picked,
             "etag": None,
             "lines": 0,
         }
         self._state["pending"] = pending
+        for name, aim in self._aims.items():
+            # Also of an export that breaks there are rows.
+            self._bookmarks[name]["scope"] = dataclasses.asdict(aim.begun) | self._bounds_of_picked()
         return pending
+
+    def _bounds_of_picked(self) -> dict[str, None]:
+        """What is different of a table's scope after a job that job_gids named, which may hold whatever there is."""
+        return {"start_date": None} if self._state["pending"].get("picked") else {}
 
     def _write_objects(self, job: Job) -> tuple[Download, Pass]:
         """Write what the job's file holds, but for the lines that the target has already."""

@@ -80,6 +80,7 @@ class Scope:
 
     Attributes:
         start_date: what has not changed since then may be missing; None bounds nothing.
+        renewed_from: what has not changed since then may be there as the export before the last whole one left it.
         filters: fingerprint of the filters, what none of them matches may be missing; None bounds nothing.
         fields: fingerprint of the selection; what was not selected then is not filled.
     """
@@ -87,16 +88,11 @@ class Scope:
     start_date: str | None = None
     filters: str | None = None
     fields: str | None = None
-
-    def begins_after(self, other: Scope) -> bool:
-        """Whether older objects are missing here that the other one has."""
-        if self.start_date is None or other.start_date is None:
-            return self.start_date is not None and other.start_date is None
-        return parse_time(self.start_date) > parse_time(other.start_date)
+    renewed_from: str | None = None
 
     def reason_for_all(self, wanted: Scope) -> str | None:
         """Why a table with this scope needs every object anew to get the wanted one; None if it does not."""
-        if self.begins_after(wanted):
+        if is_later(self.start_date, wanted.start_date) or is_later(self.renewed_from, wanted.start_date):
             return "start_date is earlier than before"
         if self.filters != wanted.filters:
             return "its filters have changed"
@@ -111,12 +107,14 @@ class Aim:
 
     Attributes:
         scope: what bounds the export.
+        begun: what bounds the table as soon as some of its objects are there.
         table: what bounds the table afterwards.
         why_whole: why every object is asked for; None asks for what changed.
         complete: whether rows that do not come are of objects that do not exist any more.
     """
 
     scope: Scope
+    begun: Scope
     table: Scope
     why_whole: str | None
     complete: bool
@@ -143,7 +141,7 @@ def reason_for_all(
     full_at = partition.get("full_at")
     if not partition.get("replication_key_value") or not full_at:
         return FIRST
-    if (before := scope_of(partition)) and (reason := before.reason_for_all(scope)):
+    if reason := scope_of(partition, scope).reason_for_all(scope):
         return reason
     if full_every is not None and now - parse_time(full_at) >= full_every:
         return f"the last full export is of {full_at}"
@@ -158,17 +156,24 @@ def aim_for(partition: Mapping[str, Any], scope: Scope, why_whole: str | None) -
         scope: what the settings and the catalog ask for.
         why_whole: why every object is asked for; None asks for what changed.
     """
-    before = scope_of(partition)
+    noted = scope_of(partition, scope)
     if why_whole is None:
-        return Aim(scope, before or scope, None, complete=False)
-    if before and scope.begins_after(before):
-        return Aim(scope, replace(scope, start_date=before.start_date), why_whole, complete=False)
-    return Aim(scope, scope, why_whole, complete=scope.filters is None)
+        return Aim(scope, noted, noted, None, complete=False)
+    table = replace(scope, renewed_from=scope.start_date)
+    if is_later(scope.start_date, noted.start_date):
+        return Aim(scope, noted, replace(table, start_date=noted.start_date), why_whole, complete=False)
+    begun = replace(noted, start_date=scope.start_date, renewed_from=noted.renewed_from or noted.start_date)
+    return Aim(scope, begun, table, why_whole, complete=scope.filters is None)
 
 
-def scope_of(partition: Mapping[str, Any]) -> Scope | None:
-    """What bounds a stream's table, if that is known."""
-    return Scope(**partition["scope"]) if partition.get("full_at") and partition.get("scope") else None
+def scope_of(partition: Mapping[str, Any], wanted: Scope) -> Scope:
+    """What bounds a stream's table; the one that is wanted if there is none.
+
+    Earlier versions did not note the scope; then the table may be as wide as can be.
+    """
+    if partition.get("scope"):
+        return Scope(**partition["scope"])
+    return replace(wanted, start_date=None) if partition.get("full_at") else wanted
 
 
 def changed_after(filters: Mapping[str, Any], time: datetime) -> dict[str, Any]:
@@ -179,17 +184,26 @@ def changed_after(filters: Mapping[str, Any], time: datetime) -> dict[str, Any]:
     return {**filters, "modified_at.after": format_time(time)}
 
 
+def is_later(start_date: str | None, other: str | None) -> bool:
+    """Whether one start_date leaves out what another one lets come."""
+    if start_date is None or other is None:
+        return start_date is not None and other is None
+    return parse_time(start_date) > parse_time(other)
+
+
 def bound(bookmark: str | None, start_date: str | None, overlap: float) -> datetime | None:
     """The time whose later changes an incremental stream asks for.
 
     Args:
         bookmark: `created_at` of the last export that came through whole, if any.
-        start_date: where the first export starts, if not at the beginning.
+        start_date: where the table starts, if not at the beginning; nothing older is to come into it, as a later
+            full export would not bring it again.
         overlap: seconds to reach back behind the bookmark.
     """
+    times = [parse_time(start_date)] if start_date else []
     if bookmark is not None:
-        return parse_time(bookmark) - timedelta(seconds=overlap)
-    return parse_time(start_date) if start_date else None
+        times.append(parse_time(bookmark) - timedelta(seconds=overlap))
+    return max(times, default=None)
 
 
 def parse_time(text: str) -> datetime:

@@ -52,6 +52,7 @@ class Partition(msgspec.Struct):
         scope: what bounded that export, or the widest one since.
         version: of the table's rows since the last whole export, if rows have versions.
         job_gid: of the stream `exports` only; the last job that came through.
+        picked: of the stream `exports` only; the last job that job_gids named, lest it come again and again.
         cached_until: of the stream `exports` only; until when Asana gives the same graph again.
         pending: of the stream `exports` only; null rather than absent when done with, as Meltano may merge
             states.
@@ -65,6 +66,7 @@ class Partition(msgspec.Struct):
     scope: Scope | None = None
     version: int | None = None
     job_gid: str | None = None
+    picked: str | None = None
     cached_until: datetime | None = None
     pending: Pending | None = None
 

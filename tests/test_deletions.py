@@ -174,15 +174,17 @@ def test_without_the_setting_nothing_has_a_version(sandbox: Sandbox, run_tap: Ca
     assert "version" not in run.state["bookmarks"]["tasks"]["partitions"][0]
 
 
-def test_rows_that_lost_their_version_keep_the_table_until_the_next_full_export(
+def test_after_rows_without_a_version_nothing_is_deleted_until_the_next_full_export(
     sandbox: Sandbox, run_tap: Callable[..., Run], clock: Clock
 ) -> None:
     first = run_tap(settings(sandbox))
-    clock.sleep(3600)
+    change(sandbox, clock)
     second = run_tap(settings_for(sandbox, overlap=0), state=first.state)
     third = run_tap(settings(sandbox), state=second.state)
     fourth = run_tap(settings(sandbox, full_export_interval=7), state=third.state)
 
+    assert second.of("STATE")[0]["value"]["bookmarks"]["tasks"]["partitions"][0]["version"] is None
+    assert record_versions(second)["tasks"] == {None}
     assert [run.state["bookmarks"]["tasks"]["partitions"][0]["version"] for run in (second, third, fourth)] == [
         None,
         None,

@@ -43,7 +43,7 @@ def online(catalog: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
         ):
             (folder / "config").write_text(json.dumps(settings))
             (folder / name).write_text(json.dumps(selecting(catalog, selected)))
-            options = ["--config", folder / "config", "--catalog", folder / name]
+            options = ["--config", str(folder / "config"), "--catalog", str(folder / name)]
             done = subprocess.run([sys.executable, "-m", "tap_asana_export", *options], capture_output=True, check=True)
             runs.append(Run(done.returncode, done.stdout, done.stderr.decode()))
             job = runs[-1].records("exports")[0]["job_gid"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.gids import Gids
+from tap_asana_export.plan import changed_after, parse_time
 from tests.conftest import WORKSPACE, Run, expected, settings_for
 from tests.test_run import export_file, parameters
 
@@ -124,3 +125,18 @@ def test_a_set_of_gids_tells_the_first_time_from_the_others() -> None:
     ]
     # what is no gid of Asana's is let through, always
     assert [gids.add(gid) for gid in (str(2**64), str(2**64), "-1", "-1", "legacy", "legacy")] == [True] * 6
+
+
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [
+        ("2026-01-31", "2026-02-01T00:00:00.000Z"),
+        ("2026-02-01T01:00:00+02:00", "2026-02-01T00:00:00.000Z"),
+        ("2026-02-02", "2026-02-02"),
+    ],
+)
+def test_of_a_filters_own_bound_and_the_bookmark_the_later_one_is_asked_for(own: str, asked: str) -> None:
+    assert changed_after({"modified_at.after": own, "assignee.any": ["1"]}, parse_time("2026-02-01")) == {
+        "modified_at.after": asked,
+        "assignee.any": ["1"],
+    }

@@ -62,9 +62,10 @@ def test_a_run_writes_schemas_then_all_records_then_the_export_then_the_state(
         "replication_key_value": export["created_at"],
         "completed_at": export["completed_at"],
         "full_at": export["created_at"],
-        "scope": {"start_date": None, "filters": None, "fields": ANY},
+        "scope": {"start_date": None, "filters": None, "fields": ANY, "renewed_from": None},
     }
     whole = {name: bookmark[name] for name in ("completed_at", "full_at", "scope")}
+    begun = {"scope": bookmark["scope"]}
 
     def state(exports: dict[str, Any], tasks: Any, messages: Any, teams: Any) -> dict[str, Any]:
         by_stream = {"exports": exports, "tasks": tasks, "messages": messages, "teams": teams}
@@ -75,7 +76,7 @@ def test_a_run_writes_schemas_then_all_records_then_the_export_then_the_state(
         0,
         [
             *(schema(name) for name in ("exports", "tasks", "messages", "teams")),
-            state({"pending": pending}, {}, {}, {}),
+            state({"pending": pending}, begun, begun, begun),
             *(
                 {
                     "type": "RECORD",

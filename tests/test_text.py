@@ -148,6 +148,16 @@ def test_a_first_line_may_begin_with_an_array() -> None:
     assert read([FORMS["lines"](lines[:1]).encode()]) == lines[:1]
 
 
+def test_a_first_line_may_begin_with_an_array_and_be_longer_than_what_is_read_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(text, "TEXT", 100)
+    lines = [{"tags": [{"gid": "9"}], "gid": "1", "notes": "x" * 1000}, {"gid": "2"}]
+
+    for size in (7, 1 << 20):
+        assert read(split(FORMS["lines"](lines).encode(), size)) == lines
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_an_object_may_be_longer_than_what_is_read_at_a_time(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "TEXT", 100)

@@ -41,7 +41,7 @@ create or replace temp macro files(stream, is_full) as (
   where since is null or parse_filename(file) >= since
 );
 
-set variable files = files('tasks', "full" and objects.task > 0);
+set variable files = files('tasks', "full" and objects.task is not null);
 create or replace table tasks as
 select * exclude (filename)
 from read_json(getvariable('files'), filename = true, format = 'newline_delimited', maximum_object_size = getvariable('longest'), columns = {
@@ -94,7 +94,7 @@ from read_json(getvariable('files'), filename = true, format = 'newline_delimite
 })
 qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
 
-set variable files = files('messages', "full" and objects.message > 0);
+set variable files = files('messages', "full" and objects.message is not null);
 create or replace table messages as
 select * exclude (filename)
 from read_json(getvariable('files'), filename = true, format = 'newline_delimited', maximum_object_size = getvariable('longest'), columns = {
@@ -118,7 +118,7 @@ from read_json(getvariable('files'), filename = true, format = 'newline_delimite
 })
 qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
 
-set variable files = files('teams', objects.team > 0);
+set variable files = files('teams', objects.team is not null);
 create or replace table teams as
 select * exclude (filename)
 from read_json(getvariable('files'), filename = true, format = 'newline_delimited', maximum_object_size = getvariable('longest'), columns = {

@@ -88,8 +88,8 @@ def last_whole(exports: list[Row], stream: str) -> dict[str, str]:
     """By workspace gid, the time of the last export that held all there was of a stream."""
     last: dict[str, str] = {}
     for export in exports:
-        held = json.loads(export.objects).get(stream.removesuffix("s"), 0) > 0
-        if held and (export.full or stream in ALWAYS_WHOLE):
+        asked_for = stream.removesuffix("s") in json.loads(export.objects)
+        if asked_for and (export.full or stream in ALWAYS_WHOLE):
             last[export.workspace_gid] = max(export.time, last.get(export.workspace_gid, ""))
     return last
 

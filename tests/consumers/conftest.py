@@ -13,8 +13,7 @@ import pytest
 import requests
 
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import expected
-from tests.consumers.batches import BATCH_TAP
+from tests.conftest import TAP, expected
 from tests.targets import STREAMS, prefix
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def export(sandbox: Sandbox, workspace: str, folder: Path, state: Path | None) -
     config = folder / f"{workspace}.json"
     config.write_text(json.dumps(batch_settings(sandbox, folder) | {"workspaces": [workspace], "overlap": 0}))
     done = subprocess.run(
-        [*BATCH_TAP, "--config", str(config), *(["--state", str(state)] if state else [])],
+        [*TAP, "--config", str(config), *(["--state", str(state)] if state else [])],
         capture_output=True,
         check=False,
     )

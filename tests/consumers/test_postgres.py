@@ -6,8 +6,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.conftest import WORKSPACE, expected
-from tests.consumers.batches import BATCH_TAP
+from tests.conftest import TAP, WORKSPACE, expected
 from tests.consumers.conftest import batch_settings
 from tests.targets import differences, target_postgres
 
@@ -42,7 +41,7 @@ def load(target: Target, folder: Path) -> None:
     state = folder / "state.json"
     options = ["--state", str(state)] if state.exists() else []
     tap = subprocess.run(
-        [*BATCH_TAP, "--config", str(folder / "config.json"), *options], capture_output=True, check=True
+        [*TAP, "--config", str(folder / "config.json"), *options], capture_output=True, check=True
     )
     done = subprocess.run(target.command, input=tap.stdout, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,8 @@ from tests.targets import Target, target_duckdb, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.targets import Postgres
 
 
 HASTY = """
@@ -32,14 +34,15 @@ def of_duckdb(_: pytest.FixtureRequest) -> Callable[[Path], Target]:
 def of_postgres(request: pytest.FixtureRequest) -> Callable[[Path], Target]:
     """Each stores and confirms what has come every fifth of a second, where the SDK has five minutes."""
     server = request.getfixturevalue("postgres")
+    return lambda folder: hasty_postgres(server, folder)
 
-    def make(folder: Path) -> Target:
-        target = target_postgres(server, folder)
-        program, *options = target.command
-        python = str(Path(program).with_name("python"))
-        return dataclasses.replace(target, command=[python, "-c", HASTY, *options])
 
-    return make
+def hasty_postgres(server: Postgres, folder: Path, **settings: Any) -> Target:
+    """target-postgres that stores and confirms what has come every fifth of a second."""
+    target = target_postgres(server, folder, **settings)
+    program, *options = target.command
+    python = str(Path(program).with_name("python"))
+    return dataclasses.replace(target, command=[python, "-c", HASTY, *options])
 
 
 @pytest.fixture(params=[of_duckdb, of_postgres])

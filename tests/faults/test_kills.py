@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, expected, settings_for
+from tests.faults.conftest import hasty_postgres
 from tests.targets import STREAMS, differences
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import pytest
 
     from tap_asana_export.sandbox.wire import Request
-    from tests.targets import Target
+    from tests.targets import Postgres, Target
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Ran:
         states = sum(each["type"] == "STATE" for each in self.messages)
         return (
             f"{self.seconds:.2f} s, exit codes {self.codes}, POSTs {self.posts}, wrote {wrote} and {states} STATEs; "
-            f"confirmed: {pending(self.state)}"
+            f"confirmed: {self.state and self.state['bookmarks']['exports']}"
         )
 
 
@@ -104,12 +105,19 @@ def whole_lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
-def run(sandbox: Sandbox, target: Target, folder: Path, state: dict[str, Any] | None, kill: Kill | None = None) -> Ran:
+def run(
+    sandbox: Sandbox,
+    target: Target,
+    folder: Path,
+    state: dict[str, Any] | None,
+    kill: Kill | None = None,
+    **settings: Any,
+) -> Ran:
     """Run the tap into the target, and perhaps kill one of them or both."""
     folder.mkdir()
     command = [*TAP]
     # Without overlap, for it hides a bookmark that is a little too late.
-    for option, content in {"config": settings_for(sandbox, overlap=0), "state": state}.items():
+    for option, content in {"config": settings_for(sandbox, overlap=0, **settings), "state": state}.items():
         if content is not None:
             path = folder / f"{option}.json"
             path.write_text(json.dumps(content))
@@ -284,3 +292,57 @@ def test_after_kills_the_next_run_that_ends_leaves_tables_that_equal_the_organiz
                 assert loading.differences() == []
         shutil.rmtree(tmp_path / f"organization {number}")
     assert moments == []
+
+
+def test_after_kills_with_deletions_two_workspaces_in_one_table_are_both_as_they_should_be(
+    postgres: Postgres, pytestconfig: pytest.Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger=__name__)
+    seed, kills = pytestconfig.getoption("--kill-seed"), max(3, pytestconfig.getoption("--kills") // 6)
+    chance = random.Random(seed)  # noqa: S311 - it shall be repeatable
+    target = hasty_postgres(postgres, tmp_path, hard_delete=True)
+    options: dict[str, Any] = {"emit_activate_version_messages": True, "full_export_interval": 7}
+    with Sandbox(
+        seed=seed, workspaces=2, tasks=80, messages=15, teams=6, large=0, change_interval=0, job_seconds=0.2
+    ) as sandbox:
+        workspaces = list(sandbox.organizations)
+
+        def objects(stream: str) -> dict[str, dict[str, Any]]:
+            return {gid: each for one in workspaces for gid, each in expected(sandbox, stream, one).items()}
+
+        ran = run(sandbox, target, tmp_path / "first", None, workspaces=workspaces, **options)
+        assert ran.ended_well, ran.logs
+        undisturbed = ran.seconds
+        for number in range(kills):
+            for stream in STREAMS:
+                for gid, each in chance.sample(sorted(objects(stream).items()), 5):
+                    organization = sandbox.organizations[each["workspace_gid"]]
+                    if gid in organization:  # a task's subtasks go with it
+                        getattr(organization, chance.choice(("touch", "touch", "delete")))(gid)
+                organization.add(stream.rstrip("s"))
+            if chance.random() < 0.7:
+                age(ran.state)
+            before = {stream: target.table(stream).keys() for stream in STREAMS}
+            kill = Kill(chance.choice(VICTIMS), undisturbed * chance.uniform(0.3, 1))
+            ran = run(sandbox, target, tmp_path / str(number), ran.state, kill, workspaces=workspaces, **options)
+            logger.info("run %d, %s: %s", number, kill, ran)
+            assert ran.killed or ran.ended_well, ran.logs
+            for stream in STREAMS:
+                assert before[stream] & objects(stream).keys() <= target.table(stream).keys()
+        age(ran.state)
+        assert ran.state is not None
+        if any(each["pending"] for each in ran.state["bookmarks"]["exports"]["partitions"]):
+            # It may go on with a full export that was asked for before the last changes.
+            ran = run(sandbox, target, tmp_path / "unfinished", ran.state, workspaces=workspaces, **options)
+            age(ran.state)
+        ran = run(sandbox, target, tmp_path / "last", ran.state, workspaces=workspaces, **options)
+        assert ran.ended_well, ran.logs
+        assert [found for stream in STREAMS for found in target.differences(stream, objects(stream))] == []
+
+
+def age(state: dict[str, Any] | None) -> None:
+    """Let the last full exports be so long ago that the next ones are due."""
+    for stream in ("tasks", "messages"):
+        for partition in state["bookmarks"][stream]["partitions"] if state else ():
+            if "full_at" in partition:
+                partition["full_at"] = "2020-01-01T00:00:00.000Z"

@@ -1,0 +1,645 @@
+"""BATCH: files that hold what RECORD messages would, each announced when it is complete, and before the state is."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+import pytest
+
+from tap_asana_export.sandbox import Sandbox
+from tests.conftest import WORKSPACE, Run, expected, select, settings_for
+from tests.targets import STREAMS
+from tests.test_graph import STREAMS as GRAPHS
+from tests.test_graph import in_graph, parents, selecting
+from tests.test_parts import PARTS
+from tests.test_resume import exports_state
+from tests.test_run import export_file, parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OTHER = "1200000000000002"
+EVERYTHING = {(part,): True for part in PARTS}
+SMALL_BLOCKS = "text.TEXT = 1 << 15"
+
+
+def into(root: Path | str, size: int = 7, **encoding: str) -> dict[str, Any]:
+    """The setting batch_config."""
+    storage = {"root": root.as_uri() if isinstance(root, Path) else root, "prefix": "asana/"}
+    return {
+        "batch_config": {
+            "encoding": {"format": "jsonl", "compression": "gzip", **encoding},
+            "storage": storage,
+            "batch_size": size,
+        }
+    }
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The records of a file of JSON Lines."""
+    lines = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    assert lines.endswith(b"\n")
+    return [json.loads(line) for line in lines.split(b"\n")[:-1]]
+
+
+def files(message: dict[str, Any]) -> list[Path]:
+    return [Path(unquote(urlparse(url).path)) for url in message["manifest"]]
+
+
+def announced(*runs: Run) -> dict[str, list[Path]]:
+    """By stream, the files that runs announced, in their order."""
+    found: dict[str, list[Path]] = {}
+    for run in runs:
+        for message in run.of("BATCH"):
+            found.setdefault(message["stream"], []).extend(files(message))
+    return found
+
+
+def held(*runs: Run) -> dict[str, list[dict[str, Any]]]:
+    """By stream, the records in the files that runs announced."""
+    return {stream: [each for file in of_it for each in read(file)] for stream, of_it in announced(*runs).items()}
+
+
+def written(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """By stream, the records of RECORD messages."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for message in run.of("RECORD"):
+        found.setdefault(message["stream"], []).append(message["record"])
+    return found
+
+
+def in_folder(root: Path) -> list[Path]:
+    """All files below a folder."""
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def lines_of(state: dict[str, Any]) -> int:
+    """The lines that a state tells of; all of a finished export's are as good as none."""
+    pending = exports_state(state)["pending"]
+    return pending["lines"] if pending else 0
+
+
+def patched(command: list[str], changes: str) -> list[str]:
+    """The tap's command, with other limits."""
+    code = f"from tap_asana_export import batch, export, text; {changes}; "
+    return [sys.executable, "-c", f"{code}from tap_asana_export.__main__ import main; main()", *command[3:]]
+
+
+def watch(command: list[str], signum: int | None = None, after: int = 0, **options: Any) -> Run:
+    """A run whose files are read the moment that they are announced; perhaps it gets a signal after so many BATCHes."""
+    tap = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    assert tap.stdout is not None
+    out = b""
+    batches = 0
+    for line in tap.stdout:
+        out += line
+        if b'"BATCH"' in line:
+            assert all(read(file) for file in files(json.loads(line)))
+            batches += 1
+            if signum and batches == after:
+                tap.send_signal(signum)
+    _, err = tap.communicate(timeout=60)
+    return Run(tap.returncode, out, err.decode())
+
+
+def check_states(run: Run, before: int = 0) -> None:
+    """Every STATE tells of the lines whose records were announced, one a line, and of no other."""
+    count = before
+    for message in run.messages:
+        if message["type"] == "BATCH" and message["stream"] != "exports":
+            count += sum(len(read(file)) for file in files(message))
+        if message["type"] == "STATE" and exports_state(message["value"])["pending"]:
+            assert lines_of(message["value"]) == count
+
+
+@pytest.fixture(scope="session")
+def everything(catalog: dict[str, Any]) -> dict[str, Any]:
+    """A catalog with all parts."""
+    return select(catalog, EVERYTHING)
+
+
+@pytest.fixture
+def large() -> Iterator[Sandbox]:
+    """An organization whose file takes many blocks."""
+    with Sandbox(tasks=600, messages=60, teams=8, large=0, change_interval=0, job_seconds=0) as sandbox:
+        yield sandbox
+
+
+# ── what is in the files ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_files_hold_the_records_of_all_streams_and_no_more_than_batch_size(
+    sandbox: Sandbox, run_tap: Callable[..., Run], everything: dict[str, Any], tmp_path: Path
+) -> None:
+    messages = run_tap(settings_for(sandbox), catalog=everything)
+    job = messages.of("STATE")[0]["value"]
+    batches = run_tap(settings_for(sandbox, **into(tmp_path / "out")), catalog=everything, state=job)
+
+    assert (batches.code, batches.of("RECORD"), len(parameters(sandbox))) == (0, [], 1)
+    assert batches.of("SCHEMA") == messages.of("SCHEMA")
+    assert held(batches) == written(messages)
+    assert written(messages).keys() == {*STREAMS, *PARTS, "exports"}
+    sizes = Counter(len(read(file)) for of_it in announced(batches).values() for file in of_it)
+    assert max(sizes) == 7
+    assert {message["encoding"]["compression"] for message in batches.of("BATCH")} == {"gzip"}
+    assert in_folder(tmp_path / "out") == sorted(file for of_it in announced(batches).values() for file in of_it)
+
+
+def test_a_file_is_named_after_stream_workspace_export_and_lines(
+    sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any], tmp_path: Path
+) -> None:
+    run = run_tap(
+        settings_for(sandbox, **into(tmp_path, 20)), catalog=select(catalog, {("task_followers",): True})
+    )
+
+    [export] = held(run)["exports"]
+    time = export["created_at"].translate(dict.fromkeys(map(ord, "-:.")))
+    kinds = [json.loads(line)["resource_type"] for line in gzip.decompress(export_file(sandbox, export["job_gid"])[1]).splitlines()]
+    groups = [kinds[begin : begin + 20] for begin in range(0, len(kinds), 20)]
+
+    def names(stream: str, kind: str) -> list[str]:
+        stem = f"asana/{stream}/{WORKSPACE}/{time}-{export['gid']}"
+        return [f"{stem}-{number:05}.jsonl.gz" for number, group in enumerate(groups, 1) if kind in group]
+
+    found = {name: [str(file.relative_to(tmp_path)) for file in of_it] for name, of_it in announced(run).items()}
+    followers = found.pop("task_followers")
+    assert found == {
+        "tasks": names("tasks", "task"),
+        "messages": names("messages", "message"),
+        "teams": names("teams", "team"),
+        "exports": [f"asana/exports/{WORKSPACE}/{time}-{export['gid']}-00001.jsonl.gz"],
+    }
+    first = names("task_followers", "task")[0]
+    assert followers[:2] == [first, first.replace(".jsonl", "-2.jsonl")]
+    assert run.of("BATCH")[0]["manifest"][0].startswith(tmp_path.as_uri())
+
+
+@pytest.mark.parametrize("versions", [False, True])
+@pytest.mark.parametrize("flattening", [False, True])
+def test_stream_maps_and_flattening_make_the_same_records(
+    sandbox: Sandbox,
+    run_tap: Callable[..., Run],
+    everything: dict[str, Any],
+    tmp_path: Path,
+    *,
+    flattening: bool,
+    versions: bool,
+) -> None:
+    settings = settings_for(
+        sandbox,
+        emit_activate_version_messages=versions,
+        stream_maps={
+            "tasks": {"loud": "name.upper()", "notes": None, "__filter__": "len(name) > 12"},
+            "messages": {"__alias__": "statuses"},
+            "teams": None,
+            "stories": {"__key_properties__": ["gid"], "__else__": None, "gid": "gid", "length": "len(text or '')"},
+        },
+        flattening_enabled=flattening,
+        flattening_max_depth=1 if flattening else None,
+    )
+    messages = run_tap(settings, catalog=everything)
+    batches = run_tap(settings | into(tmp_path), catalog=everything, state=messages.of("STATE")[0]["value"])
+
+    assert batches.code == 0
+    assert held(batches).keys() == {"tasks", "statuses", *PARTS, "exports"}
+    wanted: dict[str, list[dict[str, Any]]] = {}
+    for message in messages.of("RECORD"):
+        more = {}
+        if "version" in message:
+            at = message["time_extracted"].replace("000Z", "Z")
+            more = {"_sdc_table_version": message["version"], "_sdc_extracted_at": at}
+        assert bool(more) == (versions and message["stream"] != "exports")
+        wanted.setdefault(message["stream"], []).append(message["record"] | more)
+    assert held(batches) == wanted
+
+
+def test_what_is_deselected_is_in_no_file(
+    sandbox: Sandbox, run_tap: Callable[..., Run], everything: dict[str, Any], tmp_path: Path
+) -> None:
+    off = {
+        ("tasks", "properties", "notes"): False,
+        ("tasks", "properties", "assignee", "properties", "name"): False,
+        ("tasks", "properties", "followers", "properties", "name"): False,
+        ("stories", "properties", "text"): False,
+        ("stories", "properties", "created_by", "properties", "name"): False,
+        ("messages",): False,
+    }
+    run = run_tap(settings_for(sandbox, **into(tmp_path)), catalog=select(everything, off))
+
+    assert run.code == 0
+    records = held(run)
+    assert {"messages"} == {*STREAMS} - records.keys()
+    of_tasks = {name for task in records["tasks"] for name in task}
+    assert "notes" not in of_tasks
+    assert of_tasks >= {"name", "assignee", "followers"}
+    assert {name for task in records["tasks"] for name in task["assignee"] or {}} == {"gid", "resource_type"}
+    assert {name for task in records["tasks"] for each in task["followers"] for name in each} == {
+        "gid",
+        "resource_type",
+    }
+    of_stories = {name for story in records["stories"] for name in story}
+    assert ("text" in of_stories, "created_by" in of_stories) == (False, True)
+    assert not any("name" in (story["created_by"] or {}) for story in records["stories"])
+    assert {name for each in records["task_followers"] for name in each} >= {"name", "gid"}
+
+
+@pytest.mark.parametrize(("compression", "suffix"), [("gzip", ".jsonl.gz"), ("none", ".jsonl")])
+def test_files_are_compressed_or_not(
+    sandbox: Sandbox, run_tap: Callable[..., Run], tmp_path: Path, compression: str, suffix: str
+) -> None:
+    run = run_tap(settings_for(sandbox, **into(tmp_path, compression=compression)))
+
+    names = [file.name for of_it in announced(run).values() for file in of_it]
+    assert {name[name.index(".") :] for name in names} == {suffix}
+    assert {json.dumps(message["encoding"]) for message in run.of("BATCH")} == {
+        json.dumps({"format": "jsonl", "compression": compression})
+    }
+    assert {each["gid"]: each for each in held(run)["tasks"]} == expected(sandbox, "tasks")
+    for file in in_folder(tmp_path / "asana"):
+        assert file.read_bytes().startswith(b"\x1f\x8b" if compression == "gzip" else b"{")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_parquet_holds_the_same_values(
+    sandbox: Sandbox, run_tap: Callable[..., Run], everything: dict[str, Any], tmp_path: Path, compression: str
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    settings = settings_for(sandbox, emit_activate_version_messages=True)
+    lines = run_tap(settings | into(tmp_path / "lines"), catalog=everything)
+    tables = run_tap(
+        settings | into(tmp_path / "tables", format="parquet", compression=compression),
+        catalog=everything,
+        state=lines.of("STATE")[0]["value"],
+    )
+
+    assert (lines.code, tables.code, tables.stderr.count("ERROR")) == (0, 0, 0)
+    wanted = held(lines)
+    schemas = {message["stream"]: message["schema"]["properties"] for message in lines.of("SCHEMA")}
+    assert announced(tables).keys() == wanted.keys() == schemas.keys()
+    for stream, of_it in announced(tables).items():
+        table = pyarrow.concat_tables([parquet.read_table(file) for file in of_it])
+        codec = {parquet.ParquetFile(file).metadata.row_group(0).column(0).compression for file in of_it}
+        assert codec == {"GZIP" if compression == "gzip" else "UNCOMPRESSED"}
+        assert {file.suffix for file in of_it} == {".parquet"}
+        more = [] if stream == "exports" else ["_sdc_table_version", "_sdc_extracted_at"]
+        assert table.column_names == [*schemas[stream], *more]
+        assert {name: str(table.schema.field(name).type) for name in schemas[stream]} == {
+            name: column_type(schema) for name, schema in schemas[stream].items()
+        }
+        assert [as_json(row, schemas[stream]) for row in table.to_pylist()] == [
+            {name: each.get(name) for name in table.column_names} for each in wanted[stream]
+        ]
+
+
+def column_type(schema: dict[str, Any]) -> str:
+    """The type of Parquet for what a JSON Schema describes."""
+    kinds = {schema["type"]} if isinstance(schema["type"], str) else {*schema["type"]} - {"null"}
+    kind = schema.get("format", *kinds) if len(kinds) == 1 else "object"
+    types = {"boolean": "bool", "integer": "int64", "number": "double", "date": "date32[day]"}
+    return types.get(kind, "timestamp[ms, tz=UTC]" if kind == "date-time" else "string")
+
+
+def as_json(row: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """A row with the values of JSON."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        kind = column_type(schemas[name]) if name in schemas else ""
+        nested = kind == "string" and {"object", "array"} & {*schemas[name]["type"]}
+        if hasattr(value, "hour"):
+            found[name] = f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03}Z"
+        elif hasattr(value, "isoformat"):
+            found[name] = value.isoformat()
+        else:
+            found[name] = json.loads(value) if nested and value is not None else value
+    return found
+
+
+def test_a_value_that_does_not_fit_its_column_of_parquet_is_an_error(
+    run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    file = tmp_path / "export.jsonl"
+    team = {"gid": "1", "resource_type": "team", "organization": {"gid": WORKSPACE}}
+    file.write_text("".join(json.dumps({**team, "gid": str(gid)}) + "\n" for gid in range(1, 9)))
+    with file.open("a") as lines:
+        lines.write(json.dumps({**team, "endorsed": "perhaps"}))
+    run = run_tap({"export_files": [str(file)], **into(tmp_path / "out", format="parquet")})
+
+    assert (run.code, run.of("BATCH")) == (1, [])
+    assert "column endorsed: " in run.last_line
+    assert "teams/1200000000000001/" in run.last_line
+    assert [path.suffix for path in in_folder(tmp_path / "out")] in ([], [".parquet"])
+
+
+def test_a_file_that_gets_too_large_is_cut(
+    sandbox: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    limit = 20_000
+    whole = watch(arguments(settings_for(sandbox, **into(tmp_path / "whole", 20))))
+    state = whole.of("STATE")[0]["value"]
+    command = arguments(settings_for(sandbox, **into(tmp_path / "cut", 20)), state=state)
+    cut = watch(patched(command, f"{SMALL_BLOCKS}; batch.FILE_BYTES = {limit}"))
+
+    assert (cut.code, held(cut)) == (0, held(whole))
+    texts = {file: gzip.decompress(file.read_bytes()) for file in announced(cut)["tasks"]}
+    assert len(texts) > 2 * len(announced(whole)["tasks"])
+    # One task has a megabyte of notes: a record is never cut, but is alone then.
+    assert {text.count(b"\n") for text in texts.values() if len(text) > limit} == {1}
+    for file, text in texts.items():
+        following = file.with_name(f"{file.name.split('.')[0][:-2]}-{int(file.name.split('.')[0][-1]) + 1}.jsonl.gz")
+        if "-2" in file.name and following in texts:
+            first = texts[following].split(b"\n")[0]
+            assert len(text) + len(first) + 1 > limit
+
+
+# ── the order of messages, and what the state tells ──────────────────────────────────────────────────────────
+
+
+def test_files_are_announced_before_the_state_tells_of_their_lines_and_the_export_comes_last(
+    large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    run = watch(arguments(settings_for(large, **into(tmp_path, 100))))
+
+    kinds = [
+        "exports" if message.get("stream") == "exports" and message["type"] == "BATCH" else message["type"]
+        for message in run.messages
+    ]
+    assert kinds[:5] == ["SCHEMA"] * 4 + ["STATE"]
+    assert kinds[-2:] == ["exports", "STATE"]
+    assert [lines_of(each["value"]) for each in run.of("STATE")] == [0, 100, 200, 300, 400, 500, 600, 0]
+    assert kinds.count("exports") == 1
+    check_states(run)
+    assert exports_state(run.state)["pending"] is None
+    for stream in STREAMS:
+        assert {each["gid"]: each for each in held(run)[stream]} == expected(large, stream)
+
+
+def test_activate_version_follows_the_last_batch(
+    sandbox: Sandbox, run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = run_tap(settings_for(sandbox, emit_activate_version_messages=True, **into(tmp_path, 1000)))
+
+    assert [(message["type"], message.get("stream")) for message in run.messages[4:]] == [
+        ("STATE", None),
+        *sorted_by_first_line(run),
+        ("ACTIVATE_VERSION", "tasks"),
+        ("ACTIVATE_VERSION", "messages"),
+        ("ACTIVATE_VERSION", "teams"),
+        ("BATCH", "exports"),
+        ("STATE", None),
+    ]
+    [version] = {message["version"] for message in run.of("ACTIVATE_VERSION")}
+    records = held(run)
+    assert {each["_sdc_table_version"] for stream in STREAMS for each in records[stream]} == {version}
+    assert {each["_sdc_extracted_at"] for stream in STREAMS for each in records[stream]} == {
+        records["exports"][0]["created_at"]
+    }
+    assert "_sdc_table_version" not in records["exports"][0]
+
+
+def sorted_by_first_line(run: Run) -> list[tuple[str, str]]:
+    """The BATCH messages of objects, in whatever order the file has the types."""
+    streams = [message["stream"] for message in run.of("BATCH")[:-1]]
+    assert sorted(streams) == sorted(STREAMS)
+    return [("BATCH", stream) for stream in streams]
+
+
+def test_the_same_export_overwrites_its_files(
+    sandbox: Sandbox, run_tap: Callable[..., Run], everything: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = settings_for(sandbox, **into(tmp_path / "out"))
+    first = run_tap(settings, catalog=everything)
+    before = {file: file.read_bytes() for file in in_folder(tmp_path / "out")}
+    [export] = held(first)["exports"]
+    for file in before:
+        file.write_bytes(b"")
+    second = run_tap(settings | {"job_gids": {WORKSPACE: export["job_gid"]}}, catalog=everything)
+
+    assert (first.code, second.code, len(parameters(sandbox))) == (0, 0, 1)
+    assert announced(second) == announced(first)
+    after = {file: file.read_bytes() for file in in_folder(tmp_path / "out")}
+    exports = announced(first)["exports"][0]
+    assert after.keys() == before.keys()
+    assert {file for file in after if after[file] != before[file]} <= {exports}
+
+
+def test_a_run_that_breaks_has_announced_what_its_state_tells_of_and_the_next_one_makes_the_rest(
+    large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    large.faults["truncated"] = True
+    settings = settings_for(large, **into(tmp_path, 20))
+    broken = watch(patched(arguments(settings), SMALL_BLOCKS))
+    parts = [file.name for file in in_folder(tmp_path / "asana") if file.name.endswith(".part")]
+    large.faults.clear()
+    state = broken.state
+    rest = watch(arguments(settings, state=state))
+
+    assert (broken.code, rest.code, parts, len(parameters(large))) == (1, 0, [], 1)
+    assert "ends too early" in broken.last_line
+    lines = lines_of(state)
+    assert 0 < lines < 600
+    assert lines % 20 == 0
+    check_states(broken)
+    check_states(rest, lines)
+    assert_whole(large, tmp_path, broken, rest)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_after_a_signal_no_half_file_is_left_and_the_next_run_makes_the_rest(
+    large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path, signum: int
+) -> None:
+    settings = settings_for(large, **into(tmp_path, 5))
+    ended = watch(patched(arguments(settings), SMALL_BLOCKS), signum, after=20)
+    parts = [file.name for file in in_folder(tmp_path / "asana") if file.name.endswith(".part")]
+    rest = watch(arguments(settings, state=ended.state))
+
+    assert (ended.code, rest.code, parts, len(parameters(large))) == (128 + signum, 0, [], 1)
+    lines = lines_of(ended.state)
+    assert 0 < lines < 668
+    check_states(ended)
+    check_states(rest, lines)
+    assert_whole(large, tmp_path, ended, rest)
+
+
+def assert_whole(sandbox: Sandbox, root: Path, *runs: Run) -> None:
+    """The files of runs, and the folder, hold every object once, and there are no others."""
+    of_it = announced(*runs)
+    every = [file for found in of_it.values() for file in found]
+    assert len(every) == len(set(every))
+    assert in_folder(root / "asana") == sorted(every)
+    records = held(*runs)
+    for stream in STREAMS:
+        assert sorted(each["gid"] for each in records[stream]) == sorted(expected(sandbox, stream))
+        assert {each["gid"]: each for each in records[stream]} == expected(sandbox, stream)
+
+
+def test_two_workspaces_have_folders_of_their_own(run_tap: Callable[..., Run], tmp_path: Path) -> None:
+    with Sandbox(workspaces=2, tasks=20, messages=5, teams=2, large=0, change_interval=0, job_seconds=0) as sandbox:
+        run = run_tap(settings_for(sandbox, workspaces=[WORKSPACE, OTHER], **into(tmp_path)))
+
+    assert run.code == 0
+    for stream in STREAMS:
+        for workspace in (WORKSPACE, OTHER):
+            of_it = [file for file in announced(run)[stream] if file.parent.name == workspace]
+            records = [each for file in of_it for each in read(file)]
+            assert {each["gid"]: each for each in records} == expected(sandbox, stream, workspace)
+    assert sorted(file.parent.name for file in announced(run)["exports"]) == [WORKSPACE, OTHER]
+
+
+def test_graphs_are_in_folders_of_their_parents(
+    run_tap: Callable[..., Run], catalog: dict[str, Any], tmp_path: Path
+) -> None:
+    with Sandbox(tasks=60, messages=3, teams=3, projects=14, large=0, change_interval=0, job_seconds=0) as sandbox:
+        gids = [*parents(sandbox).values()]
+        settings = settings_for(sandbox, workspaces=[], graph_parents=gids, **into(tmp_path))
+        run = run_tap(settings, catalog=selecting(catalog, GRAPHS.values()))
+        wanted = in_graph(sandbox, *gids)
+
+    assert run.code == 0
+    records = held(run)
+    assert {stream: records.get(stream, []) for stream in wanted} == wanted
+    for stream, of_it in announced(run).items():
+        for file in of_it:
+            assert {each["parent_gid"] for each in read(file)} == {file.parent.name}, stream
+
+
+def test_export_files_become_batch_files(
+    sandbox: Sandbox, run_tap: Callable[..., Run], everything: dict[str, Any], tmp_path: Path
+) -> None:
+    online = run_tap(settings_for(sandbox), catalog=everything)
+    _, content = export_file(sandbox, online.records("exports")[0]["job_gid"])
+    file = tmp_path / "export.jsonl.gz"
+    file.write_bytes(content)
+    os.utime(file, (1772600767.5, 1772600767.5))
+    run = run_tap({"export_files": [str(file)], **into(tmp_path / "out")}, catalog=everything)
+
+    assert run.code == 0
+    records = held(run)
+    exports = records.pop("exports")
+    wanted = written(online)
+    assert exports[0]["objects"] == wanted.pop("exports")[0]["objects"]
+    assert records == wanted
+    assert announced(run)["exports"] == [
+        tmp_path / f"out/asana/exports/{WORKSPACE}/20260304T050607500Z-export.jsonl.gz-00001.jsonl.gz"
+    ]
+
+
+# ── what cannot work ─────────────────────────────────────────────────────────────────────────────────────────
+
+TELLS = "`tap-asana-export --about` tells of every setting."
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no storage": (
+        {"encoding": {"format": "jsonl"}},
+        "Settings: batch_config.storage.root is missing: give the URL of a folder.",
+    ),
+    "an empty root": (
+        {"storage": {"root": ""}},
+        "Settings: batch_config.storage.root is missing: give the URL of a folder.",
+    ),
+    "an unknown protocol": (
+        {"storage": {"root": "floppy://a"}},
+        "Settings: batch_config.storage.root cannot be used: Protocol not known: floppy. "
+        "See the setting storage.root.",
+    ),
+    "S3 without its driver": (
+        {"storage": {"root": "s3://bucket/asana"}},
+        "Settings: batch_config.storage.root cannot be used: Install s3fs to access S3. "
+        "Install tap-asana-export[s3].",
+    ),
+    "no number of records": (
+        {"storage": {"root": "/nowhere"}, "batch_size": 0},
+        "Settings: batch_config.batch_size must be a number of records.",
+    ),
+    "a text for a number": (
+        {"storage": {"root": "/nowhere"}, "batch_size": "many"},
+        "Settings: batch_config.batch_size must be a number of records.",
+    ),
+    "an unknown format": (
+        {"storage": {"root": "/nowhere"}, "encoding": {"format": "xml"}},
+        f"Settings: batch_config.encoding.format breaks the rule enum ['jsonl', 'parquet']. {TELLS}",
+    ),
+    "an unknown compression": (
+        {"storage": {"root": "/nowhere"}, "encoding": {"compression": "zip"}},
+        f"Settings: batch_config.encoding.compression breaks the rule enum ['gzip', 'none']. {TELLS}",
+    ),
+    "no object": ({}, ""),
+}
+BLOCKED = "import sys; sys.modules.update(dict.fromkeys({}))"
+
+
+@pytest.mark.parametrize("name", WRONG.keys() - {"no object"})
+def test_a_batch_config_that_cannot_be_used_starts_no_export(
+    name: str, sandbox: Sandbox, arguments: Callable[..., list[str]]
+) -> None:
+    config, words = WRONG[name]
+    # Whoever has the drivers must see the error as well.
+    command = patched(arguments(settings_for(sandbox, batch_config=config)), BLOCKED.format(["s3fs"]))
+    run = watch(command)
+
+    assert (run.code, run.stdout, run.last_line) == (1, b"", words)
+    assert parameters(sandbox) == []
+
+
+def test_parquet_without_pyarrow_starts_no_export(
+    sandbox: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    command = arguments(settings_for(sandbox, **into(tmp_path, format="parquet")))
+    run = watch(patched(command, BLOCKED.format(["pyarrow"])))
+
+    assert (run.code, run.stdout, run.last_line) == (
+        1,
+        b"",
+        "Settings: batch_config.encoding.format parquet needs pyarrow: install tap-asana-export[parquet].",
+    )
+    assert parameters(sandbox) == []
+
+
+def test_a_root_that_cannot_be_written_to_is_an_error(
+    sandbox: Sandbox, run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    run = run_tap(settings_for(sandbox, **into(tmp_path / "file" / "out")))
+
+    assert (run.code, run.of("BATCH")) == (1, [])
+    assert run.last_line.startswith("The batch file ")
+    assert "Not a directory" in run.last_line
+    assert run.last_line.endswith("See to the place that batch_config names, then run again.")
+
+
+def test_a_disk_that_gets_full_ends_the_run_and_the_next_one_makes_the_rest(
+    large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    organization = large.organizations[WORKSPACE]
+    rubbish = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=400_000))  # noqa: S311
+    organization.touch([*expected(large, "tasks")][300], notes=rubbish)
+    settings = settings_for(large, **into(tmp_path, 20))
+    limit = 100_000
+    full = watch(
+        patched(arguments(settings), SMALL_BLOCKS),
+        # Like a full disk: a write that would make a file any larger fails.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    left = in_folder(tmp_path / "asana")
+    rest = watch(arguments(settings, state=full.state))
+
+    assert (full.code, rest.code, len(parameters(large))) == (1, 0, 1)
+    assert "File too large" in full.last_line
+    assert "tasks/1200000000000001/" in full.last_line
+    assert [file for file in left if file.suffix != ".gz"] == []
+    assert all(read(file) for file in left)
+    check_states(full)
+    check_states(rest, lines_of(full.state))
+    assert_whole(large, tmp_path, full, rest)
