@@ -183,7 +183,9 @@ def test_after_rows_without_a_version_nothing_is_deleted_until_the_next_full_exp
     third = run_tap(settings(sandbox), state=second.state)
     fourth = run_tap(settings(sandbox, full_export_interval=7), state=third.state)
 
-    assert second.of("STATE")[0]["value"]["bookmarks"]["tasks"]["partitions"][0]["version"] is None
+    before_records = [message["type"] for message in second.messages].index("RECORD")
+    [state, *_] = [message for message in reversed(second.messages[:before_records]) if message["type"] == "STATE"]
+    assert state["value"]["bookmarks"]["tasks"]["partitions"][0]["version"] is None
     assert record_versions(second)["tasks"] == {None}
     assert [run.state["bookmarks"]["tasks"]["partitions"][0]["version"] for run in (second, third, fourth)] == [
         None,

@@ -506,6 +506,15 @@ def test_rows_of_a_full_export_that_broke_outlive_a_later_start_date(cut: float)
     walk([step(start_date=AFTER_MOST), step(start_date=None, cut=cut), step(start_date=AFTER_MOST, interval=1)])
 
 
+def test_a_pending_job_that_was_asked_for_something_else_is_not_resumed() -> None:
+    walk([step(cut=0.5), step(selection="opt-in")])
+
+
+def test_an_incremental_run_does_not_put_off_the_full_one() -> None:
+    moved = Step(9 * 24, [("move", 2)], {}, None, None, 0, forget=False)
+    walk([step(), moved, step(interval=12)])
+
+
 def test_a_job_that_job_gids_names_comes_once_though_the_setting_stays() -> None:
     with Sandbox(tasks=4, messages=1, teams=1, large=0, change_interval=0, job_seconds=0) as sandbox:
         config = settings_for(sandbox)
