@@ -92,7 +92,7 @@ def read_batch_config(settings: Mapping[str, Any]) -> BatchConfig | None:
         return None
     encoding, storage = config.get("encoding") or {}, config.get("storage") or {}
     form, compression = encoding.get("format", "jsonl"), encoding.get("compression") or "gzip"
-    size = config.get("batch_size") or BATCH_SIZE
+    size = BATCH_SIZE if config.get("batch_size") is None else config["batch_size"]
     if form not in {"jsonl", "parquet"}:
         raise SettingError("Settings: batch_config.encoding.format must be jsonl or parquet.")
     if compression not in {"gzip", "none"}:
@@ -214,9 +214,9 @@ class Files:
 
     def _close(self, lines: int) -> None:
         """Have the files so far completed, and announce those before them."""
-        self._announce()
         while self._behind:
             self._behind.popleft().result()
+        self._announce()
         self._closing = (
             lines,
             {name: [self._uploading.submit(file.complete) for file in files] for name, files in self._open.items()},

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
-import stat
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import requests
 
-from tap_asana_export.batch import Files
 from tap_asana_export.download import Download
 from tap_asana_export.errors import (
     AnswerError,
@@ -26,7 +22,7 @@ from tap_asana_export.errors import (
     UnreachableError,
 )
 from tap_asana_export.jobs import Patience, request_export, wait
-from tap_asana_export.lines import Objects, Pass, Taker
+from tap_asana_export.lines import Pass
 from tap_asana_export.plan import (
     FIRST,
     Scope,
@@ -40,24 +36,21 @@ from tap_asana_export.plan import (
     request_for,
     scope_of,
 )
-from tap_asana_export.records import TAG, Mapped, activate_version_messages
+from tap_asana_export.records import TAG, activate_version_messages
+from tap_asana_export.run import by_resource_type, pieces, tell, ways_of, write_export
 from tap_asana_export.selection import selected_fields, usual_fields
-from tap_asana_export.sinks import Messages, Origin
-from tap_asana_export.sources import INCREMENTAL, SOURCES
+from tap_asana_export.sources import INCREMENTAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from singer_sdk import Stream
 
     from tap_asana_export.asana import Asana, Job
     from tap_asana_export.asana import Export as AsanaExport
-    from tap_asana_export.batch import BatchConfig
     from tap_asana_export.jobs import Pauses
-    from tap_asana_export.output import MessageWriter
     from tap_asana_export.plan import Aim, Request, Subject
-    from tap_asana_export.sinks import Schemas, Sink
-    from tap_asana_export.sources import Source
+    from tap_asana_export.run import Run, Selected
 
 logger = logging.getLogger(__name__)
 
@@ -69,75 +62,6 @@ CACHED, CACHED_TASKS = timedelta(hours=4), 1000
 
 STATE_EVERY = 10_000
 """Lines between two STATEs, as the SDK has it for records."""
-
-
-def under_meltano_config_test() -> bool:
-    """Whether the process was started by `meltano config test`, which kills an export at its first record.
-
-    Nothing tells but how it was started (Meltano 4.4): with stdout and stderr in one pipe. `meltano run` keeps them
-    apart, as must whoever feeds a target.
-    """
-    out, err = os.fstat(1), os.fstat(2)
-    return "MELTANO_EXTRACTOR_NAME" in os.environ and stat.S_ISFIFO(out.st_mode) and out.st_ino == err.st_ino
-
-
-def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Look at each workspace with the token, and yield a record that says so.
-
-    Whether the token may also export is known only when an export is requested.
-
-    Raises:
-        AnswerError: Asana refuses the token, or does not know a workspace.
-    """
-    for workspace_gid in workspace_gids:
-        try:
-            asana.workspace(workspace_gid)
-        except AnswerError as error:
-            # A service account scoped to data export may be kept from the rest of the API.
-            if error.status != requests.codes.forbidden:
-                raise
-            logger.warning("Workspace %s: %s", workspace_gid, error)
-        logger.info(
-            "Workspace %s: the token is accepted. This was only a test: no export was requested.",
-            workspace_gid,
-        )
-        yield {"gid": f"access-check-{workspace_gid}", "kind": "access_check", "workspace_gid": workspace_gid}
-
-
-class Selected(NamedTuple):
-    """A selected stream, and of what it is made."""
-
-    source: Source
-    stream: Stream
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the exports of one run have in common.
-
-    Attributes:
-        exports: the stream of the exports' own records, whose state remembers pending jobs.
-        selected: the other selected streams.
-        save_state: sends a STATE.
-        shape: a fingerprint of what the records look like; lines that went out in another shape do not count.
-        batch: where records go in files; None makes messages of them.
-        schemas: JSON Schema of the records, by the name that they go under.
-    """
-
-    settings: Mapping[str, Any]
-    exports: Stream
-    selected: Sequence[Selected]
-    writer: MessageWriter
-    save_state: Callable[[], None]
-    shape: str
-    batch: BatchConfig | None
-    schemas: Schemas
-
-    def sink(self, subject: Subject, export_gid: str, created_at: datetime) -> Sink:
-        """Takes the records of an export."""
-        if self.batch is None:
-            return Messages(self.writer, created_at)
-        return Files(self.batch, self.writer, self.schemas, Origin(subject, export_gid, created_at))
 
 
 class Export:
@@ -455,15 +379,6 @@ def _require_same_file(pending: dict[str, Any], file: Download) -> None:
     pending["etag"] = file.etag
 
 
-def by_resource_type(selected: Iterable[Selected]) -> dict[str, list[Selected]]:
-    """The streams that want something of a type's objects."""
-    kinds: dict[str, list[Selected]] = {}
-    for each in selected:
-        for kind in each.source.resource_types:
-            kinds.setdefault(kind, []).append(each)
-    return kinds
-
-
 def fields_of(kind: str, selected: Iterable[Selected]) -> list[str] | None:
     """What to ask of a type's objects for the streams that want something of them; None for what comes by itself."""
     wanted: list[str] = []
@@ -479,60 +394,3 @@ def fields_of(kind: str, selected: Iterable[Selected]) -> list[str] | None:
     if set(wanted) == usual:
         return None
     return list(dict.fromkeys(["gid", TAG, *filter(None, [INCREMENTAL.get(kind)]), *wanted]))
-
-
-def ways_of(
-    kinds: Mapping[str, Iterable[Selected]], subject: Subject, sink: Sink, versions: Mapping[str, int | None]
-) -> dict[str, Objects]:
-    """What becomes of the lines of each type."""
-
-    def taker(selected: Selected) -> Taker:
-        source, stream = selected
-        version = versions[stream.name]
-        return Taker(source, stream, lambda name: sink.outlet(name, version))
-
-    return {kind: Objects(kind, map(taker, selected), subject.context) for kind, selected in kinds.items()}
-
-
-def pieces(reading: Pass, text: bytes, sink: Sink) -> Iterator[None]:
-    """Read a block of lines, stopping where the sink wants to flush; also after what came before a damaged line."""
-    begin: int | None = 0
-    while begin is not None:
-        try:
-            begin = reading.read(text, begin, sink.until(reading.lines))
-        except DamagedError:
-            yield
-            raise
-        yield
-
-
-def write_export(run: Run, subject: Subject, record: dict[str, Any], time_extracted: datetime) -> None:
-    """Write an export's own record."""
-    if run.exports.selected:
-        with run.sink(subject, record["gid"], time_extracted) as sink:
-            Mapped(run.exports, (), lambda name: sink.outlet(name, None)).write(record, {})
-            sink.flush(1)
-            sink.finish()
-
-
-def tell(what: str, reading: Pass, kinds: Mapping[str, Iterable[Selected]], ways: Mapping[str, Objects]) -> None:
-    """Say what a file brought, and count it.
-
-    Args:
-        what: the file, as the log names it.
-        reading: the pass over it.
-        kinds: the streams that took something of each type.
-        ways: how they did.
-    """
-    known = {kind for source in SOURCES for kind in source.resource_types}
-    for kind in reading.objects.keys() - kinds.keys() - known:
-        logger.warning(
-            "%s: it brought %d objects of type '%s', which no stream takes.", what, reading.objects[kind], kind
-        )
-    for kind, selected in kinds.items():
-        counts = {part.name: part.count for part in ways[kind].parts}
-        for _, stream in selected:
-            with stream.get_record_counter() as counter:
-                counter.increment(counts.get(stream.name, reading.objects[kind]))
-    brought = ", ".join(f"{number} of type {kind}" for kind, number in sorted(reading.objects.items()))
-    logger.info("%s: it brought %s", what, brought or "nothing")

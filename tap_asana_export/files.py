@@ -10,17 +10,17 @@ import fsspec
 import msgspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
-from tap_asana_export.export import by_resource_type, pieces, tell, ways_of, write_export
 from tap_asana_export.lines import Pass
 from tap_asana_export.plan import Subject, format_time
 from tap_asana_export.records import gid_of
+from tap_asana_export.run import by_resource_type, pieces, tell, ways_of, write_export
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.text import BLOCK, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_asana_export.export import Run
+    from tap_asana_export.run import Run
 
 RESOURCE, GRAPH = (
     {kind for source in SOURCES for kind in source.resource_types if source.graph == graph} for graph in (False, True)

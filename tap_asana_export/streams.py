@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.singerlib import Metadata
 
+from tap_asana_export.access import check_access, under_meltano_config_test
 from tap_asana_export.asana import connect
 from tap_asana_export.batch import read_batch_config
 from tap_asana_export.errors import OutputError, SettingError, SomeFailedError, WaitError
-from tap_asana_export.export import Export, Run, Selected, check_access, under_meltano_config_test
+from tap_asana_export.export import Export
 from tap_asana_export.files import read_files
 from tap_asana_export.jobs import take_turns
 from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
+from tap_asana_export.run import Run, Selected
 from tap_asana_export.selection import opt_in, properties, without_items
 
 if TYPE_CHECKING:

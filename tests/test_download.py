@@ -79,9 +79,7 @@ def test_a_file_with_a_byte_changed_anywhere_is_not_read_as_another(at: int) -> 
     assert (text, at < 10) == (TEXT, True)
 
 
-@pytest.mark.parametrize(
-    "body", [b"<html><h1>502</h1></html>", b"\xef\xbb\xbf{}", b"  <?xml version='1.0'?><Error/>"]
-)
+@pytest.mark.parametrize("body", [b"<html><h1>502</h1></html>", b"\xef\xbb\xbf{}", b"  <?xml version='1.0'?><Error/>"])
 def test_what_is_no_export_file_is_named(body: bytes) -> None:
     with pytest.raises(DownloadError) as error:
         list(Body(body).blocks())

@@ -10,10 +10,10 @@ import pytest
 from jsonschema import Draft7Validator
 
 from tap_asana_export.errors import DamagedError
-from tap_asana_export.export import Selected, by_resource_type, ways_of
 from tap_asana_export.lines import Pass
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.plan import Subject
+from tap_asana_export.run import Selected, by_resource_type, ways_of
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.organization import Organization
 from tap_asana_export.sinks import Messages

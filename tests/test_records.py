@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.export import Selected, by_resource_type, ways_of
 from tap_asana_export.lines import Pass
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.plan import Subject
 from tap_asana_export.records import is_verbatim
+from tap_asana_export.run import Selected, by_resource_type, ways_of
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sinks import Messages
 from tap_asana_export.streams import ObjectStream

@@ -40,9 +40,7 @@ def load(target: Target, folder: Path) -> None:
     """Pipe the tap into the target, and keep the state that the target confirmed."""
     state = folder / "state.json"
     options = ["--state", str(state)] if state.exists() else []
-    tap = subprocess.run(
-        [*TAP, "--config", str(folder / "config.json"), *options], capture_output=True, check=True
-    )
+    tap = subprocess.run([*TAP, "--config", str(folder / "config.json"), *options], capture_output=True, check=True)
     done = subprocess.run(target.command, input=tap.stdout, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     state.write_bytes(done.stdout.strip().split(b"\n")[-1])

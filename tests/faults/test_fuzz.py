@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from tap_asana_export import lines as lines_module
 from tap_asana_export import text as text_module
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.export import Selected, ways_of
 from tap_asana_export.lines import Pass
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.plan import Subject
+from tap_asana_export.run import Selected, ways_of
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sinks import Messages
 from tap_asana_export.sources import SOURCES

@@ -1,0 +1,131 @@
+"""What all exports of a run have in common, and what becomes of a file's lines, however it was come by."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_asana_export.batch import Files
+from tap_asana_export.errors import DamagedError
+from tap_asana_export.lines import Objects, Taker
+from tap_asana_export.records import Mapped
+from tap_asana_export.sinks import Messages, Origin
+from tap_asana_export.sources import SOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from singer_sdk import Stream
+
+    from tap_asana_export.batch import BatchConfig
+    from tap_asana_export.lines import Pass
+    from tap_asana_export.output import MessageWriter
+    from tap_asana_export.plan import Subject
+    from tap_asana_export.sinks import Schemas, Sink
+    from tap_asana_export.sources import Source
+
+logger = logging.getLogger(__name__)
+
+
+class Selected(NamedTuple):
+    """A selected stream, and of what it is made."""
+
+    source: Source
+    stream: Stream
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the exports of one run have in common.
+
+    Attributes:
+        exports: the stream of the exports' own records, whose state remembers pending jobs.
+        selected: the other selected streams.
+        save_state: sends a STATE.
+        shape: a fingerprint of what the records look like; lines that went out in another shape do not count.
+        batch: where records go in files; None makes messages of them.
+        schemas: JSON Schema of the records, by the name that they go under.
+    """
+
+    settings: Mapping[str, Any]
+    exports: Stream
+    selected: Sequence[Selected]
+    writer: MessageWriter
+    save_state: Callable[[], None]
+    shape: str
+    batch: BatchConfig | None
+    schemas: Schemas
+
+    def sink(self, subject: Subject, export_gid: str, created_at: datetime) -> Sink:
+        """Takes the records of an export."""
+        if self.batch is None:
+            return Messages(self.writer, created_at)
+        return Files(self.batch, self.writer, self.schemas, Origin(subject, export_gid, created_at))
+
+
+def by_resource_type(selected: Iterable[Selected]) -> dict[str, list[Selected]]:
+    """The streams that want something of a type's objects."""
+    kinds: dict[str, list[Selected]] = {}
+    for each in selected:
+        for kind in each.source.resource_types:
+            kinds.setdefault(kind, []).append(each)
+    return kinds
+
+
+def ways_of(
+    kinds: Mapping[str, Iterable[Selected]], subject: Subject, sink: Sink, versions: Mapping[str, int | None]
+) -> dict[str, Objects]:
+    """What becomes of the lines of each type."""
+
+    def taker(selected: Selected) -> Taker:
+        source, stream = selected
+        version = versions[stream.name]
+        return Taker(source, stream, lambda name: sink.outlet(name, version))
+
+    return {kind: Objects(kind, map(taker, selected), subject.context) for kind, selected in kinds.items()}
+
+
+def pieces(reading: Pass, text: bytes, sink: Sink) -> Iterator[None]:
+    """Read a block of lines, stopping where the sink wants to flush; also after what came before a damaged line."""
+    begin: int | None = 0
+    while begin is not None:
+        try:
+            begin = reading.read(text, begin, sink.until(reading.lines))
+        except DamagedError:
+            yield
+            raise
+        yield
+
+
+def write_export(run: Run, subject: Subject, record: dict[str, Any], time_extracted: datetime) -> None:
+    """Write an export's own record."""
+    if run.exports.selected:
+        with run.sink(subject, record["gid"], time_extracted) as sink:
+            Mapped(run.exports, (), lambda name: sink.outlet(name, None)).write(record, {})
+            sink.flush(1)
+            sink.finish()
+
+
+def tell(what: str, reading: Pass, kinds: Mapping[str, Iterable[Selected]], ways: Mapping[str, Objects]) -> None:
+    """Say what a file brought, and count it.
+
+    Args:
+        what: the file, as the log names it.
+        reading: the pass over it.
+        kinds: the streams that took something of each type.
+        ways: how they did.
+    """
+    known = {kind for source in SOURCES for kind in source.resource_types}
+    for kind in reading.objects.keys() - kinds.keys() - known:
+        logger.warning(
+            "%s: it brought %d objects of type '%s', which no stream takes.", what, reading.objects[kind], kind
+        )
+    for kind, selected in kinds.items():
+        counts = {part.name: part.count for part in ways[kind].parts}
+        for _, stream in selected:
+            with stream.get_record_counter() as counter:
+                counter.increment(counts.get(stream.name, reading.objects[kind]))
+    brought = ", ".join(f"{number} of type {kind}" for kind, number in sorted(reading.objects.items()))
+    logger.info("%s: it brought %s", what, brought or "nothing")
