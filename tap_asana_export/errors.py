@@ -50,7 +50,7 @@ class AnswerError(TapError):
     """
 
     # https://developers.asana.com/docs/errors; for 403 the reference of createResourceExport
-    REMEDIES: ClassVar = {
+    REMEDIES: ClassVar[dict[int | tuple[int, str], str]] = {
         400: "Check the settings workspaces, filters and start_date.",
         401: "The token is wrong, expired or revoked: set access_token, or the settings of OAuth, anew.",
         402: "Exports need an Enterprise+ plan or the Compliance Management add-on.",
@@ -59,13 +59,17 @@ class AnswerError(TapError):
             "may not export: it must belong to a service account of an Enterprise+ organization."
         ),
         404: "Asana does not know it, or the token cannot see it: check the settings workspaces and graph_parents.",
+        (403, "POST /exports/graph"): (
+            "The token may not export this: its user must see it, in an Enterprise or Enterprise+ organization."
+        ),
         451: "Asana refuses this network address for legal reasons: run from another network.",
     }
 
     def __init__(self, request: str, status: int, message: str) -> None:
         self.status = status
         self.message = message
-        remedy = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
+        usual = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
+        remedy = self.REMEDIES.get((status, request), usual)
         super().__init__(f"{request}: Asana answered {status}: {message}. {remedy}")
 
 

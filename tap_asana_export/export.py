@@ -1,8 +1,7 @@
-"""One export of one workspace: plan, request, wait, download, write its objects, move the bookmarks."""
+"""One export of a workspace or of a graph: request, wait, download, write its objects, move the bookmarks."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -25,32 +24,20 @@ from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.lines import Pass
 from tap_asana_export.plan import (
     FIRST,
-    Scope,
-    Want,
-    aim_for,
-    bound,
-    fingerprint,
     format_time,
     parse_time,
-    reason_for_all,
     request_for,
-    scope_of,
 )
-from tap_asana_export.records import TAG, activate_version_messages
-from tap_asana_export.run import by_resource_type, pieces, tell, ways_of, write_export
-from tap_asana_export.selection import selected_fields, usual_fields
-from tap_asana_export.sources import INCREMENTAL
+from tap_asana_export.run import pieces, tell, ways_of, write_export
+from tap_asana_export.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from singer_sdk import Stream
+    from collections.abc import Iterator
 
     from tap_asana_export.asana import Asana, Job
-    from tap_asana_export.asana import Export as AsanaExport
     from tap_asana_export.jobs import Pauses
-    from tap_asana_export.plan import Aim, Request, Subject
-    from tap_asana_export.run import Run, Selected
+    from tap_asana_export.plan import Request, Subject
+    from tap_asana_export.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -71,22 +58,9 @@ class Export:
         self._run = run
         self._asana = asana
         self._subject = subject
-        self._selected = {each.stream.name: each for each in run.selected if each.source.graph == subject.graph}
-        self._kinds = by_resource_type(self._selected.values())
+        self._tables = Tables(run, subject)
         self._state = run.exports.get_context_state(subject.context)
-        self._bookmarks = {
-            name: selected.stream.get_context_state(subject.context) for name, selected in self._selected.items()
-        }
         self._now = datetime.now(timezone.utc)
-        self._scopes = {name: self._scope(selected) for name, selected in self._selected.items()}
-        self._why_whole = {kind: self._reason(kind) for kind in self._kinds}
-        self._aims = {name: self._aim(selected) for name, selected in self._selected.items()}
-        # Lines that went out with another version would be deleted when this one is activated.
-        self._shape = fingerprint([run.shape, {name: aim.complete for name, aim in self._aims.items()}])
-        if not run.settings["emit_activate_version_messages"]:
-            for bookmark in self._bookmarks.values():
-                if "version" in bookmark:
-                    bookmark["version"] = None  # from now on there are rows without one
 
     def run(self) -> Pauses[None]:
         """Bring the export, write its objects, then its own record, and move the bookmarks.
@@ -98,8 +72,8 @@ class Export:
             WaitError: the job takes longer than `wait_timeout`; the state keeps it.
             TapError: whatever else ends the export; what the state holds then is where the next run goes on.
         """
-        full = all(self._why_whole.values())
-        request = request_for(self._subject, [] if self._subject.graph else [self._want(kind) for kind in self._kinds])
+        full = self._tables.is_full
+        request = request_for(self._subject, self._tables.wants())
         if self._is_up_to_date(request):
             return
         for last_try in (False, True):
@@ -126,24 +100,10 @@ class Export:
 
     def _finish(self, job: Job, file: Download, reading: Pass, *, full: bool) -> None:
         """Tell the target which rows are no more, write the export's own record, and move the bookmarks."""
-        created_at = format_time(job.export.created_at)
         completed_at = job.export.completed_at or datetime.now(timezone.utc)
-        for name, (source, stream) in self._selected.items():
-            bookmark, aim, before = self._bookmarks[name], self._aims[name], self._activated(stream)
-            if any(self._is_incremental(kind) for kind in source.resource_types):
-                bookmark["replication_key"] = "modified_at"
-                # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
-                # later bookmark would lose what changed while the export ran.
-                bookmark["replication_key_value"] = created_at
-            bookmark["completed_at"] = format_time(completed_at)
-            if aim.why_whole:
-                bookmark["full_at"] = created_at
-            bookmark["scope"] = dataclasses.asdict(aim.table) | self._bounds_of_picked()
-            if (version := self._version(name, job.export)) is not None:
-                bookmark["version"] = version
-            if (after := self._activated(stream)) not in {before, None}:
-                for activation in activate_version_messages(stream, after):
-                    self._run.writer.write_message(activation)
+        picked = self._state["pending"].get("picked", False)
+        for message in self._tables.finish(job.export, completed_at, picked=picked):
+            self._run.writer.write_message(message)
         record = {
             "gid": job.export.gid,
             "job_gid": job.gid,
@@ -151,88 +111,21 @@ class Export:
             "workspace_gid": None,
             "parent_gid": None,
             **self._subject.context,
-            "created_at": created_at,
+            "created_at": format_time(job.export.created_at),
             "completed_at": format_time(completed_at),
             "full": full,
-            "objects": dict(sorted({**dict.fromkeys(self._kinds, 0), **reading.objects}.items())),
+            "objects": dict(sorted({**dict.fromkeys(self._tables.kinds, 0), **reading.objects}.items())),
             "lines": reading.lines,
             "bytes": file.bytes,
         }
         write_export(self._run, self._subject, record, job.export.created_at)
-        if self._state["pending"].get("picked"):
+        if picked:
             self._state["picked"] = job.gid
         self._state |= {"completed_at": format_time(completed_at), "job_gid": job.gid, "pending": None}
         if self._subject.graph:
             is_cached = reading.objects["task"] > CACHED_TASKS
             self._state["cached_until"] = format_time(completed_at + CACHED) if is_cached else None
         self._run.save_state()
-
-    def _reason(self, kind: str) -> str | None:
-        """Why all objects of a type are asked for; None if what changed is enough."""
-        if not self._is_incremental(kind):
-            return "it has no other way"
-        days = self._run.settings["full_export_interval"]
-        full_every = timedelta(days=days) if days else None
-        reasons = (
-            reason_for_all(
-                self._bookmarks[stream.name], self._scopes[stream.name], full_every=full_every, now=self._now
-            )
-            for _, stream in self._kinds[kind]
-        )
-        return next(filter(None, reasons), None)
-
-    def _aim(self, selected: Selected) -> Aim:
-        """What the export is to do for a stream's table, which is whole if all of its types of object are."""
-        name = selected.stream.name
-        reasons = [self._why_whole[kind] for kind in selected.source.resource_types]
-        return aim_for(self._bookmarks[name], self._scopes[name], reasons[0] if all(reasons) else None)
-
-    def _scope(self, selected: Selected) -> Scope:
-        """What bounds the table that the settings and the catalog ask for."""
-        source, stream = selected
-        filters = [filters for kind in source.resource_types if (filters := self._filters(kind))]
-        incremental = any(self._is_incremental(kind) for kind in source.resource_types)
-        return Scope(
-            start_date=self._run.settings["start_date"] if incremental else None,
-            filters=fingerprint(filters) if filters else None,
-            fields=fingerprint(selected_fields(stream, source.own)),
-        )
-
-    def _filters(self, kind: str) -> list[dict[str, Any]]:
-        filters: Mapping[str, Any] = {} if self._subject.graph else self._run.settings["filters"]
-        return filters.get(f"{kind}s") or []
-
-    def _is_incremental(self, kind: str) -> bool:
-        """Whether what changed is enough of a type's objects; the catalog may want all of them each time."""
-        whole = (not source.array and stream.replication_method == "FULL_TABLE" for source, stream in self._kinds[kind])
-        return kind in INCREMENTAL and not self._subject.graph and not any(whole)
-
-    def _want(self, kind: str) -> Want:
-        names = [stream.name for _, stream in self._kinds[kind]]
-        bookmark, starts = None, [self._scopes[name].start_date for name in names]
-        if not self._why_whole[kind]:
-            bookmark = min(self._bookmarks[name]["replication_key_value"] for name in names)
-            starts = [self._aims[name].table.start_date for name in names]
-        start = None if None in starts else min(filter(None, starts), key=parse_time)
-        after = bound(bookmark, start, self._run.settings["overlap"]) if self._is_incremental(kind) else None
-        return Want(kind, self._filters(kind), fields_of(kind, self._kinds[kind]), after)
-
-    def _version(self, name: str, export: AsanaExport) -> int | None:
-        """The version of a stream's rows: that of the export if it is complete, else that of the table."""
-        if not self._run.settings["emit_activate_version_messages"]:
-            return None
-        if self._aims[name].complete and not self._state["pending"].get("picked"):
-            return int(export.created_at.timestamp())
-        version: int | None = self._bookmarks[name].get("version")
-        return version
-
-    def _activated(self, stream: Stream) -> int | None:
-        """The version below which no row of a stream's table is of an object that still exists.
-
-        Targets delete what is below a version, of whatever workspace or parent it is.
-        """
-        versions = [each.get("version") for each in stream.stream_state.get("partitions", [])]
-        return None if None in versions else min(versions, default=None)
 
     def _is_up_to_date(self, request: Request) -> bool:
         """Whether Asana would only give the result again that all tables are filled from already.
@@ -242,13 +135,10 @@ class Export:
         cached_until = self._state.get("cached_until")
         if self._state.get("pending") or not cached_until or parse_time(cached_until) <= self._now:
             return False
+        if self._run.settings["job_gids"].get(self._subject.gid) not in {None, self._state["job_gid"]}:
+            return False
         self._say(self._state["job_gid"], f"Asana keeps its result, and would give it again, until {cached_until}")
-        filled = (
-            self._bookmarks[name].get("completed_at") == self._state["completed_at"]
-            and scope_of(self._bookmarks[name], scope) == scope
-            for name, scope in self._scopes.items()
-        )
-        if all(filled):
+        if self._tables.are_filled_by(self._state["completed_at"]):
             return True
         self._remember(self._state["job_gid"], request, full=True)
         return False
@@ -278,8 +168,8 @@ class Export:
         if completed_at and self._now - completed_at > KEPT and not wanted:
             self._say(job_gid, "its file has expired; a new one is needed")
             return None
-        if pending.get("records") != self._shape:
-            pending |= {"records": self._shape, "lines": 0}
+        if pending.get("records") != self._tables.shape:
+            pending |= {"records": self._tables.shape, "lines": 0}
         self._say(job_gid, f"going on with it, after line {pending.get('lines', 0)} of its file")
         return job
 
@@ -288,11 +178,11 @@ class Export:
             "%s: requesting %s export of %s",
             self._subject,
             "a full" if full else "an incremental",
-            ", ".join(self._selected),
+            ", ".join(self._tables.selected),
         )
-        for kind, why in self._why_whole.items():
-            if why and self._is_incremental(kind) and not (full and why == FIRST):
-                names = ", ".join(stream.name for _, stream in self._kinds[kind])
+        for kind, why in self._tables.why_whole.items():
+            if why and self._tables.is_incremental(kind) and not (full and why == FIRST):
+                names = ", ".join(stream.name for _, stream in self._tables.kinds[kind])
                 logger.info("%s: all of %s is asked for: %s", self._subject, names, why)
         asked_at = datetime.now(timezone.utc)
         job = yield from request_export(self._asana, request, self._patience())
@@ -306,33 +196,25 @@ class Export:
             "job_gid": job_gid,
             "requested_at": format_time(datetime.now(timezone.utc)),
             "request": request.fingerprint,
-            "records": self._shape,
+            "records": self._tables.shape,
             "full": full,
             "picked": picked,
             "etag": None,
             "lines": 0,
         }
         self._state["pending"] = pending
-        for name, aim in self._aims.items():
-            # Also of an export that breaks there are rows.
-            self._bookmarks[name]["scope"] = dataclasses.asdict(aim.begun) | self._bounds_of_picked()
+        self._tables.begin(picked=picked)
         return pending
-
-    def _bounds_of_picked(self) -> dict[str, None]:
-        """What is different of a table's scope after a job that job_gids named, which may hold whatever there is."""
-        return {"start_date": None} if self._state["pending"].get("picked") else {}
 
     def _write_objects(self, job: Job) -> tuple[Download, Pass]:
         """Write what the job's file holds, but for the lines that the target has already."""
         settings, pending = self._run.settings, self._state["pending"]
         file = Download(self._signed_urls(job), user_agent=settings["user_agent"], timeout=settings["request_timeout"])
-        # Asana: several filters for one type may bring an object more than once.
-        repeated = [kind for kind in self._kinds if len(self._filters(kind)) > 1]
-        versions = {name: self._version(name, job.export) for name in self._selected}
+        versions = self._tables.versions(job.export, picked=pending.get("picked", False))
         saved = pending["lines"]
         with self._run.sink(self._subject, job.export.gid, job.export.created_at) as sink:
-            ways = ways_of(self._kinds, self._subject, sink, versions)
-            reading = Pass(ways, skip=pending["lines"], repeated=repeated)
+            ways = ways_of(self._tables.kinds, self._subject, sink, versions)
+            reading = Pass(ways, skip=pending["lines"], repeated=self._tables.repeated())
             try:
                 for text in file.blocks():
                     _require_same_file(pending, file)
@@ -355,7 +237,7 @@ class Export:
             with self._run.writer.undisturbed():
                 sink.finish()
                 pending["lines"] = reading.lines
-        tell(f"{self._subject}: export job {job.gid}", reading, self._kinds, ways)
+        tell(f"{self._subject}: export job {job.gid}", reading, self._tables.kinds, ways)
         return file, reading
 
     def _signed_urls(self, job: Job) -> Iterator[str]:
@@ -377,20 +259,3 @@ def _require_same_file(pending: dict[str, Any], file: Download) -> None:
     if pending["lines"] and pending.get("etag") not in {None, file.etag}:
         raise ChangedError("storage has another file than the one whose lines went out")
     pending["etag"] = file.etag
-
-
-def fields_of(kind: str, selected: Iterable[Selected]) -> list[str] | None:
-    """What to ask of a type's objects for the streams that want something of them; None for what comes by itself."""
-    wanted: list[str] = []
-    usual: set[str] | None = None
-    for source, stream in selected:
-        paths = selected_fields(stream, source.own)
-        if source.array:
-            paths += [f"{source.gid_of}.gid"] if source.gid_of else []
-            wanted += [f"{source.array}.{path}" for path in paths] or [source.array]
-        else:
-            wanted += paths
-            usual = set(usual_fields(stream, source.own))
-    if set(wanted) == usual:
-        return None
-    return list(dict.fromkeys(["gid", TAG, *filter(None, [INCREMENTAL.get(kind)]), *wanted]))

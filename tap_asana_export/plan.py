@@ -121,9 +121,6 @@ class Aim:
 
 
 FIRST = "nothing is known of an earlier export"
-
-
-FIRST = "nothing is known of an earlier export"
 """Why a table needs every object that has none."""
 
 

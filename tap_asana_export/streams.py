@@ -106,6 +106,8 @@ class Exports(Stream):
             names = ", ".join(stream.name for stream in self.child_streams)
             needed = "set graph_parents, or select other streams" if kinds else f"select at least one of {names}"
             raise SettingError(f"The catalog selects nothing to export: {needed}.")
+        if not parents and True in kinds:
+            logger.warning("The catalog selects graph streams, but graph_parents names nothing that they are of.")
         resources = [Subject(gid) for gid in self.workspace_gids(asana)] if False in kinds else []
         return [*resources, *(Subject(gid, graph=True) for gid in parents)]
 
