@@ -32,10 +32,20 @@ ENVIRONMENTS = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "map": {"stream_maps": {"tasks": {"name": "md5(name)", "notes": "__NULL__"}}},
     "flat": {"flattening_enabled": True, "flattening_max_depth": 1},
+    "batch": {
+        "batch_config": {
+            "encoding": {"format": "jsonl", "compression": "gzip"},
+            "storage": {"root": f"{CACHE}/batches"},
+        }
+    },
 }
-"""Settings of singer-sdk that the tap and the plain tap are measured with."""
+"""Settings of singer-sdk that the tap is measured with, and but for the last one the plain tap."""
 
 STREAMS = ("exports", "tasks", "messages", "teams")
+PARTS = (
+    *("stories", "attachments", "task_memberships", "task_followers", "task_tags", "task_likes", "task_dependencies"),
+    *("task_custom_fields", "team_members", "message_parents", "message_followers"),
+)
 DESELECTED = (["properties", "permalink_url"], ["properties", "assignee", "properties", "name"])
 """Properties of tasks: one at the top level, one nested."""
 
@@ -80,6 +90,7 @@ def competitors(url: str, whole: Path, tenth: Path) -> dict[str, Competitor]:
     catalog = json.loads(output(TAP, "--discover"))
     some = ["--catalog", write("some", select(catalog, STREAMS, DESELECTED))]
     tasks = ["--catalog", write("tasks", select(catalog, ["tasks"]))]
+    parts = ["--catalog", write("parts", select(catalog, [*STREAMS, *PARTS]))]
     jsonl = write("tap-jsonl", {"path": text})
     duckdb = write("duckdb", {"path": f"{CACHE}/target-duckdb.duckdb", "default_target_schema": "main"})
 
@@ -97,6 +108,8 @@ def competitors(url: str, whole: Path, tenth: Path) -> dict[str, Competitor]:
         "gzip": Competitor([["gzip", "-dc", str(whole)]], large),
         "igzip": igzip(whole, large),
         "tap deselected": Competitor([[*tap(whole), *some], cat], large),
+        "tap parts": Competitor([[*tap(whole), *parts], cat], large),
+        "tap batch": Competitor([tap(whole, "batch"), cat], large),
         "tap tenth": Competitor([tap(tenth), cat], small),
         "tap map": Competitor([tap(tenth, "map"), cat], small),
         "tap flat": Competitor([tap(tenth, "flat"), cat], small),
@@ -113,6 +126,15 @@ def competitors(url: str, whole: Path, tenth: Path) -> dict[str, Competitor]:
         "jq": Competitor([["jq", "-c", ".", text], cat], small, "plain file"),
         "target-duckdb": Competitor(
             [tap(tenth), [bin_of("target-duckdb", "target-duckdb"), "--config", duckdb]], small
+        ),
+        "batch and DuckDB": Competitor(
+            [
+                [
+                    *(bin_of("target-duckdb"), f"{HERE}/load_with_batch.py"),
+                    *(f"{CACHE}/batch and DuckDB.duckdb", f"{CACHE}/batches", *tap(whole, "batch")),
+                ]
+            ],
+            large,
         ),
         "dlt": Competitor([[bin_of("dlt"), f"{HERE}/load_with_dlt.py", str(tenth), f"{CACHE}/dlt.duckdb"]], small),
     }

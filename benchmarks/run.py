@@ -107,6 +107,8 @@ ROWS = (
     Row("throughput, against the plain tap", "tap", "plain", throughput, 18, 25),
     Row("throughput, against the plain tap with tasks only", "tap", "plain tasks", throughput),
     Row("throughput, two properties deselected", "tap deselected", "plain", throughput, 12, 18),
+    Row("throughput with all parts, against the plain tap with tasks only", "tap parts", "plain tasks", throughput, 10),
+    Row("throughput into batch files, against the plain tap", "tap batch", "plain", throughput),
     Row("throughput, both with a stream map", "tap map", "plain map", throughput, 2),
     Row("throughput, both with flattening", "tap flat", "plain flat", throughput, 2),
     Row("peak memory, against a tenth of the file", "tap", "tap tenth", memory, 1.1),
@@ -115,6 +117,8 @@ ROWS = (
     Row("throughput, against tap-jsonl", "tap", "tap-jsonl", throughput),
     Row("throughput, against `jq -c .`", "tap", "jq", throughput),
     Row("into DuckDB, by target-duckdb, against dlt", "target-duckdb", "dlt", throughput),
+    Row("into DuckDB, by batch files, against target-duckdb", "batch and DuckDB", "target-duckdb", throughput, 10),
+    Row("into DuckDB, by batch files, against dlt", "batch and DuckDB", "dlt", throughput, 20),
 )
 
 
@@ -161,6 +165,7 @@ def run(competitor: Competitor, stdout: Any = subprocess.DEVNULL) -> tuple[float
     """Run a pipeline; returns seconds until all of it has ended, and the first program's peak memory in MB."""
     for old in CACHE.glob("*.duckdb*"):
         old.unlink()
+    shutil.rmtree(CACHE / "batches", ignore_errors=True)
     programs: list[subprocess.Popen[bytes]] = []
     with (CACHE / "stderr").open("w+b") as stderr:
         start = time.perf_counter()
@@ -200,9 +205,13 @@ def check(entries: dict[str, Competitor], text: Path) -> None:
             found = digest(CACHE / "records")
             compare(name, found, expected or found)
             expected = found
-    for name in ("target-duckdb", "dlt"):
+    for name, environment in {
+        "target-duckdb": "target-duckdb",
+        "dlt": "dlt",
+        "batch and DuckDB": "target-duckdb",
+    }.items():
         run(entries[name])
-        rows = json.loads(output(bin_of(name), "-c", COUNT, f"{CACHE}/{name}.duckdb"))
+        rows = json.loads(output(bin_of(environment), "-c", COUNT, f"{CACHE}/{name}.duckdb"))
         compare(name, rows, {kind: number for kind, number in in_file.items() if kind != "checksum"})
 
 

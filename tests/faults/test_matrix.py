@@ -324,7 +324,9 @@ def state_after(run: Run, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def bookmarks(state: dict[str, Any]) -> dict[str, Any]:
-    return {stream: state["bookmarks"][stream]["partitions"][0] for stream in ("tasks", "messages")}
+    """What is known of tasks and messages, but for what bounds the tables, which a request may change."""
+    partitions = {stream: state["bookmarks"][stream]["partitions"][0] for stream in ("tasks", "messages")}
+    return {stream: {**partition, "scope": None} for stream, partition in partitions.items()}
 
 
 def records(run: Run) -> Records:

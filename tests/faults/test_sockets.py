@@ -491,8 +491,8 @@ def test_the_token_does_not_follow_a_redirect_to_another_host() -> None:
 
 # ── a slow reader ─────────────────────────────────────────────────────────────────────────────────────────
 
-MUCH = b"{" + os.urandom(24 << 20).replace(b"\n", b"")
-MUCH = b"\n".join([MUCH[at : at + 999] for at in range(0, len(MUCH), 999)])
+MUCH = os.urandom(24 << 20).replace(b"\n", b"")
+MUCH = b'{"gid":"1"}\n' + b"\n".join([MUCH[at : at + 999] for at in range(0, len(MUCH), 999)])
 
 
 @pytest.mark.parametrize("end", [reset, lambda *_: None])
