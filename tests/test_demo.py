@@ -51,6 +51,21 @@ def test_the_demo_loads_an_organization_and_then_only_what_changed(clone: Path) 
     assert (clone / "meltano.yml").read_text() == project
 
 
+def test_the_environment_batch_loads_the_same_by_way_of_files(clone: Path) -> None:
+    project = (clone / "meltano.yml").read_text()
+
+    def batch() -> dict[str, str]:
+        return dict(re.findall(r"arrived +(\w+) +([\d,]+)", meltano(clone, "--environment=batch", "run", "batch")))
+
+    first, second = batch(), batch()
+    assert first == {"exports": "1", "messages": "500", "tasks": "5,000", "teams": "8"}
+    assert second["exports"] == "2"
+    files = [file.relative_to(clone / "output" / "batches").parts[0] for file in clone.glob("output/batches/*/*/*.gz")]
+    assert set(files) == {"exports", "messages", "tasks", "teams"}
+    assert (files.count("exports"), files.count("teams")) == (2, 2)
+    assert (clone / "meltano.yml").read_text() == project
+
+
 def test_meltano_config_test_looks_at_the_workspace_and_starts_no_export(clone: Path, sandbox: Sandbox) -> None:
     said = meltano(
         clone,

@@ -17,7 +17,7 @@ from tests.conftest import TAP
 
 ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv", "--quiet")
-FROM_THE_SDK = ("stream_map", "flattening_", "faker_", "stream_maps")
+FROM_THE_SDK = ("stream_map", "flattening_", "faker_", "batch_config")
 
 
 def run(*command: object) -> str:
