@@ -10,6 +10,7 @@ files of these lines are complete before one of them is announced, and announced
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import tempfile
 from collections import deque
@@ -148,6 +149,7 @@ class Files:
         self._time = encode(time)
         self._outlets: dict[str, Outlet] = {}
         self._open: dict[str, list[File]] = {}
+        self._closed: list[File] = []
         self._closing: tuple[int, dict[str, list[Future[str]]]] | None = None
         self._lines = self._announced = 0
         self._behind: deque[Future[None]] = deque()
@@ -163,9 +165,8 @@ class Files:
         """Give up what is not complete."""
         self._compressing.shutdown(cancel_futures=True)
         self._uploading.shutdown(cancel_futures=True)
-        for files in self._open.values():
-            for file in files:
-                file.discard()
+        for file in itertools.chain(self._closed, *self._open.values()):
+            file.discard()
         self._spool.cleanup()
 
     def outlet(self, name: str, version: int | None) -> Outlet:
@@ -221,6 +222,7 @@ class Files:
             lines,
             {name: [self._uploading.submit(file.complete) for file in files] for name, files in self._open.items()},
         )
+        self._closed = [*itertools.chain.from_iterable(self._open.values())]
         self._open = {}
 
     def _announce(self) -> None:
@@ -263,13 +265,13 @@ class File:
         self._is_local = isinstance(config.place, LocalFileSystem)
         # Renaming is what makes a file appear all at once; it works within one file system only.
         folder, _, name = path.rpartition("/")
-        self._temporary = Path(folder if self._is_local else spool) / f".{name}.{os.getpid()}.part"
+        self._temporary = Path(folder if self._is_local else f"{spool}/{folder}") / f".{name}.{os.getpid()}.part"
         self._records = self._bytes = 0
         self._writer: Any = None
 
     def room(self, text: bytes, begin: int, records: int) -> int:
         """Where of lines from some place on those end that still fit into the file; they are counted as written."""
-        most = FILE_BYTES - self._bytes
+        most = max(FILE_BYTES - self._bytes, 0)
         end = len(text) if len(text) - begin <= most else text.rfind(b"\n", begin, begin + most) + 1
         if not self._records and end <= begin:
             end = text.find(b"\n", begin) + 1  # a record that is larger than a file

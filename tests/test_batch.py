@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
+from tap_asana_export import batch
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import STREAMS
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 OTHER = "1200000000000002"
-EVERYTHING = {(part,): True for part in PARTS}
+EVERYTHING: dict[tuple[str, ...], bool] = {(part,): True for part in PARTS}
 SMALL_BLOCKS = "text.TEXT = 1 << 15"
 
 
@@ -309,7 +310,7 @@ def column_type(schema: dict[str, Any]) -> str:
     kinds = {schema["type"]} if isinstance(schema["type"], str) else {*schema["type"]} - {"null"}
     kind = schema.get("format", *kinds) if len(kinds) == 1 else "object"
     types = {"boolean": "bool", "integer": "int64", "number": "double", "date": "date32[day]"}
-    return types.get(kind, "timestamp[ms, tz=UTC]" if kind == "date-time" else "string")
+    return types.get(kind, "timestamp[us, tz=UTC]" if kind == "date-time" else "string")
 
 
 def as_json(row: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
@@ -363,6 +364,17 @@ def test_a_file_that_gets_too_large_is_cut(
         if "-2" in file.name and following in texts:
             first = texts[following].split(b"\n")[0]
             assert len(text) + len(first) + 1 > limit
+
+
+def test_nothing_follows_a_record_that_is_larger_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "FILE_BYTES", 100)
+    config = batch.read_batch_config(into(tmp_path))
+    assert config
+    file = batch.File(config, f"{tmp_path}/file", tmp_path, {})
+    record, others = b"x" * 110 + b"\n", b"y" * 40 + b"\n" + b"z" * 40 + b"\n"
+
+    assert file.room(record + others, 0, 1000) == len(record)
+    assert [file.room(record + others, len(record), 1000), file.room(others, 0, 1000)] == [len(record), 0]
 
 
 # ── the order of messages, and what the state tells ──────────────────────────────────────────────────────────
@@ -453,6 +465,19 @@ def test_a_run_that_breaks_has_announced_what_its_state_tells_of_and_the_next_on
     check_states(broken)
     check_states(rest, lines)
     assert_whole(large, tmp_path, broken, rest)
+
+
+def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
+    large: Sandbox, arguments: Callable[..., list[str]], everything: dict[str, Any], tmp_path: Path
+) -> None:
+    large.faults["truncated"] = True
+    command = arguments(settings_for(large, **into(tmp_path, 100)), catalog=everything)
+    slow = "import time; put = batch.File.complete; batch.File.complete = lambda self: (time.sleep(0.02), put(self))[1]"
+    run = watch(patched(command, f"{SMALL_BLOCKS}; batch.UPLOADS = 1; {slow}"))
+
+    assert (run.code, "ends too early" in run.last_line) == (1, True)
+    assert [file for file in in_folder(tmp_path) if file.suffix == ".part"] == []
+    assert lines_of(run.state) > 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -55,7 +55,7 @@ def main() -> None:
     spark = SparkSession.builder.appName("merge Asana exports").getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-    exports = finished(read(spark, [f"{options.batches}exports/*/*.jsonl.gz"], schemas["exports"]))
+    exports = finished(read(spark, [f"{options.batches}exports/*/*.jsonl{{,.gz}}"], schemas["exports"]))
     for stream in options.streams:
         paths = current_files(spark, f"{options.batches}{stream}", last_whole(exports, stream))
         latest(read(spark, paths, schemas[stream])).write.mode("overwrite").parquet(f"{options.tables}/{stream}")
@@ -99,7 +99,7 @@ def current_files(spark: SparkSession, folder: str, since: dict[str, str]) -> li
 
     What was deleted is not in that export, and so goes with the files of before.
     """
-    files = spark.read.format("binaryFile").load(f"{folder}/*/*.jsonl.gz").select("path").collect()
+    files = spark.read.format("binaryFile").load(f"{folder}/*/*.jsonl{{,.gz}}").select("path").collect()
     places = ((file.path, *file.path.split("/")[-2:]) for file in files)
     return [path for path, workspace, name in places if name >= since.get(workspace, "")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -43,6 +44,16 @@ def load(root: Path, database: Path) -> dict[str, Table]:
 
 def test_the_tables_hold_every_value_of_the_latest_state(exported: Exported, tmp_path: Path) -> None:
     assert differences(load(exported.root, tmp_path / "asana.duckdb"), exported.tables) == []
+
+
+def test_files_may_be_gzipped_or_not_and_those_that_a_killed_run_left_are_none(
+    exported: Exported, tmp_path: Path
+) -> None:
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    for file in sorted(root.rglob("*.gz"))[::2]:
+        file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
+        file.rename(file.with_name(f".{file.name}.4711.part")).write_bytes(b"half")
+    assert differences(load(root, tmp_path / "asana.duckdb"), exported.tables) == []
 
 
 def test_a_full_export_that_did_not_end_deletes_nothing(exported: Exported, tmp_path: Path) -> None:

@@ -4,43 +4,99 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
 
-from tests.conftest import TAP, WORKSPACE, expected
+import pytest
+
+from tap_asana_export.sandbox import Sandbox
+from tests.conftest import WORKSPACE, Run, expected, settings_for
 from tests.consumers.conftest import batch_settings
-from tests.targets import differences, target_postgres
+from tests.targets import STREAMS, differences, target_postgres
+from tests.test_deletions import change, settings
+from tests.test_resume import exports_state
+from tests.test_targets import load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tap_asana_export.sandbox import Sandbox
-    from tests.targets import Postgres, Target
+    from tests.conftest import Clock
+    from tests.targets import Postgres
 
 
-def test_every_value_arrives_in_postgres_after_a_full_and_an_incremental_run(
-    sandbox: Sandbox, postgres: Postgres, tmp_path: Path
+def test_batch_and_record_make_the_same_tables_after_a_full_and_an_incremental_run(
+    sandbox: Sandbox,
+    postgres: Postgres,
+    run_tap: Callable[..., Run],
+    tmp_path: Path,
 ) -> None:
-    folder = tmp_path / "batches"
-    folder.mkdir()
-    (tmp_path / "config.json").write_text(json.dumps(batch_settings(sandbox, tmp_path) | {"overlap": 0}))
-    target = target_postgres(postgres, folder)
-    load(target, tmp_path)
-    assert differences(target, sandbox) == []
+    folders = [tmp_path / "from_records", tmp_path / "from_batches"]
+    for folder in folders:
+        folder.mkdir()
+    targets = [target_postgres(postgres, folder) for folder in folders]
+    in_files = {"batch_config": batch_settings(sandbox, tmp_path)["batch_config"]}
 
+    def run(state: Any) -> Any:
+        """Bring one export in both ways."""
+        records = run_tap(settings_for(sandbox, overlap=0), state=state)
+        job = next(each["value"] for each in records.of("STATE") if exports_state(each["value"])["pending"])
+        batches = run_tap(settings_for(sandbox, overlap=0, **in_files), state=job)
+        assert (records.code, batches.code, batches.of("RECORD")) == (0, 0, [])
+        for source, target in zip((records, batches), targets, strict=True):
+            done = subprocess.run(target.command, input=source.stdout, capture_output=True, check=False)
+            assert done.returncode == 0, done.stderr.decode()
+            assert json.loads(done.stdout.strip().split(b"\n")[-1]) == source.state
+        for stream in (*STREAMS, "exports"):
+            from_records, from_batches = (target.table(stream) for target in targets)
+            assert from_batches == from_records
+        assert differences(targets[1], sandbox) == []
+        return records.state
+
+    state = run(None)
     organization = sandbox.organizations[WORKSPACE]
     for gid in list(expected(sandbox, "tasks"))[:3]:
         organization.touch(gid)
     organization.add("task")
-    load(target, tmp_path)
-    assert differences(target, sandbox) == []
-    assert sorted(row["objects"]["task"] for row in target.rows("exports")) == [4, 40]
+    run(state)
+    assert sorted(row["objects"]["task"] for row in targets[1].rows("exports")) == [4, 40]
 
 
-def load(target: Target, folder: Path) -> None:
-    """Pipe the tap into the target, and keep the state that the target confirmed."""
-    state = folder / "state.json"
-    options = ["--state", str(state)] if state.exists() else []
-    tap = subprocess.run([*TAP, "--config", str(folder / "config.json"), *options], capture_output=True, check=True)
-    done = subprocess.run(target.command, input=tap.stdout, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    state.write_bytes(done.stdout.strip().split(b"\n")[-1])
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
+def test_what_is_deleted_goes_after_the_next_full_export(
+    arguments: Callable[..., list[str]], clock: Clock, postgres: Postgres, tmp_path: Path, *, hard: bool
+) -> None:
+    clock.now = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=10)
+    target = target_postgres(postgres, tmp_path, hard_delete=hard)
+    with Sandbox(tasks=40, messages=10, teams=3, large=1, change_interval=0, job_seconds=0, clock=clock) as sandbox:
+        in_files = {"batch_config": batch_settings(sandbox, tmp_path)["batch_config"]}
+
+        def run(state: Any, **others: Any) -> Any:
+            return load(arguments(settings(sandbox, **in_files, **others), state=state), target)
+
+        def compare(kept: dict[str, list[str]], deleted: dict[str, list[str]]) -> None:
+            """Every row equals its object; the kept and the soft-deleted ones have none any more."""
+            for stream in STREAMS:
+                soft = set() if hard else {*deleted.get(stream, [])}
+                table = {gid: plain(row) for gid, row in target.table(stream).items()}
+                gone = {gid: table[gid] for gid in soft.union(kept.get(stream, []))}
+                objects = {gid: plain(each) for gid, each in expected(sandbox, stream).items()}
+                assert table == objects | gone
+                name = f'"{tmp_path.name}"."{stream}"'
+                query = f"select to_json(gid) from {name} where _sdc_deleted_at is not null"  # noqa: S608 - own names
+                assert {*postgres.query(query)} == soft
+
+        state = run(None)
+        compare({}, {})
+        gone = change(sandbox, clock)
+        state = run(state, full_export_interval=30)
+        teams = {"teams": gone["teams"]}  # always exported whole
+        compare({stream: gids for stream, gids in gone.items() if stream != "teams"}, teams)
+        clock.sleep(3600)
+        run(state, full_export_interval=7)
+        compare({}, gone)
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """What is absent is NULL in a table."""
+    return {name: value for name, value in row.items() if value is not None}
