@@ -196,7 +196,7 @@ class FileError(TapError):
 
     def __init__(self, url: str, line: int, cause: str) -> None:
         super().__init__(
-            f"File {url} breaks at line {line}: {cause}. What came before is out. Get the file once more, "
+            f"File {url} breaks at line {line}: {cause}. What came before may be out. Get the file once more, "
             "then run again."
         )
 

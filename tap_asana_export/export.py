@@ -96,9 +96,9 @@ class Export:
                 raise ExportError(self._subject, job.gid, cause)
             logger.warning("%s: export job %s: %s Trying once more.", self._subject, job.gid, cause)
         with self._run.writer.undisturbed():
-            self._finish(job, file, reading, full=full)
+            self._finish(job, file, reading)
 
-    def _finish(self, job: Job, file: Download, reading: Pass, *, full: bool) -> None:
+    def _finish(self, job: Job, file: Download, reading: Pass) -> None:
         """Tell the target which rows are no more, write the export's own record, and move the bookmarks."""
         completed_at = job.export.completed_at or datetime.now(timezone.utc)
         picked = self._state["pending"].get("picked", False)
@@ -113,7 +113,7 @@ class Export:
             **self._subject.context,
             "created_at": format_time(job.export.created_at),
             "completed_at": format_time(completed_at),
-            "full": full,
+            "full": self._tables.is_complete(picked=picked),
             "objects": dict(sorted({**dict.fromkeys(self._tables.kinds, 0), **reading.objects}.items())),
             "lines": reading.lines,
             "bytes": file.bytes,

@@ -11,7 +11,7 @@ import msgspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.lines import Pass
-from tap_asana_export.plan import Subject, format_time
+from tap_asana_export.plan import Subject, fingerprint, format_time
 from tap_asana_export.records import gid_of
 from tap_asana_export.run import by_resource_type, pieces, tell, ways_of, write_export
 from tap_asana_export.sources import SOURCES
@@ -46,7 +46,7 @@ def read_file(run: Run, url: str) -> None:
     file = File(url)
     selected = [each for each in run.selected if each.source.graph == subject.graph]
     kinds = by_resource_type(selected)
-    with run.sink(subject, file.name, file.modified_at) as sink:
+    with run.sink(subject, file.gid, file.modified_at) as sink:
         ways = ways_of(kinds, subject, sink, dict.fromkeys(each.stream.name for each in selected))
         reading = Pass(ways)
         try:
@@ -58,7 +58,7 @@ def read_file(run: Run, url: str) -> None:
         sink.finish()
     tell(f"File {file.url}", reading, kinds, ways)
     record = {
-        "gid": file.name,
+        "gid": file.gid,
         "job_gid": None,
         "kind": "graph" if subject.graph else "resource",
         "workspace_gid": None,
@@ -83,6 +83,7 @@ class File:
     Attributes:
         url: as it may be shown: the query of a signed URL opens the file to whoever reads it.
         name: the last part of the URL.
+        gid: what stands for the export's, which the file does not tell: the name, and what tells places apart.
         modified_at: when it was written, as far as its place tells; it holds no time of its own.
         bytes: how many were read so far.
 
@@ -105,6 +106,7 @@ class File:
             name = type(error).__name__
             raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {name}.") from None
         self.name = _without_query(self._path).rstrip("/").rpartition("/")[2]
+        self.gid = f"{self.name}-{fingerprint(self.url).removeprefix('sha256:')[:8]}"
         self.modified_at = self._modified_at()
 
     def _modified_at(self) -> datetime:

@@ -87,19 +87,20 @@ class Part:
             items = self._decode_odd(array)
         if self._gid and not self._verbatim and None in map(gid_of, items):
             raise DamagedError(f"its {self.array} are not as Asana documents (one has no gid)")
+        if not items:
+            return
+        key = self._records.own_key
+        more = made[key] if key in made else made.setdefault(key, self._records.own(own))
         if self._gid_of is None:
-            if items:
-                key = self._records.own_key
-                text = made[key] if key in made else made.setdefault(key, self._records.own(own))
-                self._records.write_all(items, text)
-                self.count += len(items)
+            self._records.write_all(items, more)
+            self.count += len(items)
             return
         for item in items:
             gid = self._records.gid_of(item, self._gid_of)
             if gid is None:
                 self._warn(f"an item of {self.array} has no {self._gid_of}")
             else:
-                self._records.write(item, self._records.own({**own, f"{self._gid_of}_gid": encode(gid)}))
+                self._records.write(item, self._records.identified(more, f"{self._gid_of}_gid", gid))
                 self.count += 1
 
     def _decode_odd(self, array: msgspec.Raw) -> list[Any]:

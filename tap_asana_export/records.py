@@ -36,9 +36,17 @@ TAG = "resource_type"
 """The property that tells types of objects apart."""
 
 encode = msgspec.json.Encoder().encode
-encode_lines = msgspec.json.Encoder().encode_lines
 encode_into = msgspec.json.Encoder().encode_into
 decode = msgspec.json.Decoder().decode
+
+
+class Reference(msgspec.Struct):
+    """Another object that an object names."""
+
+    gid: str
+
+
+decode_reference = msgspec.json.Decoder(Reference).decode
 
 
 def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
@@ -169,7 +177,14 @@ class Verbatim:
 
     def gid_of(self, record: Any, name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""
-        return gid_of(decode(getattr(record, self.fields[name])))
+        try:
+            return decode_reference(getattr(record, self.fields[name])).gid
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+
+    def identified(self, own: bytes, name: str, gid: str) -> bytes:
+        """What the tap adds to an object, and a gid among it."""
+        return b'%b,"%b":%b}' % (own[:-1], name.encode(), encode(gid)) if name in self.own_key else own
 
     def strip(self, record: Any) -> None:
         """Take out of a decoded object what is not wanted."""
@@ -199,9 +214,11 @@ class Verbatim:
             for record in records:
                 self.strip(record)
         out, before, _, after = self._outlet
+        between = own + after + before
         out += before
-        # What Asana wrote was in one line: there is no line break but the one behind each object.
-        out += encode_lines(records).replace(b"}\n", own + after + before)
+        for record in records:
+            encode_into(record, out, len(out))
+            out[-1:] = between
         del out[len(out) - len(before) :]
 
 
@@ -227,6 +244,10 @@ class Mapped:
     def own(self, values: Mapping[str, bytes]) -> dict[str, Any]:
         """What the tap adds to an object; takes JSON by property."""
         return {name: decode(value) for name, value in values.items() if name in self._own}
+
+    def identified(self, own: Mapping[str, Any], name: str, gid: str) -> dict[str, Any]:
+        """What the tap adds to an object, and a gid among it."""
+        return {**own, name: gid}
 
     def gid_of(self, record: dict[str, Any], name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""

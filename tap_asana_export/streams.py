@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog, MetadataMapping, SchemaMessage
 
     from tap_asana_export.asana import Asana
-    from tap_asana_export.batch import BatchConfig
     from tap_asana_export.errors import TapError
     from tap_asana_export.output import MessageWriter
     from tap_asana_export.selection import Breadcrumb
@@ -59,7 +58,7 @@ class Exports(Stream):
         self.tap = tap
         self.settings = settings
         self.writer = writer
-        self.batch: BatchConfig | None = None
+        self.batch = read_batch_config(settings)
 
     @property
     def emit_activate_version_messages(self) -> bool:
@@ -72,7 +71,6 @@ class Exports(Stream):
         With `--test` and `meltano config test` no export starts: token and workspaces are checked instead,
         and each check is a record, since those two look for one.
         """
-        self.batch = read_batch_config(self.settings)
         selected = [
             Selected(stream.source, stream)
             for stream in self.child_streams

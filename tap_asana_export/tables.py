@@ -65,6 +65,10 @@ class Tables:
         """Whether all objects of all types are asked for."""
         return all(self.why_whole.values())
 
+    def is_complete(self, *, picked: bool) -> bool | None:
+        """Whether an export holds all there is for every stream; None if the job was picked, and nobody knows."""
+        return None if picked else all(aim.complete for aim in self._aims.values())
+
     def wants(self) -> list[Want]:
         """What to ask Asana for; nothing if it is a graph, which comes as it is."""
         return [] if self._graph else [self._want(kind) for kind in self.kinds]

@@ -60,7 +60,9 @@ def test_the_environment_batch_loads_the_same_by_way_of_files(clone: Path) -> No
     first, second = batch(), batch()
     assert first == {"exports": "1", "messages": "500", "tasks": "5,000", "teams": "8"}
     assert second["exports"] == "2"
-    files = [file.relative_to(clone / "output" / "batches").parts[0] for file in clone.glob("output/batches/*/*/*.gz")]
+    files = [
+        file.relative_to(clone / "output" / "batches").parts[0] for file in clone.glob("output/batches/*/*/*.jsonl")
+    ]
     assert set(files) == {"exports", "messages", "tasks", "teams"}
     assert (files.count("exports"), files.count("teams")) == (2, 2)
     assert (clone / "meltano.yml").read_text() == project

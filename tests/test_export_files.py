@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import json
 import os
@@ -126,6 +127,23 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def gid_of(url: Path | str, name: str) -> str:
+    """What stands for the gid of a file's export."""
+    return f"{name}-{hashlib.sha256(json.dumps(str(url)).encode()).hexdigest()[:8]}"
+
+
+def test_files_of_one_name_in_two_folders_are_two_exports(
+    online: tuple[Run, Run, bytes, bytes], put: Callable[[str, bytes], Path], read: Callable[..., Run], tmp_path: Path
+) -> None:
+    paths = [put(f"{day}.gz", online[2]).rename(tmp_path / day) for day in ("one", "two")]
+    for path in paths:
+        (tmp_path / f"{path.name}-day").mkdir()
+        path.rename(tmp_path / f"{path.name}-day" / "export.gz")
+    run = read(*(tmp_path / f"{path.name}-day" / "export.gz" for path in paths))
+
+    assert len({each["gid"] for each in run.records("exports")}) == 2
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_workspace_comes_from_a_file_as_it_came_online(
     form: str, online: tuple[Run, Run, bytes, bytes], put: Callable[[str, bytes], Path], read: Callable[..., Run]
@@ -137,7 +155,7 @@ def test_a_workspace_comes_from_a_file_as_it_came_online(
     assert {each["time_extracted"] for each in run.of("RECORD")} == {"2026-03-04T05:06:07Z"}
     assert run.records("exports") == [
         {
-            "gid": form,
+            "gid": gid_of(path, form),
             "job_gid": None,
             "kind": "resource",
             "workspace_gid": WORKSPACE,
@@ -168,7 +186,7 @@ def test_a_graph_comes_from_a_file_as_it_came_online(
     assert (run.code, without_time(run)) == (0, without_time(online[1]))
     assert {each["time_extracted"] for each in run.of("RECORD")} == {"2026-03-04T05:06:07Z"}
     assert export == {
-        "gid": form,
+        "gid": gid_of(path, form),
         "job_gid": None,
         "kind": "graph",
         "workspace_gid": None,
@@ -205,7 +223,7 @@ def test_a_file_may_be_wherever_fsspec_gets_to(
     run = read(url.format(folder=tmp_path))
 
     assert (run.code, without_time(run)) == (0, without_time(online[0]))
-    assert [each["gid"] for each in run.records("exports")] == [name]
+    assert [each["gid"] for each in run.records("exports")] == [gid_of(url.format(folder=tmp_path), name)]
 
 
 def test_a_path_may_be_relative(
@@ -215,7 +233,7 @@ def test_a_path_may_be_relative(
     run = read(os.path.relpath(path))
 
     assert (run.code, without_time(run)) == (0, without_time(online[0]))
-    assert [each["gid"] for each in run.records("exports")] == ["export file #1?.gz"]
+    assert [each["gid"] for each in run.records("exports")] == [gid_of(os.path.relpath(path), "export file #1?.gz")]
 
 
 def test_several_files_are_read_one_after_the_other(
@@ -236,7 +254,7 @@ def test_several_files_are_read_one_after_the_other(
         True,
         len(records) - 1,
     )
-    assert [(each["gid"], each["kind"]) for each in run.records("exports")] == [
+    assert [(each["gid"].rpartition("-")[0], each["kind"]) for each in run.records("exports")] == [
         ("graph.gz", "graph"),
         ("all.gz", "resource"),
     ]
@@ -351,9 +369,7 @@ def test_a_file_without_objects(put: Callable[[str, bytes], Path], read: Callabl
 
 
 def broken(line: int, cause: str) -> str:
-    return (
-        f"File {{url}} breaks at line {line}: {cause}. What came before is out. Get the file once more, then run again."
-    )
+    return f"File {{url}} breaks at line {line}: {cause}. What came before may be out. Get the file once more, then run again."
 
 
 BROKEN: dict[str, tuple[Callable[[bytes], bytes], int, str]] = {
