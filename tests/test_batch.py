@@ -556,9 +556,10 @@ def test_export_files_become_batch_files(
     wanted = written(online)
     assert exports[0]["objects"] == wanted.pop("exports")[0]["objects"]
     assert records == wanted
-    assert announced(run)["exports"] == [
-        tmp_path / f"out/asana/exports/{WORKSPACE}/20260304T050607500Z-export.jsonl.gz-00001.jsonl.gz"
-    ]
+    [export] = announced(run)["exports"]
+    name = r"20260304T050607500Z-export\.jsonl\.gz-\w{8}-00001\.jsonl\.gz"
+    assert export.parent == tmp_path / f"out/asana/exports/{WORKSPACE}"
+    assert re.fullmatch(name, export.name)
 
 
 # ── what cannot work ─────────────────────────────────────────────────────────────────────────────────────────

@@ -369,7 +369,8 @@ def test_a_file_without_objects(put: Callable[[str, bytes], Path], read: Callabl
 
 
 def broken(line: int, cause: str) -> str:
-    return f"File {{url}} breaks at line {line}: {cause}. What came before may be out. Get the file once more, then run again."
+    remedy = "What came before may be out. Get the file once more, then run again."
+    return f"File {{url}} breaks at line {line}: {cause}. {remedy}"
 
 
 BROKEN: dict[str, tuple[Callable[[bytes], bytes], int, str]] = {
