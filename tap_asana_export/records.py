@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
     from singer_sdk.mapper import StreamMap
+
+    from tap_asana_export.selection import Unwanted
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +142,7 @@ class Verbatim:
         self.fields = {name: f"field_{number}" for number, name in enumerate(self._names) if name not in apart}
         self._surplus = [field for name, field in self.fields.items() if name not in self._wanted]
         within = ((field, self._unwanted.get(name)) for name, field in self.fields.items() if name in self._wanted)
-        self._partial = [(field, unwanted) for field, unwanted in within if unwanted]
+        self._partial = [(field, unwanted, any_of(names_in(unwanted))) for field, unwanted in within if unwanted]
         self._cut = 0 if tag is None or TAG in self._wanted else len(f'"{TAG}":"{tag}",')
         first: list[Any] = [("gid", gid) if gid is str else ("gid", gid, msgspec.UNSET)] if gid else []
         return msgspec.defstruct(
@@ -190,8 +193,8 @@ class Verbatim:
         """Take out of a decoded object what is not wanted."""
         for field in self._surplus:
             setattr(record, field, ABSENT)
-        for field, unwanted in self._partial:
-            if (text := getattr(record, field)) is not ABSENT:
+        for field, unwanted, may_hold in self._partial:
+            if may_hold(text := getattr(record, field)):
                 value = decode(text)
                 drop(value, unwanted)
                 setattr(record, field, msgspec.Raw(encode(value)))
@@ -220,6 +223,17 @@ class Verbatim:
             encode_into(record, out, len(out))
             out[-1:] = between
         del out[len(out) - len(before) :]
+
+
+def names_in(unwanted: Unwanted) -> Iterator[str]:
+    """The names of deselected properties, at any depth."""
+    for name, below in unwanted.items():
+        yield from [name] if below is None else names_in(below)
+
+
+def any_of(names: Iterable[str]) -> Callable[[Any], Any]:
+    """Tells of JSON text whether it may hold a property of one of these names; a backslash may be part of any."""
+    return re.compile(rb'\\|"(?:%b)"' % b"|".join(re.escape(name.encode()) for name in names)).search
 
 
 class Mapped:
