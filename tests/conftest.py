@@ -29,7 +29,7 @@ UVX = (sys.executable, "-m", "uv", "tool", "run", "--quiet")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=12, help="how many runs tests/faults/test_kills.py kills")
+    parser.addoption("--kills", type=int, default=8, help="how many runs tests/faults/test_kills.py kills")
     parser.addoption("--kill-seed", type=int, default=0, help="seed of when it kills whom")
     parser.addoption("--walks", type=int, default=6, help="how many walks tests/faults/test_walks.py goes")
     parser.addoption("--walk-seed", type=int, default=0, help="seed of the first of them")
