@@ -22,11 +22,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-try:
-    from isal import isal_zlib as zlib
-except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
-    import zlib  # type: ignore[no-redef]
-
+from tap_asana_export.deflate import zlib
 from tap_asana_export.errors import BatchError, SettingError
 from tap_asana_export.plan import format_time
 from tap_asana_export.records import Outlet, encode

@@ -13,11 +13,7 @@ import ijson
 import msgspec
 from singer_sdk.contrib.msgspec import encoder
 
-try:
-    from isal import isal_zlib as zlib
-except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
-    import zlib  # type: ignore[no-redef]
-
+from tap_asana_export.deflate import zlib
 from tap_asana_export.errors import DamagedError, DownloadError
 
 if TYPE_CHECKING:
@@ -110,7 +106,7 @@ def one_object_a_line(texts: Iterable[bytes]) -> Iterator[bytes]:
     head = b""
     for text in texts:
         head += text
-        if len(head) >= TEXT or properties(head.lstrip().partition(b"\n")[0]) is not None:
+        if len(head) >= TEXT or properties_of_first(head) is not None:
             break
     array = array_of_document(head)
     texts = itertools.chain([head], texts)
@@ -124,7 +120,7 @@ def array_of_document(head: bytes) -> str | None:
     """
     if head.lstrip().startswith(b"["):
         return "item"
-    if (properties(head.lstrip().partition(b"\n")[0]) or set()) & NAMES:
+    if (properties_of_first(head) or set()) & NAMES:
         return None
     first = first_of_objects = None
     with contextlib.suppress(ijson.JSONError, UnicodeDecodeError):
@@ -138,8 +134,9 @@ def array_of_document(head: bytes) -> str | None:
     return first_of_objects or first
 
 
-def properties(line: bytes) -> AbstractSet[str] | None:
-    """The names of an object's properties; None if the line is no JSON object."""
+def properties_of_first(head: bytes) -> AbstractSet[str] | None:
+    """The names of the properties of the object in the first line; None if that is no JSON object."""
+    line = head.lstrip().partition(b"\n")[0]
     try:
         return msgspec.json.decode(line, type=dict[str, msgspec.Raw]).keys()
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

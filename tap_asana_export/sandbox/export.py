@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from tap_asana_export.deflate import zlib
 from tap_asana_export.sandbox.organization import OPT_IN
 from tap_asana_export.sandbox.population import milliseconds
 
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
     from tap_asana_export.sandbox.directory import Object
     from tap_asana_export.sandbox.organization import Organization
-
-try:
-    from isal import isal_zlib as zlib
-except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
-    import zlib  # type: ignore[no-redef]
 
 _GZIP = 31  # the wbits for a gzip container, see zlib
 _encode = msgspec.json.Encoder().encode
