@@ -22,12 +22,7 @@ from tap_asana_export.errors import (
 )
 from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.lines import Pass
-from tap_asana_export.plan import (
-    FIRST,
-    format_time,
-    parse_time,
-    request_for,
-)
+from tap_asana_export.plan import FIRST, format_time, parse_time, request_for
 from tap_asana_export.run import pieces, tell, ways_of, write_export
 from tap_asana_export.tables import Tables
 
@@ -72,12 +67,11 @@ class Export:
             WaitError: the job takes longer than `wait_timeout`; the state keeps it.
             TapError: whatever else ends the export; what the state holds then is where the next run goes on.
         """
-        full = self._tables.is_full
         request = request_for(self._subject, self._tables.wants())
         if self._is_up_to_date(request):
             return
         for last_try in (False, True):
-            job = self._pending_job(request, full=full) or (yield from self._request(request, full=full))
+            job = self._pending_job(request) or (yield from self._request(request))
             # Before any record: targets that confirm stream by stream hold on to the first state that they get.
             self._run.save_state()
             yield 0.0  # all exports are asked for before any of them is read
@@ -104,21 +98,14 @@ class Export:
         picked = self._state["pending"].get("picked", False)
         for message in self._tables.finish(job.export, completed_at, picked=picked):
             self._run.writer.write_message(message)
-        record = {
+        told = {
             "gid": job.export.gid,
             "job_gid": job.gid,
-            "kind": "graph" if self._subject.graph else "resource",
-            "workspace_gid": None,
-            "parent_gid": None,
-            **self._subject.context,
-            "created_at": format_time(job.export.created_at),
             "completed_at": format_time(completed_at),
             "full": self._tables.is_complete(picked=picked),
-            "objects": dict(sorted({**dict.fromkeys(self._tables.kinds, 0), **reading.objects}.items())),
-            "lines": reading.lines,
             "bytes": file.bytes,
         }
-        write_export(self._run, self._subject, record, job.export.created_at)
+        write_export(self._run, self._subject, reading, job.export.created_at, told, self._tables.kinds)
         if picked:
             self._state["picked"] = job.gid
         self._state |= {"completed_at": format_time(completed_at), "job_gid": job.gid, "pending": None}
@@ -140,17 +127,17 @@ class Export:
         self._say(self._state["job_gid"], f"Asana keeps its result, and would give it again, until {cached_until}")
         if self._tables.are_filled_by(self._state["completed_at"]):
             return True
-        self._remember(self._state["job_gid"], request, full=True)
+        self._remember(self._state["job_gid"], request)
         return False
 
-    def _pending_job(self, request: Request, *, full: bool) -> Job | None:
+    def _pending_job(self, request: Request) -> Job | None:
         """The job to go on with, if the settings or the state have one for this request."""
         pending = self._state.get("pending")
         wanted = self._run.settings["job_gids"].get(self._subject.gid)
         if wanted in {self._state.get("job_gid"), self._state.get("picked"), None}:
             wanted = None
         elif pending is None or pending["job_gid"] != wanted:
-            pending = self._remember(wanted, request, full=full, picked=True)
+            pending = self._remember(wanted, request, picked=True)
         if pending is None:
             return None
         job_gid = pending["job_gid"]
@@ -173,7 +160,8 @@ class Export:
         self._say(job_gid, f"going on with it, after line {pending.get('lines', 0)} of its file")
         return job
 
-    def _request(self, request: Request, *, full: bool) -> Pauses[Job]:
+    def _request(self, request: Request) -> Pauses[Job]:
+        full = self._tables.is_full
         logger.info(
             "%s: requesting %s export of %s",
             self._subject,
@@ -188,16 +176,16 @@ class Export:
         job = yield from request_export(self._asana, request, self._patience())
         if self._subject.graph and job.status == "succeeded" and job.export.created_at < asked_at:
             self._say(job.gid, f"its result is a cached one, of {format_time(job.export.created_at)}")
-        self._remember(job.gid, request, full=full)
+        self._remember(job.gid, request)
         return job
 
-    def _remember(self, job_gid: str, request: Request, *, full: bool, picked: bool = False) -> dict[str, Any]:
+    def _remember(self, job_gid: str, request: Request, *, picked: bool = False) -> dict[str, Any]:
         pending = {
             "job_gid": job_gid,
             "requested_at": format_time(datetime.now(timezone.utc)),
             "request": request.fingerprint,
             "records": self._tables.shape,
-            "full": full,
+            "full": self._tables.is_full,
             "picked": picked,
             "etag": None,
             "lines": 0,

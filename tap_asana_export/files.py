@@ -11,7 +11,7 @@ import msgspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.lines import Pass
-from tap_asana_export.plan import Subject, fingerprint, format_time
+from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import gid_of
 from tap_asana_export.run import by_resource_type, pieces, tell, ways_of, write_export
 from tap_asana_export.sources import SOURCES
@@ -43,7 +43,7 @@ def read_files(run: Run) -> None:
 def read_file(run: Run, url: str) -> None:
     """Write the objects of a file, then a record of it as an export; raises as `read_files` does."""
     subject = subject_of(File(url), run.settings)
-    file = File(url)
+    file = File(url)  # another one, as what looked for the subject may still be reading ahead
     selected = [each for each in run.selected if each.source.graph == subject.graph]
     kinds = by_resource_type(selected)
     with run.sink(subject, file.gid, file.modified_at) as sink:
@@ -57,21 +57,8 @@ def read_file(run: Run, url: str) -> None:
             raise FileError(file.url, reading.lines + 1, error.cause) from None
         sink.finish()
     tell(f"File {file.url}", reading, kinds, ways)
-    record = {
-        "gid": file.gid,
-        "job_gid": None,
-        "kind": "graph" if subject.graph else "resource",
-        "workspace_gid": None,
-        "parent_gid": None,
-        **subject.context,
-        "created_at": format_time(file.modified_at),
-        "completed_at": None,
-        "full": None,
-        "objects": dict(sorted(reading.objects.items())),
-        "lines": reading.lines,
-        "bytes": file.bytes,
-    }
-    write_export(run, subject, record, file.modified_at)
+    told = {"gid": file.gid, "job_gid": None, "completed_at": None, "full": None, "bytes": file.bytes}
+    write_export(run, subject, reading, file.modified_at, told)
 
 
 class File:

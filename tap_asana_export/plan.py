@@ -106,14 +106,12 @@ class Aim:
     """What an export is to do for one stream's table.
 
     Attributes:
-        scope: what bounds the export.
         begun: what bounds the table as soon as some of its objects are there.
         table: what bounds the table afterwards.
         why_whole: why every object is asked for; None asks for what changed.
         complete: whether rows that do not come are of objects that do not exist any more.
     """
 
-    scope: Scope
     begun: Scope
     table: Scope
     why_whole: str | None
@@ -155,12 +153,12 @@ def aim_for(partition: Mapping[str, Any], scope: Scope, why_whole: str | None) -
     """
     noted = scope_of(partition, scope)
     if why_whole is None:
-        return Aim(scope, noted, noted, None, complete=False)
+        return Aim(noted, noted, None, complete=False)
     table = replace(scope, renewed_from=scope.start_date)
     if is_later(scope.start_date, noted.start_date):
-        return Aim(scope, noted, replace(table, start_date=noted.start_date), why_whole, complete=False)
+        return Aim(noted, replace(table, start_date=noted.start_date), why_whole, complete=False)
     begun = replace(noted, start_date=scope.start_date, renewed_from=noted.renewed_from or noted.start_date)
-    return Aim(scope, begun, table, why_whole, complete=scope.filters is None)
+    return Aim(begun, table, why_whole, complete=scope.filters is None)
 
 
 def scope_of(partition: Mapping[str, Any], wanted: Scope) -> Scope:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tap_asana_export.batch import Files
 from tap_asana_export.errors import DamagedError
 from tap_asana_export.lines import Objects, Taker
+from tap_asana_export.plan import format_time
 from tap_asana_export.records import Mapped
 from tap_asana_export.sinks import Messages, Origin
 from tap_asana_export.sources import SOURCES
@@ -99,10 +100,31 @@ def pieces(reading: Pass, text: bytes, sink: Sink) -> Iterator[None]:
         yield
 
 
-def write_export(run: Run, subject: Subject, record: dict[str, Any], time_extracted: datetime) -> None:
-    """Write an export's own record."""
+def write_export(
+    run: Run, subject: Subject, reading: Pass, created_at: datetime, told: Mapping[str, Any], asked: Iterable[str] = ()
+) -> None:
+    """Write an export's own record.
+
+    Args:
+        run: tells whether it is wanted.
+        subject: what was exported.
+        reading: the pass over the file.
+        created_at: the time of the export.
+        told: properties that depend on how the file was come by; gid, job_gid, completed_at, full and bytes.
+        asked: types of object to count also if there is none.
+    """
     if run.exports.selected:
-        with run.sink(subject, record["gid"], time_extracted) as sink:
+        record = {
+            **told,
+            "kind": "graph" if subject.graph else "resource",
+            "workspace_gid": None,
+            "parent_gid": None,
+            **subject.context,
+            "created_at": format_time(created_at),
+            "objects": dict(sorted({**dict.fromkeys(asked, 0), **reading.objects}.items())),
+            "lines": reading.lines,
+        }
+        with run.sink(subject, record["gid"], created_at) as sink:
             Mapped(run.exports, (), lambda name: sink.outlet(name, None)).write(record, {})
             sink.flush(1)
             sink.finish()

@@ -144,13 +144,13 @@ class Exports(Stream):
     def warn_of_others(self, run: Run, subjects: Iterable[Subject]) -> None:
         """Say that no deletion is found while the state knows of workspaces or parents that are not exported."""
         contexts = [each["context"] for _, stream in run.selected for each in stream.stream_state.get("partitions", [])]
-        known = {(name.removesuffix("_gid"), gid) for context in contexts for name, gid in context.items()}
-        here = {("parent" if subject.graph else "workspace", subject.gid) for subject in subjects}
+        known = {each for context in contexts for each in context.items()}
+        here = {each for subject in subjects for each in subject.context.items()}
         if known - here and self.settings["emit_activate_version_messages"]:
             logger.warning(
                 "The state knows of %s too, which this run does not export. Targets delete whatever the workspace or "
                 "parent, so what was deleted in Asana stays in the tables. Export all, or begin with a new state.",
-                ", ".join(f"{name} {gid}" for name, gid in sorted(known - here)),
+                ", ".join(f"{name.removesuffix('_gid')} {gid}" for name, gid in sorted(known - here)),
             )
 
     def shape(self, schemas: Iterable[SchemaMessage]) -> str:

@@ -91,7 +91,7 @@ class Tables:
             picked: whether the setting job_gids named the job, so that it may hold whatever there is.
         """
         for name, aim in self._aims.items():
-            self._states[name]["scope"] = dataclasses.asdict(aim.begun) | ({"start_date": None} if picked else {})
+            self._states[name]["scope"] = noted(aim.begun, picked=picked)
 
     def versions(self, export: Export, *, picked: bool) -> dict[str, int | None]:
         """By stream, the version of its rows: that of the export if it is complete, else that of the table."""
@@ -121,7 +121,7 @@ class Tables:
             state["completed_at"] = format_time(completed_at)
             if aim.why_whole:
                 state["full_at"] = created_at
-            state["scope"] = dataclasses.asdict(aim.table) | ({"start_date": None} if picked else {})
+            state["scope"] = noted(aim.table, picked=picked)
             if versions[name] is not None:
                 state["version"] = versions[name]
             if (after := activated(stream)) not in {before, None}:
@@ -174,6 +174,11 @@ class Tables:
         start = None if None in starts else min(filter(None, starts), key=parse_time)
         after = bound(bookmark, start, self._settings["overlap"]) if self.is_incremental(kind) else None
         return Want(kind, self._filters(kind), fields_of(kind, self.kinds[kind]), after)
+
+
+def noted(scope: Scope, *, picked: bool) -> dict[str, Any]:
+    """A scope as the state has it; a job that was picked may have brought objects of any age."""
+    return dataclasses.asdict(scope) | ({"start_date": None} if picked else {})
 
 
 def activated(stream: Stream) -> int | None:
