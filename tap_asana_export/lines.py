@@ -15,7 +15,7 @@ import msgspec
 from tap_asana_export.errors import DamagedError
 from tap_asana_export.gids import Gids
 from tap_asana_export.plan import fingerprint
-from tap_asana_export.records import ABSENT, TAG, Mapped, Verbatim, decode, encode, gid_of, is_verbatim
+from tap_asana_export.records import ABSENT, TAG, Mapped, Verbatim, decode, encode, gid_of, is_verbatim, object_struct
 from tap_asana_export.sources import INCREMENTAL
 
 if TYPE_CHECKING:
@@ -155,9 +155,9 @@ class Objects:
         self._gid: Any = str
         self._verbatim: Verbatim | None = None
         self._mapped: Mapped | None = None
-        self._own_values = {name: encode(value) for name, value in own.items()}
+        own_values = {name: encode(value) for name, value in own.items()}
         self._own: Any = None
-        self._part_own = self._own_values | {"parent_type": encode(resource_type)}
+        self._part_own = own_values | {"parent_type": encode(resource_type)}
         self._modified_at = INCREMENTAL.get(resource_type, "")
         self._gid_name, self._time_name = f"{resource_type}_gid", f"{resource_type}_{self._modified_at}"
         takers = list(takers)
@@ -172,10 +172,10 @@ class Objects:
                 self._gid = str | msgspec.UnsetType
             if is_verbatim(stream):
                 self._verbatim = Verbatim(stream, source.own, outlets, self._also)
-                self._own = self._verbatim.own(self._own_values)
+                self._own = self._verbatim.own(own_values)
             else:
                 self._mapped = Mapped(stream, source.own, outlets)
-                self._own = self._mapped.own(self._own_values)
+                self._own = self._mapped.own(own_values)
 
     def struct(self) -> type[msgspec.Struct]:
         """A field of text for every property that is wanted; where the stream's maps make the record, of parts only."""
@@ -184,15 +184,7 @@ class Objects:
             fields = self._verbatim.fields
         else:
             fields = {name: f"field_{number}" for number, name in enumerate(self._also)}
-            first = ("gid", str) if self._gid is str else ("gid", self._gid, msgspec.UNSET)
-            struct = msgspec.defstruct(
-                "Object",
-                [first, *((field, msgspec.Raw, ABSENT) for field in fields.values())],
-                tag_field=TAG,
-                tag=self._resource_type,
-                rename={field: name for name, field in fields.items()},
-                gc=False,
-            )
+            struct = object_struct(self._resource_type, self._gid, fields)
         self._arrays = [(part, fields[part.array]) for part in self.parts]
         self._time = fields.get(self._modified_at, "")
         return struct
@@ -206,22 +198,23 @@ class Objects:
         if record.gid is msgspec.UNSET:
             record.gid = fingerprint(decode(line)).removeprefix("sha256:")[:32]
         # Before the object's own record is written, which takes out of it what that does not want.
-        parts = self._parts_of(record) if self._arrays else ()
+        arrays = [(part, getattr(record, field)) for part, field in self._arrays]
+        own = self._own_of_parts(record) if arrays else {}
         if self._verbatim:
             self._verbatim.write(record, self._own)
         elif self._mapped:
             self._mapped.write({**decode(line), "gid": record.gid}, self._own)
         made: dict[Any, Any] = {}
-        for part, array, own in parts:
-            part.write(array, own, made)
+        for part, array in arrays:
+            if array != ABSENT:
+                part.write(array, own, made)
 
-    def _parts_of(self, record: Any) -> list[tuple[Part, msgspec.Raw, dict[str, bytes]]]:
-        """The arrays of an object that make records, and what the tap adds to each."""
+    def _own_of_parts(self, record: Any) -> dict[str, bytes]:
+        """What the tap adds to records that are cut out of an object."""
         own = {**self._part_own, self._gid_name: encode(record.gid)}
         if self._time and (time := getattr(record, self._time)) is not ABSENT:
             own[self._time_name] = bytes(time)
-        arrays = [(part, getattr(record, field)) for part, field in self._arrays]
-        return [(part, array, own) for part, array in arrays if array != ABSENT]
+        return own
 
 
 class Dropped:
@@ -232,7 +225,7 @@ class Dropped:
 
     def struct(self) -> type[msgspec.Struct]:
         """Nothing."""
-        return msgspec.defstruct("Object", [], tag_field=TAG, tag=self._resource_type, gc=False)
+        return object_struct(self._resource_type, None, {})
 
     def meet(self, names: AbstractSet[str]) -> bool:  # noqa: ARG002 - a Way's signature
         """True: the type itself was not met before."""

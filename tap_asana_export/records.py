@@ -100,6 +100,27 @@ class Outlet(NamedTuple):
     after: bytes
 
 
+def object_struct(tag: str | None, gid: Any, fields: Mapping[str, str], **options: Any) -> type[msgspec.Struct]:
+    """A Struct for objects, whose properties stay the text that Asana wrote.
+
+    Args:
+        tag: the one value of the property `resource_type`; None makes it a property like all others.
+        gid: type of the property `gid`, which is required if that is `str`; None, if there is no such property.
+        fields: by property, the name of the field.
+        options: of `msgspec.defstruct`.
+    """
+    first: list[Any] = [("gid", gid) if gid is str else ("gid", gid, msgspec.UNSET)] if gid else []
+    return msgspec.defstruct(
+        "Object",
+        [*first, *((field, msgspec.Raw, ABSENT) for field in fields.values())],
+        tag_field=None if tag is None else TAG,
+        tag=tag,
+        rename={field: name for name, field in fields.items()},
+        gc=False,
+        **options,
+    )
+
+
 class Verbatim:
     """Objects that become records as Asana wrote them: less what is not selected, plus what the tap adds.
 
@@ -144,17 +165,7 @@ class Verbatim:
         within = ((field, self._unwanted.get(name)) for name, field in self.fields.items() if name in self._wanted)
         self._partial = [(field, unwanted, any_of(names_in(unwanted))) for field, unwanted in within if unwanted]
         self._cut = 0 if tag is None or TAG in self._wanted else len(f'"{TAG}":"{tag}",')
-        first: list[Any] = [("gid", gid) if gid is str else ("gid", gid, msgspec.UNSET)] if gid else []
-        return msgspec.defstruct(
-            "Object",
-            [*first, *((field, msgspec.Raw, ABSENT) for field in self.fields.values())],
-            tag_field=None if tag is None else TAG,
-            tag=tag,
-            rename={field: name for name, field in self.fields.items()},
-            omit_defaults=True,
-            forbid_unknown_fields=True,
-            gc=False,
-        )
+        return object_struct(tag, gid, self.fields, omit_defaults=True, forbid_unknown_fields=True)
 
     def meet(self, names: AbstractSet[str]) -> bool:
         """Let properties come that are not selected, or that the schema does not know; of those it warns.
