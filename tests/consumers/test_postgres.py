@@ -13,7 +13,7 @@ from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, Run, expected, settings_for
 from tests.consumers.conftest import batch_settings
 from tests.targets import STREAMS, differences, target_postgres
-from tests.test_deletions import change, settings
+from tests.test_deletions import assert_tables_are_true, change, settings, soft_deleted
 from tests.test_resume import exports_state
 from tests.test_targets import load
 
@@ -75,16 +75,9 @@ def test_what_is_deleted_goes_after_the_next_full_export(
             return load(arguments(settings(sandbox, **in_files, **others), state=state), target)
 
         def compare(kept: dict[str, list[str]], deleted: dict[str, list[str]]) -> None:
-            """Every row equals its object; the kept and the soft-deleted ones have none any more."""
-            for stream in STREAMS:
-                soft = set() if hard else {*deleted.get(stream, [])}
-                table = {gid: plain(row) for gid, row in target.table(stream).items()}
-                gone = {gid: table[gid] for gid in soft.union(kept.get(stream, []))}
-                objects = {gid: plain(each) for gid, each in expected(sandbox, stream).items()}
-                assert table == objects | gone
-                name = f'"{tmp_path.name}"."{stream}"'
-                query = f"select to_json(gid) from {name} where _sdc_deleted_at is not null"  # noqa: S608 - own names
-                assert {*postgres.query(query)} == soft
+            assert_tables_are_true(
+                target, sandbox, kept, soft_deleted(postgres, tmp_path.name), {} if hard else deleted
+            )
 
         state = run(None)
         compare({}, {})
@@ -95,8 +88,3 @@ def test_what_is_deleted_goes_after_the_next_full_export(
         clock.sleep(3600)
         run(state, full_export_interval=7)
         compare({}, gone)
-
-
-def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """What is absent is NULL in a table."""
-    return {name: value for name, value in row.items() if value is not None}
