@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -11,15 +12,13 @@ from tap_asana_export.errors import OutputError, TapError
 from tap_asana_export.output import Terminated
 from tap_asana_export.tap import TapAsanaExport
 
+if sys.platform == "linux":
+    import fcntl
+
 
 def main() -> None:
     """Run the tap's command line; an error ends it with one line on stderr and exit code 1."""
-    # The thread that decompresses needs the interpreter seldom and shortly, but at once: with Python's 5 ms it mostly
-    # waits, and 900 MB of text take 2.3 s instead of 1.7 s.
-    sys.setswitchinterval(0.0001)
-    # glibc gives memory back to the system, and takes it anew, at every block of lines, unless it has once seen a large
-    # piece freed: 1 GB of text then takes 3.3 s instead of 2.6 s.
-    bytearray(1 << 24)
+    _hurry()
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)  # a longer number ends the process without a word in ijson 3.6
     try:
@@ -44,6 +43,20 @@ def main() -> None:
     else:
         return
     sys.exit(1)
+
+
+def _hurry() -> None:
+    """Settings of the process, each of which makes it faster."""
+    # The thread that decompresses needs the interpreter seldom and shortly, but at once: with Python's 5 ms it mostly
+    # waits, and 900 MB of text take 2.3 s instead of 1.7 s.
+    sys.setswitchinterval(0.0001)
+    # glibc gives memory back to the system, and takes it anew, at every block of lines, unless it has once seen a large
+    # piece freed: 1 GB of text then takes 3.3 s instead of 2.6 s.
+    bytearray(1 << 24)
+    # A pipe holds 64 kB, after which tap and target take turns: with all parts 1 GB takes 7.4 s instead of 7.1 s.
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # stdout is no pipe, or the user may have no larger ones
+            fcntl.fcntl(sys.stdout.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def _fail(message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import functools
 import logging
 import operator
@@ -24,13 +23,17 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
-    from tap_asana_export.records import Outlet
+    from tap_asana_export.records import Outlet, Own
     from tap_asana_export.sources import Source
 
 logger = logging.getLogger(__name__)
 
-UTF8_SLICE = 1 << 18
-"""Bytes to look at in one go for UTF-8: of 2 MB, which become 8 MB of `str`, it takes three times as long."""
+UTF8_SLICE = 1 << 17
+"""Bytes, up to the next line's end, to look at in one go for UTF-8: of 2 MB, which become 8 MB of `str`, it takes three
+times as long."""
+
+NOTHING = (ABSENT, msgspec.Raw(b"[]"))
+"""Arrays without items."""
 
 decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
@@ -47,13 +50,17 @@ class Taker(NamedTuple):
 class Part:
     """A stream whose records are cut out of an array of each object.
 
+    Args:
+        taker: the stream.
+        given: properties that the tap can add to a record, as far as the object tells them.
+
     Attributes:
         name: of the stream.
         array: the property with the array.
         count: how many records were written.
     """
 
-    def __init__(self, taker: Taker) -> None:
+    def __init__(self, taker: Taker, given: AbstractSet[str]) -> None:
         source, self._stream, outlets = taker
         self.name = self._stream.name
         self.array = str(source.array)
@@ -62,21 +69,23 @@ class Part:
         self._gid = str if "gid" in source.keys else None
         self._warned = False
         also = [source.gid_of] if source.gid_of else []
-        self._verbatim = Verbatim(self._stream, source.own, outlets, also) if is_verbatim(self._stream) else None
-        self._records: Any = self._verbatim or Mapped(self._stream, source.own, outlets)
+        own_gid = f"{source.gid_of}_gid"
+        self._own_gid = own_gid.encode()
+        own = {name: name in given or name == own_gid for name in source.own}
+        self._verbatim = Verbatim(self._stream, own, outlets, also) if is_verbatim(self._stream) else None
+        self._records: Any = self._verbatim or Mapped(self._stream, own, outlets)
         self._compile()
 
     def _compile(self) -> None:
         item: Any = self._verbatim.struct(None, self._gid) if self._verbatim else dict[str, Any]
         self._decode = msgspec.json.Decoder(list[item]).decode
 
-    def write(self, array: msgspec.Raw, own: Mapping[str, bytes], made: dict[Any, Any]) -> None:
+    def write(self, array: msgspec.Raw, own: Own) -> None:
         """Write the records of one object.
 
         Args:
             array: what the object has as array.
-            own: what the tap adds to each, JSON by property.
-            made: what was made of this for other streams, most of which add the same.
+            own: what the tap adds to each.
 
         Raises:
             DamagedError: a record has no gid.
@@ -87,12 +96,8 @@ class Part:
             items = self._decode_odd(array)
         if self._gid and not self._verbatim and None in map(gid_of, items):
             raise DamagedError(f"its {self.array} are not as Asana documents (one has no gid)")
-        if not items:
-            return
-        key = self._records.own_key
-        more = made[key] if key in made else made.setdefault(key, self._records.own(own))
         if self._gid_of is None:
-            self._records.write_all(items, more)
+            self._records.write_all(items, self._records.own(own))
             self.count += len(items)
             return
         for item in items:
@@ -100,7 +105,7 @@ class Part:
             if gid is None:
                 self._warn(f"an item of {self.array} has no {self._gid_of}")
             else:
-                self._records.write(item, self._records.identified(more, f"{self._gid_of}_gid", gid))
+                self._records.write(item, self._records.own({**own, self._own_gid: encode(gid)}))
                 self.count += 1
 
     def _decode_odd(self, array: msgspec.Raw) -> list[Any]:
@@ -155,13 +160,15 @@ class Objects:
         self._gid: Any = str
         self._verbatim: Verbatim | None = None
         self._mapped: Mapped | None = None
-        own_values = {name: encode(value) for name, value in own.items()}
+        own_values = {name.encode(): encode(value) for name, value in own.items()}
         self._own: Any = None
-        self._part_own = own_values | {"parent_type": encode(resource_type)}
+        self._part_own = own_values | {b"parent_type": encode(resource_type)}
         self._modified_at = INCREMENTAL.get(resource_type, "")
-        self._gid_name, self._time_name = f"{resource_type}_gid", f"{resource_type}_{self._modified_at}"
+        gid_name, time_name = f"{resource_type}_gid", f"{resource_type}_{self._modified_at}"
+        self._gid_name, self._time_name = gid_name.encode(), time_name.encode()
         takers = list(takers)
-        self.parts = [Part(taker) for taker in takers if taker.source.array]
+        given = {*own, "parent_type", gid_name, time_name}
+        self.parts = [Part(taker, given) for taker in takers if taker.source.array]
         self._also = [part.array for part in self.parts]
         if self.parts and self._modified_at:
             self._also.append(self._modified_at)
@@ -170,11 +177,12 @@ class Objects:
                 continue
             if source.may_lack_gid:
                 self._gid = str | msgspec.UnsetType
+            names = {name: name in given for name in source.own}
             if is_verbatim(stream):
-                self._verbatim = Verbatim(stream, source.own, outlets, self._also)
+                self._verbatim = Verbatim(stream, names, outlets, self._also)
                 self._own = self._verbatim.own(own_values)
             else:
-                self._mapped = Mapped(stream, source.own, outlets)
+                self._mapped = Mapped(stream, names, outlets)
                 self._own = self._mapped.own(own_values)
 
     def struct(self) -> type[msgspec.Struct]:
@@ -204,17 +212,14 @@ class Objects:
             self._verbatim.write(record, self._own)
         elif self._mapped:
             self._mapped.write({**decode(line), "gid": record.gid}, self._own)
-        made: dict[Any, Any] = {}
         for part, array in arrays:
-            if array != ABSENT:
-                part.write(array, own, made)
+            if array not in NOTHING:
+                part.write(array, own)
 
-    def _own_of_parts(self, record: Any) -> dict[str, bytes]:
+    def _own_of_parts(self, record: Any) -> Own:
         """What the tap adds to records that are cut out of an object."""
-        own = {**self._part_own, self._gid_name: encode(record.gid)}
-        if self._time and (time := getattr(record, self._time)) is not ABSENT:
-            own[self._time_name] = bytes(time)
-        return own
+        time = bytes(getattr(record, self._time)) if self._time else b""
+        return {**self._part_own, self._gid_name: encode(record.gid), self._time_name: time}
 
 
 class Dropped:
@@ -280,16 +285,20 @@ class Pass:
         """
         # Lines are looked at where they stand: to split the text would copy it, which takes a fifth of the time.
         view = memoryview(text)
-        if not begin:
-            self._valid = _is_utf8(view)
         length = len(text)
+        checked, valid = begin - 1, True
         while begin <= length and self.lines < until:
+            if begin > checked:
+                checked = text.find(b"\n", begin + UTF8_SLICE)
+                if checked < 0:
+                    checked = length
+                valid = _is_utf8(view[begin:checked])
             end = text.find(b"\n", begin)
             if end < 0:
                 end = length
             line = view[begin:end]
             begin = end + 1
-            if not self._valid and not _is_utf8(line):
+            if not valid and not _is_utf8(line):
                 raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
             try:
                 record = self._decode(line)
@@ -322,11 +331,8 @@ class Pass:
 
 
 def _is_utf8(text: memoryview) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for begin in range(0, len(text), UTF8_SLICE):
-            decoder.decode(text[begin : begin + UTF8_SLICE])
-        decoder.decode(b"", final=True)
+        str(text, "utf-8")
     except UnicodeDecodeError:
         return False
     return True

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 from singer_sdk.contrib.msgspec import encoder
@@ -84,6 +84,10 @@ def is_verbatim(stream: Stream) -> bool:
     return len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled
 
 
+Own: TypeAlias = "Mapping[bytes, bytes]"
+"""What the tap adds to an object, JSON by property."""
+
+
 class Outlet(NamedTuple):
     """Where records of one name go.
 
@@ -126,29 +130,28 @@ class Verbatim:
 
     Args:
         stream: tells what is selected.
-        own: properties that the tap adds; what Asana sends under such a name is left out.
+        own: properties that the tap adds, and whether it can to these objects; what Asana sends under such a name is
+            left out.
         outlets: where records of a name go.
         also: properties to decode although the stream may not want them.
 
     Attributes:
         fields: by property, the field of the Struct.
-        own_key: the same where `own` makes the same.
     """
 
     def __init__(
-        self, stream: Stream, own: Iterable[str], outlets: Callable[[str], Outlet], also: Iterable[str] = ()
+        self, stream: Stream, own: Mapping[str, bool], outlets: Callable[[str], Outlet], also: Iterable[str] = ()
     ) -> None:
         properties = stream.effective_schema["properties"]
         self._stream = stream
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         selected = [name for name in properties if self._unwanted.get(name, {}) is not None]
-        own = [*own]
-        self._wanted = {*selected} - {*own}
+        self._wanted = {*selected} - own.keys()
         self._names = list(dict.fromkeys([*(name for name in selected if name in self._wanted), *also]))
         self._met = {*self._names}
-        self._own = [(name, f',"{name}":'.encode()) for name in own if name in selected]
-        self.own_key = tuple(name for name, _ in self._own)
         self._outlet = outlets(stream.stream_maps[0].stream_alias)
+        added = [f',"{name}":%({name})b'.encode() for name, is_given in own.items() if is_given and name in selected]
+        self._own = b"".join([*added, self._outlet.more.replace(b"%", b"%%"), b"}"])
         self._cut = 0
         self.fields: dict[str, str] = {}
 
@@ -180,14 +183,9 @@ class Verbatim:
         self._names += sorted(name for name in new if name.isidentifier())
         return bool(new)
 
-    def own(self, values: Mapping[str, bytes]) -> bytes:
-        """What the tap adds to an object, as the text behind its properties.
-
-        Args:
-            values: JSON, by property.
-        """
-        own = [text + values[name] for name, text in self._own if name in values]
-        return b"".join([*own, self._outlet.more, b"}"])
+    def own(self, values: Own) -> bytes:
+        """What the tap adds to an object, as the text behind its properties."""
+        return self._own % values
 
     def gid_of(self, record: Any, name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""
@@ -195,10 +193,6 @@ class Verbatim:
             return decode_reference(getattr(record, self.fields[name])).gid
         except (msgspec.MsgspecError, RecursionError):
             return None
-
-    def identified(self, own: bytes, name: str, gid: str) -> bytes:
-        """What the tap adds to an object, and a gid among it."""
-        return b'%b,"%b":%b}' % (own[:-1], name.encode(), encode(gid)) if name in self.own_key else own
 
     def strip(self, record: Any) -> None:
         """Take out of a decoded object what is not wanted."""
@@ -232,7 +226,8 @@ class Verbatim:
         out += before
         for record in records:
             encode_into(record, out, len(out))
-            out[-1:] = between
+            out.pop()
+            out += between
         del out[len(out) - len(before) :]
 
 
@@ -252,27 +247,19 @@ class Mapped:
 
     Args:
         stream: tells what is selected, and has the maps.
-        own: properties that the tap adds.
+        own: as for `Verbatim`.
         outlets: where records of a name go.
-
-    Attributes:
-        own_key: the same where `own` makes the same.
     """
 
-    def __init__(self, stream: Stream, own: Iterable[str], outlets: Callable[[str], Outlet]) -> None:
+    def __init__(self, stream: Stream, own: Mapping[str, bool], outlets: Callable[[str], Outlet]) -> None:
         self._stream = stream
-        self._own = {*own}
-        self.own_key = ("mapped", *own)
+        self._own = own
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._outlets = {each.stream_alias: outlets(each.stream_alias) for each in kept_maps(stream)}
 
-    def own(self, values: Mapping[str, bytes]) -> dict[str, Any]:
-        """What the tap adds to an object; takes JSON by property."""
-        return {name: decode(value) for name, value in values.items() if name in self._own}
-
-    def identified(self, own: Mapping[str, Any], name: str, gid: str) -> dict[str, Any]:
-        """What the tap adds to an object, and a gid among it."""
-        return {**own, name: gid}
+    def own(self, values: Own) -> dict[str, Any]:
+        """What the tap adds to an object."""
+        return {name: decode(values[name.encode()]) for name, is_given in self._own.items() if is_given}
 
     def gid_of(self, record: dict[str, Any], name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""
@@ -281,7 +268,7 @@ class Mapped:
     def write(self, record: dict[str, Any], own: Mapping[str, Any]) -> None:
         """Write what the stream's maps make of an object."""
         values = {**record, **own}
-        drop(values, dict.fromkeys(self._own - own.keys()))
+        drop(values, dict.fromkeys(self._own.keys() - own.keys()))
         if unknown := values.keys() - self._stream.effective_schema["properties"]:
             warn_of_unknown(self._stream, unknown)
             drop(values, dict.fromkeys(unknown))

@@ -125,7 +125,7 @@ def write_export(
             "lines": reading.lines,
         }
         with run.sink(subject, record["gid"], created_at) as sink:
-            Mapped(run.exports, (), lambda name: sink.outlet(name, None)).write(record, {})
+            Mapped(run.exports, {}, lambda name: sink.outlet(name, None)).write(record, {})
             sink.flush(1)
             sink.finish()
 

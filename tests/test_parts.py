@@ -680,7 +680,7 @@ def test_the_modified_time_is_what_the_object_has(rows_of: Callable[..., list[di
 
     assert rows_of("task_tags", *lines) == [
         {"gid": "8", "task_gid": "1", "task_modified_at": None, "workspace_gid": WORKSPACE},
-        {"gid": "8", "task_gid": "2", "workspace_gid": WORKSPACE},
+        {"gid": "8", "task_gid": "2", "task_modified_at": None, "workspace_gid": WORKSPACE},
         row("3", gid="8"),
     ]
 
