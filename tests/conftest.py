@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pwd
@@ -29,9 +30,9 @@ UVX = (sys.executable, "-m", "uv", "tool", "run", "--quiet")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=8, help="how many runs tests/faults/test_kills.py kills")
+    parser.addoption("--kills", type=int, default=3, help="how many runs tests/faults/test_kills.py kills")
     parser.addoption("--kill-seed", type=int, default=0, help="seed of when it kills whom")
-    parser.addoption("--walks", type=int, default=6, help="how many walks tests/faults/test_walks.py goes")
+    parser.addoption("--walks", type=int, default=2, help="how many walks tests/faults/test_walks.py goes")
     parser.addoption("--walk-seed", type=int, default=0, help="seed of the first of them")
 
 
@@ -43,7 +44,7 @@ class Run:
     stdout: bytes
     stderr: str
 
-    @property
+    @functools.cached_property
     def messages(self) -> list[dict[str, Any]]:
         assert self.stdout == b"" or self.stdout.endswith(b"\n"), "the last line is torn"
         return [json.loads(line) for line in self.stdout.split(b"\n") if line]

@@ -298,7 +298,7 @@ def test_after_kills_with_deletions_two_workspaces_in_one_table_are_both_as_they
     postgres: Postgres, pytestconfig: pytest.Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger=__name__)
-    seed, kills = pytestconfig.getoption("--kill-seed"), max(3, pytestconfig.getoption("--kills") // 6)
+    seed, kills = pytestconfig.getoption("--kill-seed"), max(2, pytestconfig.getoption("--kills") // 6)
     chance = random.Random(seed)  # noqa: S311 - it shall be repeatable
     target = hasty_postgres(postgres, tmp_path, hard_delete=True)
     options: dict[str, Any] = {"emit_activate_version_messages": True, "full_export_interval": 7}
