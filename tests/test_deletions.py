@@ -10,7 +10,7 @@ import pytest
 from tap_asana_export.plan import parse_time
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, Run, expected, settings_for
-from tests.targets import STREAMS, Postgres, Target, target_postgres
+from tests.targets import STREAMS, Postgres, target_postgres
 from tests.test_targets import feed, load
 
 if TYPE_CHECKING:
@@ -78,26 +78,62 @@ def epoch(run: Run) -> int:
     return int(parse_time(run.records("exports")[0]["created_at"]).timestamp())
 
 
-def soft_deleted(server: Postgres, schema: str) -> dict[str, set[str]]:
-    """By stream, the gids of rows that are marked as deleted."""
-    where = "where _sdc_deleted_at is not null"
-    query = f'select to_json(gid) from "{schema}"."%s" {where}'  # noqa: S608 - own names
-    return {stream: set(server.query(query % stream)) for stream in STREAMS}
+class Loaded:
+    """A workspace in PostgreSQL.
 
+    Args:
+        server: the PostgreSQL.
+        folder: of the test, which has a schema of its own.
+        sandbox: where the workspace is.
+        arguments: makes the tap's command line.
+        hard: whether the target deletes rows, or only marks them.
+        always: settings of every run.
+    """
 
-def assert_tables_are_true(
-    target: Target,
-    sandbox: Sandbox,
-    kept: dict[str, list[str]],
-    marked: dict[str, set[str]],
-    deleted: dict[str, list[str]],
-) -> None:
-    """Every row equals its object; the kept and the soft-deleted ones, which are marked, have none any more."""
-    for stream in STREAMS:
-        gone = [*kept.get(stream, []), *deleted.get(stream, [])]
-        table = target.table(stream)
-        assert target.differences(stream, expected(sandbox, stream) | {gid: table[gid] for gid in gone}) == []
-        assert marked[stream] == set(deleted.get(stream, []))
+    def __init__(
+        self,
+        server: Postgres,
+        folder: Path,
+        sandbox: Sandbox,
+        arguments: Callable[..., list[str]],
+        *,
+        hard: bool,
+        **always: Any,
+    ) -> None:
+        self.target = target_postgres(server, folder, hard_delete=hard)
+        self._server, self._schema = server, folder.name
+        self._sandbox, self._arguments, self._hard, self._always = sandbox, arguments, hard, always
+
+    def tap(self, state: Any, **others: Any) -> list[str]:
+        """The tap's command line."""
+        return self._arguments(settings(self._sandbox, **self._always, **others), state=state)
+
+    def run(self, state: Any, **others: Any) -> Any:
+        """Load what is new; the state afterwards."""
+        return load(self.tap(state, **others), self.target)
+
+    def compare(self, kept: dict[str, list[str]], deleted: dict[str, list[str]]) -> None:
+        """Every row equals its object; the kept and the soft-deleted ones, which are marked, have none any more."""
+        for stream in STREAMS:
+            soft = set() if self._hard else {*deleted.get(stream, [])}
+            table = self.target.table(stream)
+            gone = {gid: table[gid] for gid in [*kept.get(stream, []), *soft]}
+            assert self.target.differences(stream, expected(self._sandbox, stream) | gone) == []
+            query = f'select to_json(gid) from "{self._schema}"."{stream}" where _sdc_deleted_at is not null'  # noqa: S608 - own names
+            assert set(self._server.query(query)) == soft
+
+    def compare_after_incremental(self, deleted: dict[str, list[str]]) -> None:
+        """As `compare`, when only teams, which are always exported whole, tell of what is deleted."""
+        self.compare({**deleted, "teams": []}, {"teams": deleted["teams"]})
+
+    def begin(self, clock: Clock) -> tuple[Any, dict[str, list[str]]]:
+        """Load all and, after a while, what has changed; the state, and by stream the gids that were deleted."""
+        state = self.run(None)
+        self.compare({}, {})
+        deleted = change(self._sandbox, clock)
+        state = self.run(state, full_export_interval=30)
+        self.compare_after_incremental(deleted)
+        return state, deleted
 
 
 @pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])
@@ -110,37 +146,23 @@ def test_a_table_equals_the_organization_after_every_full_export(
     *,
     hard: bool,
 ) -> None:
-    target = target_postgres(postgres, tmp_path, hard_delete=hard)
-
-    def run(state: Any, **others: Any) -> Any:
-        return load(arguments(settings(sandbox, **others), state=state), target)
-
-    def compare(kept: dict[str, list[str]], deleted: dict[str, list[str]]) -> None:
-        assert_tables_are_true(target, sandbox, kept, soft_deleted(postgres, tmp_path.name), {} if hard else deleted)
-
-    state = run(None)
-    compare({}, {})
-
-    gone = change(sandbox, clock)
-    state = run(state, full_export_interval=30)
-    teams = {"teams": gone["teams"]}  # always exported whole
-    compare({stream: gids for stream, gids in gone.items() if stream != "teams"}, teams)
+    loaded = Loaded(postgres, tmp_path, sandbox, arguments, hard=hard)
+    state, gone = loaded.begin(clock)
 
     clock.sleep(3600)
     sandbox.faults["truncated"] = True
-    tap = arguments(settings(sandbox, full_export_interval=7), state=state)
-    code, log, _ = feed(tap, target)
+    code, log, _ = feed(loaded.tap(state, full_export_interval=7), loaded.target)
     assert (code, "ends too early" in log) == (1, True)
-    compare({stream: gids for stream, gids in gone.items() if stream != "teams"}, teams)
+    loaded.compare_after_incremental(gone)
     sandbox.faults.clear()
 
-    state = run(state, full_export_interval=7)
-    compare({}, gone)
+    state = loaded.run(state, full_export_interval=7)
+    loaded.compare({}, gone)
 
     later = change(sandbox, clock)
-    state = run(state, full_export_interval=30)
-    run(state, full_export_interval=7)
-    compare({}, {stream: gone[stream] + later[stream] for stream in STREAMS})
+    state = loaded.run(state, full_export_interval=30)
+    loaded.run(state, full_export_interval=7)
+    loaded.compare({}, {stream: gone[stream] + later[stream] for stream in STREAMS})
 
 
 def test_activate_version_follows_the_records_and_precedes_the_export_and_the_state(

@@ -15,6 +15,7 @@ import requests
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import TAP, expected
 from tests.targets import STREAMS, prefix
+from tests.test_batch import into
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +82,7 @@ def batch_settings(sandbox: Sandbox, folder: Path) -> dict[str, Any]:
         "api_url": sandbox.api_url,
         "access_token": sandbox.access_token,
         "poll_interval": 0.01,
-        "batch_config": {
-            "encoding": {"format": "jsonl", "compression": "gzip"},
-            "storage": {"root": (folder / "batches").as_uri(), "prefix": "asana/"},
-            "batch_size": 15,
-        },
+        **into(folder / "batches", 15),
     }
 
 

@@ -11,11 +11,10 @@ import pytest
 
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, Run, expected, settings_for
-from tests.consumers.conftest import batch_settings
 from tests.targets import STREAMS, differences, target_postgres
-from tests.test_deletions import assert_tables_are_true, change, settings, soft_deleted
+from tests.test_batch import into
+from tests.test_deletions import Loaded
 from tests.test_resume import exports_state
-from tests.test_targets import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +34,12 @@ def test_batch_and_record_make_the_same_tables_after_a_full_and_an_incremental_r
     for folder in folders:
         folder.mkdir()
     targets = [target_postgres(postgres, folder) for folder in folders]
-    in_files = {"batch_config": batch_settings(sandbox, tmp_path)["batch_config"]}
 
     def run(state: Any) -> Any:
         """Bring one export in both ways."""
         records = run_tap(settings_for(sandbox, overlap=0), state=state)
         job = next(each["value"] for each in records.of("STATE") if exports_state(each["value"])["pending"])
-        batches = run_tap(settings_for(sandbox, overlap=0, **in_files), state=job)
+        batches = run_tap(settings_for(sandbox, overlap=0, **into(tmp_path / "batches", 15)), state=job)
         assert (records.code, batches.code, batches.of("RECORD")) == (0, 0, [])
         for source, target in zip((records, batches), targets, strict=True):
             done = subprocess.run(target.command, input=source.stdout, capture_output=True, check=False)
@@ -67,24 +65,9 @@ def test_what_is_deleted_goes_after_the_next_full_export(
     arguments: Callable[..., list[str]], clock: Clock, postgres: Postgres, tmp_path: Path, *, hard: bool
 ) -> None:
     clock.now = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=10)
-    target = target_postgres(postgres, tmp_path, hard_delete=hard)
     with Sandbox(tasks=40, messages=10, teams=3, large=1, change_interval=0, job_seconds=0, clock=clock) as sandbox:
-        in_files = {"batch_config": batch_settings(sandbox, tmp_path)["batch_config"]}
-
-        def run(state: Any, **others: Any) -> Any:
-            return load(arguments(settings(sandbox, **in_files, **others), state=state), target)
-
-        def compare(kept: dict[str, list[str]], deleted: dict[str, list[str]]) -> None:
-            assert_tables_are_true(
-                target, sandbox, kept, soft_deleted(postgres, tmp_path.name), {} if hard else deleted
-            )
-
-        state = run(None)
-        compare({}, {})
-        gone = change(sandbox, clock)
-        state = run(state, full_export_interval=30)
-        teams = {"teams": gone["teams"]}  # always exported whole
-        compare({stream: gids for stream, gids in gone.items() if stream != "teams"}, teams)
+        loaded = Loaded(postgres, tmp_path, sandbox, arguments, hard=hard, **into(tmp_path / "batches", 15))
+        state, gone = loaded.begin(clock)
         clock.sleep(3600)
-        run(state, full_export_interval=7)
-        compare({}, gone)
+        loaded.run(state, full_export_interval=7)
+        loaded.compare({}, gone)

@@ -20,7 +20,7 @@ import requests
 from tests.conftest import UVX, Run, expected, settings_for
 from tests.consumers.conftest import PROJECT
 from tests.targets import STREAMS, prefix
-from tests.test_batch import lines_of
+from tests.test_batch import into, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,16 +55,6 @@ def tap_s3() -> str:
     python = [*UVX, "--from", "s3fs==2026.9.0", "--with-editable", f"{PROJECT}[s3]", "python"]
     find = [*python, "-c", "import sys; print(sys.executable)"]
     return subprocess.run(find, capture_output=True, check=True, text=True).stdout.strip()
-
-
-def into_s3(s3: S3, **storage: Any) -> dict[str, Any]:
-    return {
-        "batch_config": {
-            "encoding": {"format": "jsonl", "compression": "gzip"},
-            "storage": {"root": f"{s3.bucket}/lake", "prefix": "asana/", **storage},
-            "batch_size": 15,
-        }
-    }
 
 
 @pytest.fixture
@@ -105,7 +95,7 @@ def keys(s3: S3) -> set[str]:
 
 
 def test_the_tap_writes_to_s3_and_duckdb_reads_it(sandbox: Sandbox, s3: S3, run_s3: Callable[..., Run]) -> None:
-    run = run_s3(settings_for(sandbox, **into_s3(s3)), s3.environment)
+    run = run_s3(settings_for(sandbox, **into(f"{s3.bucket}/lake", 15)), s3.environment)
 
     assert run.code == 0, run.stderr
     records = stored(s3, run)
@@ -209,7 +199,8 @@ def test_an_upload_that_fails_once_is_repeated(
     sandbox: Sandbox, s3: S3, proxy: Proxy, run_s3: Callable[..., Run], status: int
 ) -> None:
     proxy.faults = {"/tasks/.*-00002": (status, 1), "/teams/": (status, 1)}
-    run = run_s3(settings_for(sandbox, **into_s3(s3)), s3.environment | {"AWS_ENDPOINT_URL_S3": proxy.url})
+    environment = s3.environment | {"AWS_ENDPOINT_URL_S3": proxy.url}
+    run = run_s3(settings_for(sandbox, **into(f"{s3.bucket}/lake", 15)), environment)
 
     assert (run.code, dict(proxy.met)) == (0, {"/tasks/.*-00002": 1, "/teams/": 1}), run.stderr
     records = stored(s3, run)
@@ -223,7 +214,8 @@ def test_an_upload_that_fails_for_good_ends_the_run_and_the_next_one_makes_the_r
     sandbox: Sandbox, s3: S3, proxy: Proxy, run_s3: Callable[..., Run], status: int
 ) -> None:
     proxy.faults = {"/tasks/.*-00003": (status, 1000)}
-    once = into_s3(s3, params={"config_kwargs": {"retries": {"max_attempts": 0}}})
+    once = into(f"{s3.bucket}/lake", 15)
+    once["batch_config"]["storage"]["params"] = {"config_kwargs": {"retries": {"max_attempts": 0}}}
     settings, environment = settings_for(sandbox, **once), s3.environment | {"AWS_ENDPOINT_URL_S3": proxy.url}
     broken = run_s3(settings, environment)
     proxy.faults = {}
@@ -239,8 +231,7 @@ def test_an_upload_that_fails_for_good_ends_the_run_and_the_next_one_makes_the_r
 
 
 def test_a_bucket_that_is_not_there_is_an_error(sandbox: Sandbox, s3: S3, run_s3: Callable[..., Run]) -> None:
-    config = into_s3(s3, root="s3://nowhere/lake")
-    run = run_s3(settings_for(sandbox, **config), s3.environment)
+    run = run_s3(settings_for(sandbox, **into("s3://nowhere/lake", 15)), s3.environment)
 
     assert (run.code, run.of("BATCH")) == (1, [])
     assert "The batch file nowhere/lake/asana/" in run.last_line
