@@ -135,11 +135,10 @@ def gid_of(url: Path | str, name: str) -> str:
 def test_files_of_one_name_in_two_folders_are_two_exports(
     online: tuple[Run, Run, bytes, bytes], put: Callable[[str, bytes], Path], read: Callable[..., Run], tmp_path: Path
 ) -> None:
-    paths = [put(f"{day}.gz", online[2]).rename(tmp_path / day) for day in ("one", "two")]
-    for path in paths:
-        (tmp_path / f"{path.name}-day").mkdir()
-        path.rename(tmp_path / f"{path.name}-day" / "export.gz")
-    run = read(*(tmp_path / f"{path.name}-day" / "export.gz" for path in paths))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    run = read(*(put(f"{folder.name}/export.gz", online[2]) for folder in folders))
 
     assert len({each["gid"] for each in run.records("exports")}) == 2
 

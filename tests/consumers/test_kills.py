@@ -16,7 +16,7 @@ from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, expected
 from tests.consumers.conftest import batch_settings, differences, read_duckdb, tables
 from tests.faults.test_kills import ROOT, TAP
-from tests.test_batch import files, lines_of, read
+from tests.test_batch import files, read
 from tests.test_resume import exports_state
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
@@ -33,12 +33,10 @@ class Writing:
 
     Attributes:
         announced: the files of all runs.
-        killed: of each run that was killed, the lines that the state then told of.
     """
 
     def __init__(self, command: Callable[[Any], list[str]], log: Path) -> None:
         self.announced: list[Path] = []
-        self.killed: list[int] = []
         self._command = command
         self._log = log
         self._state: dict[str, Any] | None = None
@@ -68,8 +66,6 @@ class Writing:
         timer.cancel()
         timer.join()
         assert code in {0, -signal.SIGKILL if moment or after else 0}, self._log.read_text()
-        if code:
-            self.killed.append(lines_of(self._state) if self._state else 0)
         return time.monotonic() - began
 
     def settle(self) -> None:
