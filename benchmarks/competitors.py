@@ -29,22 +29,19 @@ ENVIRONMENTS = {
 }
 """What is installed from PyPI, by folder below `.cache`."""
 
+
+def in_files(compression: str) -> dict[str, Any]:
+    """The setting that makes batch files."""
+    encoding = {"format": "jsonl", "compression": compression}
+    return {"batch_config": {"encoding": encoding, "storage": {"root": f"{CACHE}/batches"}}}
+
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "map": {"stream_maps": {"tasks": {"name": "md5(name)", "notes": "__NULL__"}}},
     "flat": {"flattening_enabled": True, "flattening_max_depth": 1},
-    "batch": {
-        "batch_config": {
-            "encoding": {"format": "jsonl", "compression": "gzip"},
-            "storage": {"root": f"{CACHE}/batches"},
-        }
-    },
+    "batch": in_files("gzip"),
     # On a disk that the database reads from, compressing costs more than it saves.
-    "local batch": {
-        "batch_config": {
-            "encoding": {"format": "jsonl", "compression": "none"},
-            "storage": {"root": f"{CACHE}/batches"},
-        }
-    },
+    "local batch": in_files("none"),
 }
 """Settings of singer-sdk that the tap is measured with; the plain tap with the first two."""
 
