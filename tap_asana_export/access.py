@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from tap_asana_export.errors import AnswerError
+from tap_asana_export.waiting import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +40,7 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[s
     """
     for workspace_gid in workspace_gids:
         try:
-            asana.workspace(workspace_gid)
+            finish(asana.workspace(workspace_gid))
         except AnswerError as error:
             # A service account scoped to data export may be kept from the rest of the API.
             if error.status != requests.codes.forbidden:

@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 import msgspec
 import requests
 import urllib3
 
-from tap_asana_export.errors import AnswerError, GrantError, SettingError, UnreachableError
+from tap_asana_export.connection import connection_problem
+from tap_asana_export.errors import AnswerError, GrantError, SettingError, UnreachableError, UnreadableError
+from tap_asana_export.waiting import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from tap_asana_export.waiting import Clock, Waiting
 
 T = TypeVar("T")
 
+MOST_SECONDS = 10**9
+"""Seconds of the longest pause, 32 years: a clock takes no number of any size."""
+
 logger = logging.getLogger(__name__)
 
+Begun: TypeAlias = "Callable[[Job], None]"
+"""Takes the job that a request has started."""
 
-class Clock(Protocol):
-    """Time as the tap sees it; the module `time` is one, and a test brings another."""
 
-    def monotonic(self) -> float:
-        """Seconds since some start."""
+def _ignore(job: Job) -> None:
+    """Take a job, and do nothing with it."""
 
-    def sleep(self, seconds: float, /) -> None:
-        """Wait that many seconds."""
+
+GID: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
+"""A gid, which may become the name of a folder: anything but digits is refused."""
 
 
 @dataclass(frozen=True)
-class Export:
+class AsanaExport:
     """What a job makes: `created_at` and `completed_at` bound the time that its file's objects are of."""
 
     gid: str
@@ -47,22 +57,47 @@ class Export:
 
 @dataclass(frozen=True)
 class Job:
-    """Asana's record of work that goes on by itself."""
+    """Asana's record of work that goes on by itself; `export` is None as long as Asana does not tell of it."""
 
     gid: str
     status: str
-    new_resource_export: Export | None = None
-    new_graph_export: Export | None = None
+    export: AsanaExport | None
 
-    def __post_init__(self) -> None:
-        """Refuse a job that makes no export."""
-        if self.new_resource_export is None and self.new_graph_export is None:
-            raise ValueError("a job that makes no export")
 
-    @property
-    def export(self) -> Export:
-        """What the job makes, of either kind."""
-        return cast("Export", self.new_resource_export or self.new_graph_export)
+@dataclass(frozen=True)
+class ExportAnswer:
+    """An export as a job's answer has it: compact objects have no more than a gid."""
+
+    gid: GID | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    download_url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class JobAnswer:
+    """A job as Asana answers."""
+
+    gid: GID
+    status: str = "not_started"
+    new_resource_export: ExportAnswer | None = None
+    new_graph_export: ExportAnswer | None = None
+
+    def job(self) -> Job:
+        """The job, without its export where that is not told in full."""
+        answer = self.new_resource_export or self.new_graph_export
+        if answer is None or answer.gid is None or answer.created_at is None:
+            return Job(self.gid, self.status, None)
+        created_at, completed_at = (
+            _with_zone(answer.created_at),
+            answer.completed_at and _with_zone(answer.completed_at),
+        )
+        return Job(self.gid, self.status, AsanaExport(answer.gid, created_at, completed_at, answer.download_url))
+
+
+def _with_zone(time: datetime) -> datetime:
+    """A time that says its zone; Asana's are UTC (https://developers.asana.com/docs/dates-and-times)."""
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 JOB_FIELDS = ",".join(
@@ -79,8 +114,8 @@ JOB_FIELDS = ",".join(
 class Resource:
     """Any of Asana's objects, by gid and name."""
 
-    gid: str
-    name: str = ""
+    gid: GID
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +134,10 @@ class Page:
 
 
 @dataclass(frozen=True)
-class JobAnswer:
+class JobEnvelope:
     """A job in Asana's envelope."""
 
-    data: Job
+    data: JobAnswer
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,20 +172,23 @@ class AccessToken:
     refresh_token: str | None = None
 
 
-class BearerToken(requests.auth.AuthBase):
-    """Sends the token; being there it also keeps requests from taking another one out of a .netrc file."""
+class Bearer:
+    """One access token."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the token on a request."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+    def token(self) -> Waiting[str]:
+        """The token."""
+        yield from ()
+        return self._token
+
+    def discard(self) -> None:
+        """Nothing: there is no other one."""
 
 
-class OAuth(requests.auth.AuthBase):
-    """Sends an access token that Asana gives for a grant, and gets another one before it is over.
+class OAuth:
+    """Access tokens that Asana gives for a grant; another one is got before one is over.
 
     Args:
         grant: what to get access tokens with.
@@ -161,197 +199,285 @@ class OAuth(requests.auth.AuthBase):
     # Nine tenths of an hour leave six minutes for a request to be on its way, and for clocks that differ.
     SHARE = 0.9
 
-    def __init__(self, grant: Grant, exchange: Callable[[Grant], AccessToken], clock: Clock) -> None:
+    def __init__(self, grant: Grant, exchange: Callable[[Grant], Waiting[AccessToken]], clock: Clock) -> None:
         self._grant = grant
         self._exchange = exchange
         self._clock = clock
-        self._token: BearerToken | None = None
+        self._token: str | None = None
         self._over_at = 0.0
+        self._exchanging = False
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put a token that is good on a request."""
-        now = self._clock.monotonic()
-        if self._token is None or now >= self._over_at:
-            granted = self._exchange(self._grant)
+    def token(self) -> Waiting[str]:
+        """A token that is good."""
+        while self._exchanging:  # asking twice at a time would use a refresh token that Asana replaces
+            yield Pause(1)
+        if self._token is None or self._clock.monotonic() >= self._over_at:
+            self._exchanging = True
+            try:
+                now = self._clock.monotonic()
+                granted = yield from self._exchange(self._grant)
+            finally:
+                self._exchanging = False
             if granted.refresh_token:
                 self._grant = replace(self._grant, refresh_token=granted.refresh_token)
-            self._token, self._over_at = BearerToken(granted.access_token), now + self.SHARE * granted.expires_in
-        return self._token(request)
+            self._token, self._over_at = granted.access_token, now + self.SHARE * granted.expires_in
+        return self._token
 
-    def forget(self) -> None:
-        """Take the access token for over."""
+    def discard(self) -> None:
+        """Discard the access token, so that the next request gets another one."""
         self._token = None
 
 
 class Asana:
     """Asana's API with one token, or with those of one grant.
 
+    What asks Asana is a generator that yields the pauses between tries, and returns the answer.
+
     Args:
         api_url: base of the API, such as `https://app.asana.com/api/1.0`.
         token: a token, or a grant to get tokens with.
         timeout: seconds, to connect and between two reads.
-        clock: where waiting is done.
+        clock: tells when an OAuth token is over.
+        undisturbed: the context in which a job is asked for and taken note of, so that no signal comes between the two.
     """
 
-    # urllib3 reckons the pauses: Retry-After if Asana sends it, which it wants kept, else 0, 2, 4, 8 … s;
-    # each with up to 1 s of jitter.
-    RETRIES = urllib3.Retry(total=6, backoff_factor=1, backoff_jitter=1, respect_retry_after_header=True)
+    # urllib3 reckons the pauses where Asana sends no Retry-After: 0, 2, 4, 8 … s, each with up to 1 s of jitter.
+    RETRIES = urllib3.Retry(total=6, backoff_factor=1, backoff_jitter=1)
     RETRIED = frozenset({429, 500, 502, 503, 504})
 
+    TRIES_WITHOUT_ANSWER = 3
+    """Tries while nothing was ever answered: then a setting is wrong more often than the network is down."""
+
     def __init__(
-        self, api_url: str, token: str | Grant, *, user_agent: str, timeout: float, clock: Clock = time
+        self,
+        api_url: str,
+        token: str | Grant,
+        *,
+        user_agent: str,
+        timeout: float,
+        clock: Clock = time,
+        undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
         self._url = api_url.rstrip("/")
         self._timeout = timeout
-        self._clock = clock
+        self._undisturbed = undisturbed
+        self._has_answered = False
         self._session = requests.Session()
-        self._auth = BearerToken(token) if isinstance(token, str) else OAuth(token, self._exchange, clock)
-        self._session.auth = self._auth
+        self._session.auth = _no_auth
         self._session.headers["User-Agent"] = user_agent
+        self._auth = Bearer(token) if isinstance(token, str) else OAuth(token, self._exchange, clock)
 
-    def request_export(self, workspace_gid: str, parameters: list[dict[str, Any]]) -> Job:
+    def request_export(
+        self, workspace_gid: str, parameters: list[dict[str, Any]], begun: Begun = _ignore
+    ) -> Waiting[Job]:
         """Start a resource export of a workspace.
 
         Args:
             workspace_gid: the workspace.
             parameters: `export_request_parameters`, see Asana's reference of createResourceExport.
+            begun: takes the job before anything else can happen.
 
         Raises:
-            AnswerError: refused; with status 403 when the workspace's one slot is busy, or the token may not.
+            AnswerError: refused: with status 403 when the workspace's one slot is busy or the token may not export,
+                with 429 when the token has as many jobs as Asana runs at once.
             UnreachableError: no answer; whether a job was started is then unknown.
+            UnreadableError: a job was started, but the answer does not tell its gid.
         """
         body = {"data": {"workspace": workspace_gid, "export_request_parameters": parameters}}
-        return self._ask("POST", "/exports/resource", JobAnswer, json=body).data
+        return self._start_job("/exports/resource", body, begun, is_repeatable=False)
 
-    def request_graph(self, parent_gid: str) -> Job:
+    def request_graph(self, parent_gid: str, begun: Begun = _ignore) -> Waiting[Job]:
         """Start a graph export, or find the one that runs; one of the last four hours may be given again.
 
         Args:
             parent_gid: a goal, team, portfolio or project, see Asana's reference of createGraphExport.
+            begun: takes the job before anything else can happen.
 
         Raises:
-            AnswerError: refused.
+            AnswerError: refused: with 429 when the token has as many jobs as Asana runs at once.
             UnreachableError: no answer.
+            UnreadableError: the answer does not tell the job's gid.
         """
-        body = {"data": {"parent": parent_gid}}
-        return self._ask("POST", "/exports/graph", JobAnswer, is_repeatable=True, json=body).data
+        return self._start_job("/exports/graph", {"data": {"parent": parent_gid}}, begun, is_repeatable=True)
 
-    def job(self, job_gid: str) -> Job:
+    def job(self, job_gid: str) -> Waiting[Job]:
         """Read a job; each reading signs a fresh `download_url`.
 
         Raises:
             AnswerError: refused; with status 404 when the job is unknown, or another token's.
             UnreachableError: no answer.
+            UnreadableError: the answer is not this job.
         """
-        return self._ask("GET", f"/jobs/{job_gid}", JobAnswer, params={"opt_fields": JOB_FIELDS}).data
+        request = f"GET /jobs/{job_gid}"
 
-    def workspaces(self) -> Iterator[Resource]:
-        """All workspaces that the token can see."""
+        def read(response: requests.Response) -> Job:
+            job = _read(request, response, JobEnvelope).data.job()
+            if job.gid != job_gid:
+                raise UnreadableError(request, f"it tells of job {job.gid}")
+            return job
+
+        return self._ask(request, read, params={"opt_fields": JOB_FIELDS})
+
+    def workspaces(self) -> Waiting[list[Resource]]:
+        """All workspaces that the token can see, each once."""
         params: dict[str, Any] = {"limit": 100}
+        found: dict[str, Resource] = {}
         while True:
-            page = self._ask("GET", "/workspaces", Page, params=params)
-            yield from page.data
-            if page.next_page is None:
-                return
-            params["offset"] = page.next_page.offset
+            page = yield from self._ask_for("GET /workspaces", Page, params=params)
+            found |= {each.gid: each for each in page.data}
+            if page.next_page is None or page.next_page.offset == params.get("offset"):
+                return list(found.values())
+            params = {**params, "offset": page.next_page.offset}
 
-    def workspace(self, workspace_gid: str) -> None:
-        """Fail with AnswerError unless the token can see the workspace."""
-        self._ask("GET", f"/workspaces/{workspace_gid}", dict[str, Any])
+    def workspace(self, workspace_gid: str) -> Waiting[dict[str, Any]]:
+        """The workspace; fails with AnswerError unless the token can see it."""
+        return self._ask_for(f"GET /workspaces/{workspace_gid}", dict[str, Any])
 
-    def _ask(self, method: str, path: str, answer: type[T], *, is_repeatable: bool = False, **kwargs: Any) -> T:
-        request = f"{method} {path}"
-        is_repeatable = is_repeatable or method == "GET"
+    def _start_job(self, path: str, body: Any, begun: Begun, *, is_repeatable: bool) -> Waiting[Job]:
+        request = f"POST {path}"
 
-        def send() -> requests.Response:
-            return self._send(request, method, self._url + path, is_repeatable=is_repeatable, **kwargs)
+        def read(response: requests.Response) -> Job:
+            job = _read(request, response, JobEnvelope).data.job()
+            begun(job)
+            return job
 
-        response = send()
-        if response.status_code == requests.codes.unauthorized and isinstance(self._auth, OAuth):
-            self._auth.forget()
-            response = send()
-        return _read(request, response, answer)
+        # As many jobs as the token may have are answered 429 for hours: the caller knows how long to wait for that.
+        return self._ask(request, read, is_repeatable=is_repeatable, waits_for_429=False, json=body)
 
-    def _exchange(self, grant: Grant) -> AccessToken:
+    def _ask_for(self, request: str, answer: type[T], **kwargs: Any) -> Waiting[T]:
+        return self._ask(request, lambda response: _read(request, response, answer), **kwargs)
+
+    def _ask(
+        self, request: str, read: Callable[[requests.Response], T], *, is_repeatable: bool = True, **kwargs: Any
+    ) -> Waiting[T]:
+        """Send a request with a token; once more with another one if OAuth's is refused."""
+        url = self._url + request.partition(" ")[2]
+        again = isinstance(self._auth, OAuth)
+        while True:
+            try:
+                return (
+                    yield from self._send(request, url, read, is_repeatable=is_repeatable, auth=self._auth, **kwargs)
+                )
+            except AnswerError as error:
+                if isinstance(error, GrantError) or error.status != requests.codes.unauthorized or not again:
+                    raise
+            self._auth.discard()
+            again = False
+
+    def _exchange(self, grant: Grant) -> Waiting[AccessToken]:
         """Get an access token, see https://developers.asana.com/docs/oauth#token-exchange."""
-        path = "/-/oauth_token"
-        response = self._send(
-            f"POST {path}",
-            "POST",
-            urljoin(self._url, path),
-            is_repeatable=True,
-            data={"grant_type": "refresh_token", **asdict(grant)},
-            auth=lambda request: request,
-            # A redirect may lead to another host, and would take the secrets along.
-            allow_redirects=False,
-        )
-        if not response.ok:
-            raise GrantError(f"POST {path}", response.status_code, _oauth_message(response))
-        return _read(f"POST {path}", response, AccessToken)
+        request = "POST /-/oauth_token"
 
-    def _send(self, request: str, method: str, url: str, *, is_repeatable: bool, **kwargs: Any) -> requests.Response:
+        def read(response: requests.Response) -> AccessToken:
+            if not response.ok:
+                raise GrantError(request, response.status_code, _oauth_message(response))
+            return _read(request, response, AccessToken)
+
+        form = {"grant_type": "refresh_token", **asdict(grant)}
+        url = urljoin(self._url, "/-/oauth_token")
+        # A redirect may lead to another host, and would take the secrets along.
+        return self._send(request, url, read, is_repeatable=True, data=form, allow_redirects=False)
+
+    def _send(
+        self,
+        request: str,
+        url: str,
+        read: Callable[[requests.Response], T],
+        *,
+        is_repeatable: bool,
+        waits_for_429: bool = True,
+        auth: Bearer | OAuth | None = None,
+        **kwargs: Any,
+    ) -> Waiting[T]:
         """Send a request until the answer is other than "not now"; one that is not repeatable only if none got lost."""
+        method = request.partition(" ")[0]
         retries = self.RETRIES
         while True:
+            headers = {"Authorization": f"Bearer {(yield from auth.token())}"} if auth else {}
             try:
-                response = self._session.request(method, url, timeout=self._timeout, **kwargs)
-            except requests.RequestException as error:
-                cause, pause = f"no answer ({type(error).__name__})", None
+                with contextlib.nullcontext() if method == "GET" else self._undisturbed():
+                    response = self._session.request(method, url, timeout=self._timeout, headers=headers, **kwargs)
+                    self._has_answered = True
+                    status = response.status_code
+                    if status not in self.RETRIED or (status == requests.codes.too_many_requests and not waits_for_429):
+                        return read(response)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                problem = connection_problem(error, self._timeout)
+                unreachable = UnreachableError(request, problem.cause, problem.remedy, may_pass=problem.may_pass)
+                pause = None
                 # The answer to a POST was lost, perhaps not the POST: the caller decides on repeating.
-                repeatable = is_repeatable or _never_sent(error)
+                repeatable = problem.may_pass and (is_repeatable or problem.never_sent)
+                most = self.RETRIES.total if self._has_answered else self.TRIES_WITHOUT_ANSWER - 1
             else:
-                if response.status_code not in self.RETRIED:
-                    return response
-                cause = f"Asana answered {response.status_code} {response.reason}"
-                pause = retries.get_retry_after(response.raw)
-                repeatable = is_repeatable or response.status_code == requests.codes.too_many_requests
-            try:
-                retries = retries.increment(method, url, error=urllib3.exceptions.HTTPError(cause))
-            except urllib3.exceptions.MaxRetryError:
-                repeatable = False
-            if not repeatable:
-                raise UnreachableError(request, cause) from None
-            pause = pause or retries.get_backoff_time()
-            logger.warning("%s: %s; trying again in %.1f s", request, cause, pause)
-            self._clock.sleep(pause)
+                unreachable = UnreachableError(request, f"Asana answered {status} {response.reason}")
+                pause = retry_after(response)
+                repeatable = is_repeatable or status == requests.codes.too_many_requests
+                most = self.RETRIES.total
+            if not repeatable or len(retries.history) >= int(most or 0):
+                raise unreachable
+            retries = retries.increment(method, url, error=urllib3.exceptions.HTTPError())
+            seconds = pause or retries.get_backoff_time()
+            say = functools.partial(
+                logger.warning, "%s: %s; trying again in %.1f s", request, unreachable.cause, seconds
+            )
+            say()
+            yield Pause(seconds, say)
 
 
-def _never_sent(error: requests.RequestException) -> bool:
-    """Whether there was not even a connection."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
+def retry_after(response: requests.Response) -> float | None:
+    """Seconds until Asana wants to be asked again; None where it says nothing of use.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-retry-after: a number of seconds, or a date.
+    """
+    try:
+        seconds = urllib3.Retry().parse_retry_after(response.headers.get("Retry-After", ""))
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None
+    return float(min(seconds, MOST_SECONDS))
 
 
 def _read(request: str, response: requests.Response, answer: type[T]) -> T:
     if not response.ok:
-        raise AnswerError(request, response.status_code, _message(response))
+        raise AnswerError(request, response.status_code, _message(response), retry_after(response))
     try:
         return msgspec.json.decode(response.content, type=answer)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         cause = f"{response.headers.get('Content-Type', 'no type')} that is not what Asana documents ({error})"
-        raise UnreachableError(request, f"the answer is {cause}") from None
+        raise UnreadableError(request, f"it is {cause}") from None
 
 
 def _message(response: requests.Response) -> str:
     """Asana's words: `{"errors": [{"message": …, "help": …, "phrase": …}]}`."""
     try:
-        return "; ".join(error["message"].rstrip(".") for error in response.json()["errors"])
-    except (ValueError, KeyError, TypeError):
-        return response.reason or "no reason given"
+        words = [error["message"].rstrip(".") for error in response.json()["errors"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        words = []
+    return "; ".join(words) or response.reason or "no reason given"
 
 
 def _oauth_message(response: requests.Response) -> str:
     """The kind of error, `{"error": …}`; not its description, in which a server may repeat what it was sent."""
     try:
         kind = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         kind = None
     return kind if kind in OAUTH_ERRORS else response.reason or "no reason given"
 
 
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps requests from taking a password for Asana's host out of a .netrc file."""
+    return request
+
+
 @contextlib.contextmanager
-def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
+def connect(
+    settings: Mapping[str, Any], undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+) -> Iterator[Asana]:
     """Asana as the settings have it, or a sandbox that lives as long as the context.
+
+    Args:
+        settings: the tap's.
+        undisturbed: as `Asana` has it.
 
     Raises:
         SettingError: the setting `sandbox` names something that the sandbox does not know.
@@ -371,4 +497,10 @@ def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
                 raise SettingError(f"Settings: sandbox cannot be set up: {error}") from None
             stack.enter_context(stand_in)
             api_url, token = stand_in.api_url, stand_in.access_token
-        yield Asana(api_url, token, user_agent=settings["user_agent"], timeout=settings["request_timeout"])
+        yield Asana(
+            api_url,
+            token,
+            user_agent=settings["user_agent"],
+            timeout=settings["request_timeout"],
+            undisturbed=undisturbed,
+        )

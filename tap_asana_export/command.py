@@ -8,7 +8,7 @@ import sys
 from singer_sdk.exceptions import MapExpressionError
 
 from tap_asana_export.errors import OutputError, TapError
-from tap_asana_export.output import Terminated
+from tap_asana_export.signals import Terminated
 from tap_asana_export.tap import TapAsanaExport
 
 

@@ -11,12 +11,12 @@ import requests
 import urllib3
 
 from tap_asana_export.errors import ChangedError, DownloadError, GoneError
-from tap_asana_export.text import BLOCK, blocks
+from tap_asana_export.text import BLOCK, blocks, blocks_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_asana_export.asana import Clock
+    from tap_asana_export.waiting import Clock
 
 AGAIN = {requests.codes.forbidden, requests.codes.too_many_requests, *range(500, 600)}
 """Answers of storage after which a freshly signed URL may work; S3 answers 403 to one that has expired."""
@@ -66,6 +66,10 @@ class Download:
             DownloadError: storage refuses, the connection breaks again and again, or the file is damaged.
         """
         return blocks(self._body(), self._left)
+
+    def blocks_in_time(self, seconds: float) -> Iterator[bytes | None]:
+        """The same, and None whenever the next block takes more than so many seconds."""
+        return blocks_in_time(self._body(), self._left, seconds)
 
     def _body(self) -> Iterator[bytes]:
         """The file as storage keeps it: any Content-Encoding is left on, `read_text` looks at the bytes."""

@@ -5,7 +5,8 @@ TapError
 ├── AnswerError        Asana answered a request with an error
 │   └── GrantError         it gives no access token for the settings of OAuth
 ├── UnreachableError   Asana did not answer, or answered "not now" to every try
-├── SlotError          the workspace's export slot did not come free
+├── UnreadableError    Asana answered something else than what was asked for
+├── SlotError          no export slot came free
 ├── JobError           the export job reports a status that Asana does not document
 │   └── FailedJobError    it failed
 ├── WaitError          the export job took longer than `wait_timeout`
@@ -17,6 +18,7 @@ TapError
 ├── LineError          a line of the export file is not an Asana object
 ├── FileError          the same of a file that was downloaded earlier
 ├── BatchError         a batch file cannot be written
+├── UnexpectedError    something that nobody has thought of
 ├── SomeFailedError    some of several exports failed
 └── OutputError        the target takes no more messages
 
@@ -30,6 +32,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+TOO_MANY_REQUESTS = 429
 
 
 class TapError(Exception):
@@ -47,6 +52,7 @@ class AnswerError(TapError):
         request: what was asked, such as `POST /exports/resource`.
         status: HTTP status.
         message: Asana's own words.
+        retry_after: seconds until Asana wants to be asked again, if it says so.
     """
 
     # https://developers.asana.com/docs/errors; for 403 the reference of createResourceExport
@@ -62,12 +68,14 @@ class AnswerError(TapError):
         (403, "POST /exports/graph"): (
             "The token may not export this: its user must see it, in an Enterprise or Enterprise+ organization."
         ),
+        429: "The token has as many requests or jobs as Asana lets it: run again later.",
         451: "Asana refuses this network address for legal reasons: run from another network.",
     }
 
-    def __init__(self, request: str, status: int, message: str) -> None:
+    def __init__(self, request: str, status: int, message: str, retry_after: float | None = None) -> None:
         self.status = status
         self.message = message
+        self.retry_after = retry_after
         usual = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
         remedy = self.REMEDIES.get((status, request), usual)
         super().__init__(f"{request}: Asana answered {status}: {message}. {remedy}")
@@ -88,27 +96,59 @@ class GrantError(AnswerError):
         )
         self.status = 401
         self.message = message
+        self.retry_after = None
 
 
 class UnreachableError(TapError):
-    """Asana did not answer, or answered 429 or 5xx to every try."""
+    """Asana did not answer, or answered 429 or 5xx to every try.
+
+    Args:
+        request: what was asked.
+        cause: what happened instead of an answer.
+        remedy: what to do.
+        may_pass: whether another try may succeed.
+    """
+
+    REMEDY = "Check the network and https://status.asana.com, then run again: a running job is kept in the state."
+
+    def __init__(self, request: str, cause: str, remedy: str = REMEDY, *, may_pass: bool = True) -> None:
+        self.cause = cause
+        self.may_pass = may_pass
+        super().__init__(f"{request}: {cause}. {remedy}")
+
+
+class UnreadableError(TapError):
+    """Asana answered that all is well, but not what was asked for."""
 
     def __init__(self, request: str, cause: str) -> None:
         super().__init__(
-            f"{request}: {cause}. Check the network and https://status.asana.com, then run again: "
-            "a running job is kept in the state."
+            f"{request}: the answer cannot be used: {cause}. Something between the tap and Asana may have answered: "
+            "check the network, its proxies and the setting api_url, then run again."
         )
 
 
 class SlotError(TapError):
-    """The workspace's one export slot did not come free within `busy_timeout`."""
+    """No export could be started within `busy_timeout`: a slot did not come free.
 
-    def __init__(self, subject: object, waited: float, message: str) -> None:
+    Args:
+        subject: what was to be exported.
+        waited: seconds.
+        refusal: Asana's last answer.
+        is_busy: whether the token surely may export, and only the slot is busy.
+    """
+
+    def __init__(self, subject: object, waited: float, refusal: AnswerError, *, is_busy: bool) -> None:
+        self.is_busy = is_busy
+        if refusal.status == TOO_MANY_REQUESTS:
+            cause = "Asana runs five jobs of a token at a time, and others hold them: wait or raise busy_timeout."
+        else:
+            cause = (
+                "Either another export, perhaps one of ours that lost its run, holds the workspace's one slot: "
+                "wait or raise busy_timeout. Or the token may not export: use a service account's of an "
+                "Enterprise+ organization."
+            )
         super().__init__(
-            f"{subject}: Asana refuses an export since {waited:.0f} s (403: {message}). "
-            "Either another export, perhaps one of ours that lost its run, holds the workspace's one slot: "
-            "wait or raise busy_timeout. Or the token may not export: use a service account's of an "
-            "Enterprise+ organization."
+            f"{subject}: Asana refuses an export since {waited:.0f} s ({refusal.status}: {refusal.message}). {cause}"
         )
 
 
@@ -130,8 +170,8 @@ class FailedJobError(JobError):
 class ExportError(TapError):
     """An export was asked for once more, and brought no file either."""
 
-    def __init__(self, subject: object, job_gid: str, cause: str) -> None:
-        super().__init__(f"{subject}: no export came through, lastly job {job_gid}: {cause}")
+    def __init__(self, subject: object, cause: str) -> None:
+        super().__init__(f"{subject}: no export came through. The last cause: {cause}")
 
 
 class WaitError(TapError):
@@ -176,14 +216,16 @@ class LineError(TapError):
 
     Args:
         line: number of the first line that could not be read, from 1.
+        is_of_file: whether the file itself is wrong, rather than the way to it broken.
     """
 
-    def __init__(self, subject: object, job_gid: str, line: int, cause: str) -> None:
+    def __init__(self, subject: object, job_gid: str, line: int, cause: str, *, is_of_file: bool) -> None:
         self.line = line
+        self.is_of_file = is_of_file
+        again = "If this repeats, another export is asked for." if is_of_file else "The same job is gone on with."
         super().__init__(
             f"{subject}: the file of export job {job_gid} breaks at line {line}: {cause}. "
-            "Bookmarks stay where they were. Run again: the same job is read anew; if it repeats, start "
-            "without the job in the state, so that a new export is requested."
+            f"Bookmarks stay where they were. Run again. {again}"
         )
 
 
@@ -227,6 +269,29 @@ class SomeFailedError(TapError):
             for subject, error in failed.items()
         )
         super().__init__(" ".join([f"{len(failed)} of {count} exports failed.", *causes, others]).strip())
+
+
+class UnexpectedError(TapError):
+    """Something happened to an export that nobody has thought of: a fault of the tap.
+
+    Args:
+        subject: the export.
+        error: what was raised; its text may hold anything, and is not shown.
+    """
+
+    def __init__(self, subject: object, error: Exception) -> None:
+        super().__init__(
+            f"{subject}: {type(error).__name__} in {_place(error)}: the tap has a fault here, or met what it does not "
+            "know. Bookmarks stay where they were. Set the log level to DEBUG to see more, and report it."
+        )
+
+
+def _place(error: Exception) -> str:
+    """Where an exception was raised, as module and line."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    return f"{frame.tb_frame.f_globals.get('__name__')}:{frame.tb_lineno}" if frame else "the tap"
 
 
 class OutputError(TapError):

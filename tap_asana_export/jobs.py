@@ -1,49 +1,28 @@
-"""An export's life at Asana: ask for it, wait for the workspace's one slot, wait for the job.
-
-Where one waits, others may go on: what waits is a generator that yields for how many seconds, and `take_turns` lets
-several of them wait together.
-"""
+"""An export's life at Asana: ask for it, wait for a slot, wait for the job."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
-from tap_asana_export.errors import (
-    AnswerError,
-    FailedJobError,
-    JobError,
-    SlotError,
-    TapError,
-    UnreachableError,
-    WaitError,
-)
+from tap_asana_export.errors import AnswerError, FailedJobError, JobError, SlotError, UnreachableError, WaitError
+from tap_asana_export.waiting import SAY_EVERY, Pause, stop_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from tap_asana_export.asana import Asana, Clock, Job
+    from tap_asana_export.asana import Asana, AsanaExport, Job
     from tap_asana_export.plan import Request, Subject
-
-T = TypeVar("T")
-K = TypeVar("K")
+    from tap_asana_export.waiting import Clock, Waiting
 
 logger = logging.getLogger(__name__)
 
-Pauses: TypeAlias = "Generator[float, None, T]"
-"""Work that yields how many seconds it wants to wait, and ends with a result."""
-
 JOBS_AT_ONCE = 5
 """Export jobs of one token that may run side by side (https://developers.asana.com/docs/rate-limits)."""
-
-LOG_EVERY = 60.0
-"""Seconds of silence while waiting, at the most."""
 
 # Asana answers 403 both to a busy slot and to a token that may not export, and publishes the text of neither.
 # These words were seen in its answers to the second; anything else may be the first and is waited for.
@@ -51,6 +30,15 @@ NOT_ALLOWED = re.compile(
     r"access denied|forbidden_scopes|not authorized|permission|premium|service account", re.IGNORECASE
 )
 IN_PROGRESS = re.compile(r"in progress|already", re.IGNORECASE)
+
+TOO_MANY = requests.codes.too_many_requests
+HOLDERS = {
+    requests.codes.forbidden: (
+        "Another export holds it, perhaps one of ours that lost its run; or the token may not export."
+    ),
+    TOO_MANY: "Asana runs five jobs of a token at a time.",
+}
+"""Who may hold a slot, by the status that Asana refuses with."""
 
 
 class Patience(NamedTuple):
@@ -61,64 +49,88 @@ class Patience(NamedTuple):
     busy_timeout: float
 
 
-def request_export(asana: Asana, request: Request, patience: Patience, clock: Clock = time) -> Pauses[Job]:
-    """Start an export, waiting while the workspace's one slot is busy; the graph of a parent has no slot.
+def request_export(
+    asana: Asana, request: Request, patience: Patience, begun: Callable[[Job], None], clock: Clock = time
+) -> Waiting[Job]:
+    """Start an export, waiting while the workspace's one slot is busy, or the token has as many jobs as it may have.
+
+    Args:
+        asana: whom to ask.
+        request: what to ask for.
+        patience: how long to wait.
+        begun: takes the job before anything else can happen.
+        clock: tells the time.
 
     Raises:
         AnswerError: Asana refuses for good.
-        SlotError: the slot was busy for `busy_timeout`.
+        SlotError: no slot came free within `busy_timeout`.
         UnreachableError: no answer, twice.
+        UnreadableError: a job was started, but its gid is not known.
     """
     subject = request.subject
-    if subject.graph:
-        return asana.request_graph(subject.gid)
     start = clock.monotonic()
-    refusal = ""
+    refusal: AnswerError | None = None
     lost = False
 
     def say() -> None:
-        logger.info(
-            "%s: waiting for its export slot since %.0f s (403: %s). Another export holds it, perhaps one of ours "
-            "that lost its run; or the token may not export.",
-            subject,
-            clock.monotonic() - start,
-            refusal,
-        )
+        if refusal is not None:
+            logger.info(
+                "%s: waiting for an export slot since %.0f s (%d: %s). %s",
+                subject,
+                clock.monotonic() - start,
+                refusal.status,
+                refusal.message,
+                HOLDERS[refusal.status],
+            )
 
+    def no_slot() -> Exception:
+        if refusal is None:
+            return UnreachableError(
+                f"POST /exports for {subject}", "Asana wants to be asked later than busy_timeout allows"
+            )
+        is_busy = lost or refusal.status == TOO_MANY or bool(IN_PROGRESS.search(refusal.message))
+        return SlotError(subject, clock.monotonic() - start, refusal, is_busy=is_busy)
+
+    deadline = start + patience.busy_timeout
     for pause in _pauses(patience.poll_interval):
+        ask = (
+            asana.request_graph(subject.gid, begun)
+            if subject.graph
+            else asana.request_export(subject.gid, request.parameters, begun)
+        )
+        seconds = pause
         try:
-            return asana.request_export(subject.gid, request.parameters)
+            return (yield from stop_at(deadline, ask, no_slot, clock))
         except UnreachableError as error:
             # Perhaps only the answer was lost and the job runs. Then the slot is busy until it ends, so that asking
             # once more is refused, and waits.
-            if lost:
+            if lost or not error.may_pass:
                 raise
             lost = True
             logger.warning("%s: %s Asking once more.", subject, error)
         except AnswerError as error:
-            if not _may_be_busy(error, lost=lost):
+            if not _may_be_busy(error, subject, lost=lost):
                 raise
-            refusal = error.message
-            waited = clock.monotonic() - start
-            if waited + pause > patience.busy_timeout:
-                raise SlotError(subject, waited, refusal) from None
+            refusal = error
+            seconds = error.retry_after or pause
             say()
-        yield from _pause(pause, say)
+        yield from stop_at(deadline, _wait(seconds, say), no_slot, clock)
     raise AssertionError  # the pauses never end
 
 
-def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Clock = time) -> Pauses[Job]:
+def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Clock = time) -> Waiting[AsanaExport]:
     """Look at a job until its file is there.
 
     Returns:
-        The job, with a `download_url` signed just now.
+        What the job made, with a `download_url` signed just now.
 
     Raises:
         FailedJobError: the job failed.
-        JobError: the job reports a status that Asana does not document.
+        JobError: the job reports a status that Asana does not document, or makes no export.
         WaitError: not done within `wait_timeout`.
         AnswerError: the job is unknown.
         UnreachableError: no answer.
+        UnreadableError: the answer is not this job.
     """
     start = said_at = clock.monotonic()
     said = ""
@@ -128,26 +140,34 @@ def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Cl
         said, said_at = job.status, clock.monotonic()
         logger.info("%s: export job %s is %s, after %.0f s", subject, job.gid, said, said_at - start)
 
+    def too_late() -> Exception:
+        status = "succeeded, but without a file," if job.status == "succeeded" else job.status
+        return WaitError(subject, job.gid, status, clock.monotonic() - start)
+
     for pause in _pauses(patience.poll_interval):
-        if job.status != said or clock.monotonic() + pause > said_at + LOG_EVERY:
+        if job.status != said or clock.monotonic() + pause > said_at + SAY_EVERY:
             say()
-        if job.status == "succeeded" and job.export.download_url is not None:
-            return job
+        if job.status == "succeeded" and job.export is not None and job.export.download_url is not None:
+            return job.export
         if job.status == "failed":
             raise FailedJobError(subject, job.gid, job.status)
         if job.status not in {"not_started", "in_progress", "succeeded"}:
             raise JobError(subject, job.gid, job.status)
-        waited = clock.monotonic() - start
-        if waited + pause > patience.wait_timeout:
-            raise WaitError(subject, job.gid, job.status, waited)
-        yield from _pause(pause, say)
-        job = asana.job(job.gid)
+        work = _wait_and_look(asana, job.gid, pause, say)
+        job = yield from stop_at(start + patience.wait_timeout, work, too_late, clock)
     raise AssertionError  # the pauses never end
 
 
-def _may_be_busy(error: AnswerError, *, lost: bool) -> bool:
+def _wait_and_look(asana: Asana, job_gid: str, seconds: float, say: Callable[[], None]) -> Waiting[Job]:
+    yield Pause(seconds, say)
+    return (yield from asana.job(job_gid))
+
+
+def _may_be_busy(error: AnswerError, subject: Subject, *, lost: bool) -> bool:
     """Whether a refusal may be over soon; after a lost answer it surely is, since the token was let export."""
-    if error.status != requests.codes.forbidden:
+    if error.status == TOO_MANY:
+        return True
+    if error.status != requests.codes.forbidden or subject.graph:  # graphs have no slot
         return False
     return lost or bool(IN_PROGRESS.search(error.message)) or not NOT_ALLOWED.search(error.message)
 
@@ -160,36 +180,5 @@ def _pauses(longest: float) -> Iterator[float]:
         pause = min(2 * pause, longest)
 
 
-def _pause(seconds: float, say: Callable[[], None]) -> Pauses[None]:
-    """Wait, but say something whenever it takes long."""
-    while seconds > LOG_EVERY:
-        yield LOG_EVERY
-        say()
-        seconds -= LOG_EVERY
-    yield seconds
-
-
-def take_turns(works: Iterable[tuple[K, Pauses[None]]], clock: Clock = time) -> Iterator[tuple[K, TapError | None]]:
-    """Let works wait together, `JOBS_AT_ONCE` at a time; as each ends, yield its key and the error that ended it."""
-    waiting = iter(works)
-    turns: list[tuple[float, int, K, Pauses[None]]] = []
-    numbers = itertools.count()
-
-    def begin(most: int) -> None:
-        for key, work in itertools.islice(waiting, most):
-            heapq.heappush(turns, (clock.monotonic(), next(numbers), key, work))
-
-    begin(JOBS_AT_ONCE)
-    while turns:
-        due, _, key, work = heapq.heappop(turns)
-        clock.sleep(max(0.0, due - clock.monotonic()))
-        try:
-            pause = next(work)
-        except StopIteration:
-            yield key, None
-        except TapError as error:
-            yield key, error
-        else:
-            heapq.heappush(turns, (clock.monotonic() + pause, next(numbers), key, work))
-            continue
-        begin(1)
+def _wait(seconds: float, say: Callable[[], None]) -> Waiting[None]:
+    yield Pause(seconds, say)

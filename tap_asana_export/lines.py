@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
 import logging
 import operator
@@ -324,6 +325,27 @@ class Pass:
             return self._decode(encode({name: text for name, text in properties.items() if name.isidentifier()}))
         except (msgspec.MsgspecError, RecursionError) as wrong:
             raise DamagedError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
+
+
+class Origin(msgspec.Struct):
+    """What of an object tells its workspace."""
+
+    workspace: Any = None
+    organization: Any = None
+
+
+decode_origin = msgspec.json.Decoder(Origin).decode
+LINES_TO_ASK = 100
+
+
+def workspace_of(text: bytes) -> str | None:
+    """The gid of the workspace that the first lines of a resource export name; None if they name none."""
+    for line in text.split(b"\n", LINES_TO_ASK)[:LINES_TO_ASK]:
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            origin = decode_origin(line)
+            if gid := gid_of(origin.workspace) or gid_of(origin.organization):
+                return gid
+    return None
 
 
 def _is_utf8(text: memoryview) -> bool:

@@ -166,8 +166,8 @@ def scope_of(partition: Mapping[str, Any], wanted: Scope) -> Scope:
 
     Earlier versions did not note the scope; then the table may be as wide as can be.
     """
-    if partition.get("scope"):
-        return Scope(**partition["scope"])
+    if scope := partition.get("scope"):
+        return msgspec.convert(scope, Scope)  # a newer version may have noted more
     return replace(wanted, start_date=None) if partition.get("full_at") else wanted
 
 

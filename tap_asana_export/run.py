@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_asana_export.batch import Files
 from tap_asana_export.errors import DamagedError
+from tap_asana_export.jobs import JOBS_AT_ONCE
 from tap_asana_export.lines import Objects, Taker
 from tap_asana_export.plan import format_time
 from tap_asana_export.records import Mapped
 from tap_asana_export.sinks import Messages, Origin
 from tap_asana_export.sources import SOURCES
+from tap_asana_export.waiting import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
     from tap_asana_export.batch import BatchConfig
+    from tap_asana_export.checkpoint import Checkpoint
     from tap_asana_export.lines import Pass
     from tap_asana_export.output import MessageWriter
     from tap_asana_export.plan import Subject
@@ -48,6 +51,9 @@ class Run:
         shape: a fingerprint of what the records look like; lines that went out in another shape do not count.
         batch: where records go in files; None makes messages of them.
         schemas: JSON Schema of the records, by the name that they go under.
+        checkpoint: where running jobs are kept besides the state.
+        job_slots: how many jobs may still be started.
+        reading: the one export whose file is read.
     """
 
     settings: Mapping[str, Any]
@@ -58,6 +64,9 @@ class Run:
     shape: str
     batch: BatchConfig | None
     schemas: Schemas
+    checkpoint: Checkpoint
+    job_slots: Slots = field(default_factory=lambda: Slots(JOBS_AT_ONCE))
+    reading: Slots = field(default_factory=lambda: Slots(1))
 
     def sink(self, subject: Subject, export_gid: str, created_at: datetime) -> Sink:
         """Takes the records of an export."""

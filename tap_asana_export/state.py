@@ -21,6 +21,13 @@ class Context(msgspec.Struct):
     parent_gid: str | None = None
 
 
+class Failures(msgspec.Struct):
+    """How a pending job has failed lately, and how often."""
+
+    what: str
+    times: int
+
+
 class Pending(msgspec.Struct):
     """The export job that a run waits for, or whose file it reads, or was when it ended.
 
@@ -30,6 +37,7 @@ class Pending(msgspec.Struct):
         picked: whether the setting job_gids named the job, so that what it was asked for is not known.
         etag: of the file whose lines are counted.
         lines: of the file, whose records are before the STATE.
+        failures: after the same one twice another job is asked for.
     """
 
     job_gid: str
@@ -40,6 +48,7 @@ class Pending(msgspec.Struct):
     lines: int
     picked: bool = False
     etag: str | None = None
+    failures: Failures | None = None
 
 
 class Partition(msgspec.Struct):

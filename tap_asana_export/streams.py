@@ -14,14 +14,23 @@ from singer_sdk.singerlib import Metadata
 from tap_asana_export.access import check_access, under_meltano_config_test
 from tap_asana_export.asana import connect
 from tap_asana_export.batch import read_batch_config
-from tap_asana_export.errors import OutputError, SettingError, SomeFailedError, WaitError
-from tap_asana_export.export import Export
+from tap_asana_export.checkpoint import Checkpoint, checkpoint_folder
+from tap_asana_export.errors import (
+    OutputError,
+    SettingError,
+    SlotError,
+    SomeFailedError,
+    TapError,
+    UnexpectedError,
+    WaitError,
+)
+from tap_asana_export.export import export
 from tap_asana_export.files import read_files
-from tap_asana_export.jobs import take_turns
 from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
 from tap_asana_export.run import Run, Selected
 from tap_asana_export.selection import opt_in, properties, without_items
+from tap_asana_export.waiting import finish, run_concurrently
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +39,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog, MetadataMapping, SchemaMessage
 
     from tap_asana_export.asana import Asana
-    from tap_asana_export.errors import TapError
     from tap_asana_export.output import MessageWriter
     from tap_asana_export.selection import Breadcrumb
     from tap_asana_export.sources import Source
@@ -76,19 +84,24 @@ class Exports(Stream):
             for stream in self.child_streams
             if isinstance(stream, ObjectStream) and stream.selected
         ]
+        with self.writer.ending_on_signals(lambda: self.tap.state):
+            yield from self.bring(selected)
+
+    def bring(self, selected: Sequence[Selected]) -> Iterator[Record]:
+        """Bring all exports, from Asana or from files."""
         if self.settings["export_files"]:
             read_files(self.begin(selected))
             return
-        with connect(self.settings) as asana:
+        with connect(self.settings, self.writer.undisturbed) as asana:
             if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
                 yield from check_access(asana, self.workspace_gids(asana))
                 return
             subjects = self.subjects(asana, selected)
-            self.bring(asana, self.begin(selected), subjects)
+            self.export(asana, self.begin(selected), subjects)
 
     def workspace_gids(self, asana: Asana) -> list[str]:
         """The workspaces that the settings name, or else all."""
-        return self.settings["workspaces"] or [each.gid for each in asana.workspaces()]
+        return self.settings["workspaces"] or [each.gid for each in finish(asana.workspaces())]
 
     def subjects(self, asana: Asana, selected: Iterable[Selected]) -> list[Subject]:
         """What exports are needed for the selected streams.
@@ -118,9 +131,10 @@ class Exports(Stream):
             self.writer.write_message(message)
         by_name = {message.stream: message.schema for message in [*schemas, *schema_messages(self)]}
         shape = self.shape(schemas)
-        return Run(self.settings, self, selected, self.writer, self.save_state, shape, self.batch, by_name)
+        checkpoint = Checkpoint(checkpoint_folder(self.settings))
+        return Run(self.settings, self, selected, self.writer, self.save_state, shape, self.batch, by_name, checkpoint)
 
-    def bring(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
+    def export(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
         """Bring all exports side by side; one that fails does not keep the others from coming through.
 
         Raises:
@@ -129,15 +143,23 @@ class Exports(Stream):
         """
         failed: dict[Subject, TapError] = {}
         self.warn_of_others(run, subjects)
-        exports = [(subject, Export(run, asana, subject).run()) for subject in subjects]
-        for subject, error in take_turns(exports):
-            if isinstance(error, WaitError) and self.settings["defer"]:
-                logger.info("%s Deferred, as the setting defer wants it.", error)
-            elif isinstance(error, OutputError) or (error and len(subjects) == 1):
+        for subject, ended in run_concurrently((subject, export(run, asana, subject)) for subject in subjects):
+            if ended is None:
+                continue
+            if isinstance(ended, OutputError):
+                raise ended
+            if self.settings["defer"] and (
+                isinstance(ended, WaitError) or (isinstance(ended, SlotError) and ended.is_busy)
+            ):
+                logger.info("%s Deferred, as the setting defer wants it.", ended)
+                continue
+            error = ended if isinstance(ended, TapError) else UnexpectedError(subject, ended)
+            if error is not ended:
+                logger.debug("%s", subject, exc_info=ended)
+            if len(subjects) == 1:
                 raise error
-            elif error:
-                logger.error("%s failed, the others go on: %s", subject, error)
-                failed[subject] = error
+            logger.error("%s failed, the others go on: %s", subject, error)
+            failed[subject] = error
         if failed:
             raise SomeFailedError(failed, len(subjects))
 

@@ -28,13 +28,18 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.singerlib import Message
 
-    from tap_asana_export.asana import Export
+    from tap_asana_export.asana import AsanaExport
     from tap_asana_export.plan import Aim, Subject
     from tap_asana_export.run import Run, Selected
 
 
 class Tables:
     """The tables of the selected streams, as far as they are of one workspace or parent.
+
+    Args:
+        run: knows settings and streams.
+        subject: the workspace or parent.
+        is_interval_kept: whether all objects are asked for when `full_export_interval` is over.
 
     Attributes:
         selected: the streams, by name.
@@ -43,8 +48,9 @@ class Tables:
         shape: a fingerprint of what the records look like.
     """
 
-    def __init__(self, run: Run, subject: Subject) -> None:
+    def __init__(self, run: Run, subject: Subject, *, is_interval_kept: bool = True) -> None:
         self._settings = run.settings
+        self._days = run.settings["full_export_interval"] if is_interval_kept else None
         self._graph = subject.graph
         self._now = datetime.now(timezone.utc)
         self.selected = {each.stream.name: each for each in run.selected if each.source.graph == subject.graph}
@@ -93,7 +99,7 @@ class Tables:
         for name, aim in self._aims.items():
             self._states[name]["scope"] = noted(aim.begun, picked=picked)
 
-    def versions(self, export: Export, *, picked: bool) -> dict[str, int | None]:
+    def versions(self, export: AsanaExport, *, picked: bool) -> dict[str, int | None]:
         """By stream, the version of its rows: that of the export if it is complete, else that of the table."""
         if not self._settings["emit_activate_version_messages"]:
             return dict.fromkeys(self.selected)
@@ -103,7 +109,7 @@ class Tables:
             for name, aim in self._aims.items()
         }
 
-    def finish(self, export: Export, completed_at: datetime, *, picked: bool) -> Iterator[Message]:
+    def finish(self, export: AsanaExport, completed_at: datetime, *, picked: bool) -> Iterator[Message]:
         """Move the bookmarks.
 
         Yields:
@@ -113,7 +119,10 @@ class Tables:
         versions = self.versions(export, picked=picked)
         for name, (source, stream) in self.selected.items():
             state, aim, before = self._states[name], self._aims[name], activated(stream)
-            if any(self.is_incremental(kind) for kind in source.resource_types):
+            incremental = any(self.is_incremental(kind) for kind in source.resource_types)
+            if picked and incremental:
+                continue  # nobody knows what the job was asked for: the bookmark stays where it was
+            if incremental:
                 state["replication_key"] = "modified_at"
                 # Asana: an object is up to date anywhere between the export's created_at and completed_at. A
                 # later bookmark would lose what changed while the export ran.
@@ -131,8 +140,7 @@ class Tables:
         """Why all objects of a type are asked for; None if what changed is enough."""
         if not self.is_incremental(kind):
             return "it has no other way"
-        days = self._settings["full_export_interval"]
-        full_every = timedelta(days=days) if days else None
+        full_every = timedelta(days=self._days) if self._days else None
         reasons = (
             reason_for_all(self._states[stream.name], self._scopes[stream.name], full_every=full_every, now=self._now)
             for _, stream in self.kinds[kind]

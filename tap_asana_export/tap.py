@@ -11,6 +11,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.settings import check_settings, read_settings
+from tap_asana_export.signals import unchanged
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.state import check_state
 from tap_asana_export.streams import Exports, ObjectStream, check_catalog
@@ -168,6 +169,15 @@ SETTINGS = th.PropertiesList(
         description="By gid of a workspace or graph parent, the job to pick up instead; the log names every job.",
     ),
     th.Property(
+        "checkpoint",
+        th.CustomType({"type": ["string", "boolean"]}),
+        title="Checkpoint",
+        description=(
+            "Folder (path or URL) where the gids of running jobs are kept besides the state, for runs that are stopped "
+            "before their target passes a state on; false: none. Default: one of the Meltano project or the user."
+        ),
+    ),
+    th.Property(
         "export_files",
         th.ArrayType(th.StringType),
         default=[],
@@ -224,14 +234,14 @@ class TapAsanaExport(Tap):
         self.logger.addFilter(is_worth_saying)
         check_state(state, [Exports.name, *(source.stream for source in SOURCES)])
         # The SDK's own validation prints the value that does not fit, even if it is a token.
-        super().__init__(state=state, validate_config=False, setup_mapper=False, **kwargs)
+        with unchanged():
+            super().__init__(state=state, validate_config=False, setup_mapper=False, **kwargs)
         self.settings = read_settings(self.config, SETTINGS.to_dict())
         if validate_config:
             check_settings(self.settings, self.config_jsonschema)
             check_catalog(self.input_catalog, self.streams)
         if setup_mapper:
             self.setup_mapper()
-        self.message_writer.end_on_signals(lambda: self.state)
 
     def discover_streams(self) -> list[Exports | ObjectStream]:
         """All streams, with `exports` as the parent of the others."""

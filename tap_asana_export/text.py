@@ -46,7 +46,12 @@ def blocks(body: Iterable[bytes], left: threading.Event) -> Iterator[bytes]:
     Raises:
         DownloadError: the file is neither gzip nor JSON, is damaged, or ends too early; or whatever `body` raises.
     """
-    return ahead(whole_lines(one_object_a_line(read_text(body))), BLOCKS_AHEAD, left)
+    return (block for block in blocks_in_time(body, left, None) if block is not None)
+
+
+def blocks_in_time(body: Iterable[bytes], left: threading.Event, seconds: float | None) -> Iterator[bytes | None]:
+    """The same, and None whenever the next block takes more than so many seconds."""
+    return ahead(whole_lines(one_object_a_line(read_text(body))), BLOCKS_AHEAD, left, seconds)
 
 
 def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
@@ -187,13 +192,14 @@ def whole_lines(texts: Iterable[bytes]) -> Iterator[bytes]:
         yield last
 
 
-def ahead(items: Iterator[bytes], most: int, left: threading.Event) -> Iterator[bytes]:
+def ahead(items: Iterator[bytes], most: int, left: threading.Event, seconds: float | None) -> Iterator[bytes | None]:
     """The items, brought by a thread that is at most so many ahead; an error comes when its turn does.
 
     Args:
         items: what to bring.
         most: how many may wait.
         left: is set as soon as nobody wants any more of them.
+        seconds: None is yielded where the next item takes longer than this.
     """
     arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(most)
 
@@ -210,7 +216,14 @@ def ahead(items: Iterator[bytes], most: int, left: threading.Event) -> Iterator[
     # A daemon: it may hang in a read from the network, and must not keep the process from ending.
     threading.Thread(target=bring, name="download", daemon=True).start()
     try:
-        while (item := arrived.get()) is not None:
+        while True:
+            try:
+                item = arrived.get(timeout=seconds)
+            except queue.Empty:
+                yield None
+                continue
+            if item is None:
+                return
             if isinstance(item, BaseException):
                 raise item
             yield item

@@ -30,6 +30,7 @@ from tap_asana_export.sandbox.export import FORMS
 from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sandbox.graph import KINDS
 from tap_asana_export.tap import TapAsanaExport
+from tap_asana_export.waiting import finish
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import Postgres, target_postgres
 from tests.test_targets import load
@@ -351,7 +352,7 @@ def test_a_job_that_runs_already_is_waited_for(
     sandbox.job_seconds = 3600
     sandbox.on_request = lambda request: setattr(sandbox, "job_seconds", 0 if request.method == "GET" else 3600)
     parent = parents(sandbox)["team"]
-    job = Asana(sandbox.api_url, sandbox.access_token, user_agent="test", timeout=5).request_graph(parent)
+    job = finish(Asana(sandbox.api_url, sandbox.access_token, user_agent="test", timeout=5).request_graph(parent))
     run = run_tap(graph_settings(sandbox, parent), catalog=graph_catalog)
 
     assert (run.code, run.records("exports")[0]["job_gid"], brought(run)) == (0, job.gid, in_graph(sandbox, parent))
@@ -505,7 +506,7 @@ def test_a_job_of_a_parent_can_be_picked_up_by_its_gid(
     sandbox: Sandbox, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     parent = parents(sandbox)["team"]
-    job = Asana(sandbox.api_url, sandbox.access_token, user_agent="test", timeout=5).request_graph(parent)
+    job = finish(Asana(sandbox.api_url, sandbox.access_token, user_agent="test", timeout=5).request_graph(parent))
     run = run_tap(graph_settings(sandbox, parent, job_gids={parent: job.gid}), catalog=graph_catalog)
 
     assert (run.code, brought(run), posts(sandbox)) == (0, in_graph(sandbox, parent), [parent])
@@ -739,7 +740,7 @@ def test_a_job_that_the_settings_name_is_read_although_asana_would_give_another_
 ) -> None:
     parent = parents(caching)["team"]
     first = run_patched(WITH_A_SMALL_CACHE, graph_settings(caching, parent), catalog=graph_catalog)
-    job = Asana(caching.api_url, caching.access_token, user_agent="test", timeout=5).request_graph(parent)
+    job = finish(Asana(caching.api_url, caching.access_token, user_agent="test", timeout=5).request_graph(parent))
     settings = graph_settings(caching, parent, job_gids={parent: job.gid})
     second = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog, state=first.state)
 

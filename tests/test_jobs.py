@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.asana import Asana
+from tap_asana_export.asana import Asana, AsanaExport, Job
 from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
-from tap_asana_export.jobs import Patience, Pauses, T, request_export, wait
+from tap_asana_export.jobs import Patience, request_export, wait
 from tap_asana_export.plan import Request, Subject
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sandbox.faults import BUSY
+from tap_asana_export.sandbox.faults import BUSY, TOO_MANY
+from tap_asana_export.waiting import finish
 from tests.conftest import WORKSPACE
 
 if TYPE_CHECKING:
@@ -41,14 +42,20 @@ def asana(sandbox: Sandbox, clock: Clock) -> Asana:
     return Asana(sandbox.api_url, sandbox.access_token, user_agent="test", timeout=5, clock=clock)
 
 
-def done(work: Pauses[T], clock: Clock) -> T:
-    """What comes of the work, when time passes only where it waits."""
-    while True:
-        try:
-            clock.sleep(next(work))
-        except StopIteration as ended:
-            result: T = ended.value
-            return result
+def start(asana: Asana, clock: Clock) -> Job:
+    return finish(asana.request_export(WORKSPACE, TASKS), clock)
+
+
+def ask(asana: Asana, clock: Clock, request: Request = REQUEST, patience: Patience = PATIENCE) -> Job:
+    """The job that an export was started as, when time passes only where the tap waits."""
+    begun: list[Job] = []
+    job = finish(request_export(asana, request, patience, begun.append, clock), clock)
+    assert begun == [job]
+    return job
+
+
+def look(asana: Asana, job: Job, clock: Clock, patience: Patience = PATIENCE) -> AsanaExport:
+    return finish(wait(asana, SUBJECT, job, patience, clock), clock)
 
 
 def polls(sandbox: Sandbox) -> int:
@@ -63,13 +70,13 @@ def test_a_job_is_looked_at_soon_then_every_poll_interval(
     asana: Asana, sandbox: Sandbox, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    start = clock.monotonic()
-    job = done(wait(asana, SUBJECT, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock), clock)
+    begin = clock.monotonic()
+    job = start(asana, clock)
+    export = look(asana, job, clock)
 
     # 1 + 2 + 4 + 8 + 16 s, then 30 s each: the first look after 600 s
-    assert (clock.monotonic() - start, polls(sandbox)) == (601, 24)
-    assert job.status == "succeeded"
-    assert job.export.download_url is not None
+    assert (clock.monotonic() - begin, polls(sandbox)) == (601, 24)
+    assert export.download_url is not None
     said = [
         record.getMessage().removeprefix(f"Workspace {WORKSPACE}: export job {job.gid} is ")
         for record in caplog.records
@@ -94,20 +101,20 @@ def test_waiting_is_told_of_every_minute_however_long_the_poll_interval(
     caplog.handler.addFilter(note)
     caplog.set_level(logging.INFO)
     patience = PATIENCE._replace(poll_interval=900)
-    start = clock.monotonic()
-    job = done(request_export(asana, REQUEST, patience, clock), clock)
-    done(wait(asana, SUBJECT, job, patience, clock), clock)
-    done(request_export(asana, REQUEST, patience, clock), clock)
-    done(request_export(asana, REQUEST, patience, clock), clock)
+    begin = clock.monotonic()
+    job = ask(asana, clock, patience=patience)
+    look(asana, job, clock, patience)
+    ask(asana, clock, patience=patience)
+    ask(asana, clock, patience=patience)
 
-    assert clock.monotonic() - start > 1200
+    assert clock.monotonic() - begin > 1200
     assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 60
 
 
 def test_a_job_that_takes_too_long_is_given_up_with_its_gid(asana: Asana, clock: Clock) -> None:
-    job = asana.request_export(WORKSPACE, TASKS)
+    job = start(asana, clock)
     with pytest.raises(WaitError) as error:
-        done(wait(asana, SUBJECT, job, PATIENCE._replace(wait_timeout=100), clock), clock)
+        look(asana, job, clock, PATIENCE._replace(wait_timeout=100))
 
     assert str(error.value) == (
         f"Workspace {WORKSPACE}: export job {job.gid} is still 'in_progress' after 91 s. The state keeps the job and "
@@ -117,9 +124,9 @@ def test_a_job_that_takes_too_long_is_given_up_with_its_gid(asana: Asana, clock:
 
 def test_a_status_that_asana_does_not_document_is_an_error(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.faults = {"unknown_status": 1}
-    job = asana.request_export(WORKSPACE, TASKS)
+    job = start(asana, clock)
     with pytest.raises(JobError) as error:
-        done(wait(asana, SUBJECT, job, PATIENCE, clock), clock)
+        look(asana, job, clock)
 
     assert str(error.value) == (
         f"Workspace {WORKSPACE}: export job {job.gid} is 'archived'. Asana tells no reason. "
@@ -130,36 +137,36 @@ def test_a_status_that_asana_does_not_document_is_an_error(asana: Asana, sandbox
 def test_a_job_that_succeeded_without_a_url_is_looked_at_again(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.job_seconds = 0
     sandbox.faults = {"no_url": 3}
-    job = done(wait(asana, SUBJECT, asana.request_export(WORKSPACE, TASKS), PATIENCE, clock), clock)
+    export = look(asana, start(asana, clock), clock)
 
-    assert (polls(sandbox), job.export.download_url is not None) == (4, True)
+    assert (polls(sandbox), export.download_url is not None) == (4, True)
 
 
 def test_a_busy_slot_is_waited_for(asana: Asana, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    first = asana.request_export(WORKSPACE, TASKS)
-    second = done(request_export(asana, REQUEST, PATIENCE, clock), clock)
+    first = start(asana, clock)
+    second = ask(asana, clock)
 
     assert second.gid != first.gid
     assert caplog.records[0].getMessage() == (
-        f"Workspace {WORKSPACE}: waiting for its export slot since 0 s (403: {BUSY.rstrip('.')}). Another export holds "
+        f"Workspace {WORKSPACE}: waiting for an export slot since 0 s (403: {BUSY.rstrip('.')}). Another export holds "
         "it, perhaps one of ours that lost its run; or the token may not export."
     )
 
 
 def test_a_slot_that_stays_busy_is_given_up_after_busy_timeout(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.faults = {"busy": -1}
-    start = clock.monotonic()
+    begin = clock.monotonic()
     with pytest.raises(SlotError):
-        done(request_export(asana, REQUEST, PATIENCE, clock), clock)
+        ask(asana, clock)
 
-    assert 3600 - 30 <= clock.monotonic() - start <= 3600
+    assert 3600 - 30 <= clock.monotonic() - begin <= 3600
 
 
 def test_a_token_that_may_not_export_fails_at_once(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.faults = {"forbidden": -1}
     with pytest.raises(AnswerError) as error:
-        done(request_export(asana, REQUEST, PATIENCE, clock), clock)
+        ask(asana, clock)
 
     assert posts(sandbox) == 1
     assert str(error.value) == (
@@ -173,17 +180,17 @@ def test_a_request_whose_answer_was_lost_is_asked_once_more_and_waits_for_the_sl
     asana: Asana, sandbox: Sandbox, clock: Clock
 ) -> None:
     sandbox.faults = {"lost_answer": 1}
-    job = done(request_export(asana, REQUEST, PATIENCE, clock), clock)
+    job = ask(asana, clock)
 
     statuses = [each.status for each in sandbox.requests if each.method == "POST"]
     assert (statuses[0], set(statuses[1:-1]), statuses[-1]) == (201, {403}, 201)
-    assert done(wait(asana, SUBJECT, job, PATIENCE, clock), clock).status == "succeeded"
+    assert look(asana, job, clock).download_url is not None
 
 
 def test_requests_that_never_get_an_answer_are_given_up(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
     sandbox.faults = {"server_error": -1}
     with pytest.raises(UnreachableError) as error:
-        done(request_export(asana, REQUEST, PATIENCE, clock), clock)
+        ask(asana, clock)
 
     assert posts(sandbox) == 2
     assert str(error.value) == (
@@ -194,43 +201,79 @@ def test_requests_that_never_get_an_answer_are_given_up(asana: Asana, sandbox: S
 
 @pytest.mark.parametrize("fault", ["rate_limited", "rate_limited_without_hint", "server_error", "unavailable"])
 def test_a_poll_that_fails_is_repeated_after_a_pause(fault: str, asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
-    job = asana.request_export(WORKSPACE, TASKS)
+    job = start(asana, clock)
     sandbox.faults = {fault: 3}
-    start = clock.monotonic()
+    begin = clock.monotonic()
 
-    assert asana.job(job.gid).gid == job.gid
-    waited = clock.monotonic() - start
+    assert finish(asana.job(job.gid), clock).gid == job.gid
+    waited = clock.monotonic() - begin
     if fault == "rate_limited":
         assert waited == 90
     else:
         assert 6 <= waited <= 9  # 0, 2 and 4 s, and up to 1 s of jitter each
 
 
-def test_a_request_that_comes_too_often_is_repeated_when_asana_says(
+def test_a_token_with_too_many_jobs_is_waited_for_as_asana_says(
+    asana: Asana, sandbox: Sandbox, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sandbox.faults = {"rate_limited": 2, "rate_limited_without_hint": 3}
+    begin = clock.monotonic()
+
+    assert ask(asana, clock).status == "not_started"
+    assert clock.monotonic() - begin == 30 + 30 + 4 + 8 + 16
+    assert caplog.records[0].getMessage() == (
+        f"Workspace {WORKSPACE}: waiting for an export slot since 0 s (429: {TOO_MANY.rstrip('.')}). "
+        "Asana runs five jobs of a token at a time."
+    )
+
+
+def test_a_token_that_keeps_too_many_jobs_is_given_up_after_busy_timeout(
     asana: Asana, sandbox: Sandbox, clock: Clock
 ) -> None:
-    sandbox.faults = {"rate_limited": 2}
-    start = clock.monotonic()
+    sandbox.faults = {"rate_limited": -1}
+    begin = clock.monotonic()
+    with pytest.raises(SlotError) as error:
+        ask(asana, clock)
 
-    assert asana.request_export(WORKSPACE, TASKS).status == "not_started"
-    assert clock.monotonic() - start == 60
+    assert clock.monotonic() - begin == 3600
+    assert (error.value.is_busy, str(error.value)) == (
+        True,
+        f"Workspace {WORKSPACE}: Asana refuses an export since 3600 s (429: {TOO_MANY.rstrip('.')}). "
+        "Asana runs five jobs of a token at a time, and others hold them: wait or raise busy_timeout.",
+    )
 
 
-def test_a_request_that_was_never_sent_is_repeated_but_not_forever(clock: Clock) -> None:
+def test_a_request_that_was_never_sent_is_given_up_soon_when_nothing_was_ever_answered(clock: Clock) -> None:
     nobody = Asana("http://127.0.0.1:9", "token", user_agent="test", timeout=5, clock=clock)
-    start = clock.monotonic()
+    begin = clock.monotonic()
     with pytest.raises(UnreachableError) as error:
-        nobody.request_export(WORKSPACE, TASKS)
+        finish(nobody.request_export(WORKSPACE, TASKS), clock)
 
-    assert 62 <= clock.monotonic() - start <= 68
-    assert str(error.value).startswith("POST /exports/resource: no answer (ConnectionError). Check the network")
+    assert 2 <= clock.monotonic() - begin <= 4
+    assert str(error.value) == (
+        "POST /exports/resource: there is no connection to 127.0.0.1:9 (Connection refused). "
+        "Check the network and the setting api_url."
+    )
 
 
-def test_a_poll_is_not_repeated_forever(asana: Asana, sandbox: Sandbox) -> None:
-    job = asana.request_export(WORKSPACE, TASKS)
+def test_a_request_that_was_never_sent_is_repeated_for_a_minute_when_the_network_was_good(
+    sandbox: Sandbox, asana: Asana, clock: Clock
+) -> None:
+    job = start(asana, clock)
+    sandbox.close()
+    begin = clock.monotonic()
+    with pytest.raises(UnreachableError):
+        finish(asana.job(job.gid), clock)
+
+    assert 62 <= clock.monotonic() - begin <= 68
+
+
+def test_a_poll_is_not_repeated_forever(asana: Asana, sandbox: Sandbox, clock: Clock) -> None:
+    job = start(asana, clock)
     sandbox.faults = {"unavailable": -1}
     with pytest.raises(UnreachableError):
-        asana.job(job.gid)
+        finish(asana.job(job.gid), clock)
 
     assert polls(sandbox) == 7
 

@@ -13,6 +13,7 @@ from tap_asana_export.asana import Asana, Grant
 from tap_asana_export.errors import GrantError, UnreachableError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.wire import Answer, Listener, json_answer
+from tap_asana_export.waiting import finish
 from tests.conftest import WORKSPACE, expected, settings_for
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ REMEDY = (
     "authorize it anew, and set the refresh_token that this brings."
 )
 
+UNREADABLE = (
+    "Something between the tap and Asana may have answered: check the network, its proxies and the setting api_url, "
+    "then run again."
+)
 UNREACHABLE = "Check the network and https://status.asana.com, then run again: a running job is kept in the state."
 
 
@@ -94,10 +99,10 @@ def test_a_token_that_runs_out_while_the_job_runs_is_followed_by_another(sandbox
     start = clock.monotonic()
     sandbox.on_request = lambda asked: times.append(clock.monotonic() - start) if "oauth" in asked.path else None
     asana = Asana(sandbox.api_url, Grant(**GRANT), user_agent="test", timeout=5, clock=clock)
-    job = asana.request_export(WORKSPACE, [{"resource_type": "task"}])
+    job = finish(asana.request_export(WORKSPACE, [{"resource_type": "task"}]), clock)
     while job.status != "succeeded":
         clock.sleep(500)
-        job = asana.job(job.gid)
+        job = finish(asana.job(job.gid), clock)
 
     assert clock.monotonic() - start == 10_000
     # The first look after 3240 s of a token gets another one.
@@ -248,8 +253,7 @@ def test_a_grant_that_is_revoked_during_the_download_keeps_what_came(
         1,
         f"Workspace {WORKSPACE}: the file of export job {pending['job_gid']} breaks at line {came + 1}: "
         f"POST /-/oauth_token: Asana answered 400: invalid_grant. {REMEDY} Bookmarks stay where they were. "
-        "Run again: the same job is read anew; if it repeats, start without the job in the state, so that a new export "
-        "is requested.",
+        "Run again. The same job is gone on with.",
     )
     assert 0 < came == pending["lines"]
 
@@ -327,7 +331,7 @@ def test_a_refresh_token_that_replaces_the_old_one_is_used_from_then_on(
 
 def test_a_token_whose_answer_was_lost_is_asked_for_again(api: Callable[..., Api], clock: Clock) -> None:
     losing = api(lambda n: json_answer({"access_token": "token-2"}) if n > 1 else Answer(200, cut=-1))
-    Asana(losing.api_url, Grant(**GRANT), user_agent="test", timeout=5, clock=clock).workspace(WORKSPACE)
+    finish(Asana(losing.api_url, Grant(**GRANT), user_agent="test", timeout=5, clock=clock).workspace(WORKSPACE), clock)
 
     assert losing.forms == [FORM] * 2
 
@@ -336,7 +340,7 @@ def test_a_token_is_not_asked_for_forever(api: Callable[..., Api], clock: Clock)
     closed = api(lambda _: Answer(503))
     asana = Asana(closed.api_url, Grant(**GRANT), user_agent="test", timeout=5, clock=clock)
     with pytest.raises(UnreachableError) as error:
-        asana.workspace(WORKSPACE)
+        finish(asana.workspace(WORKSPACE), clock)
 
     assert str(error.value) == f"POST /-/oauth_token: Asana answered 503 Service Unavailable. {UNREACHABLE}"
     assert len(closed.requests) == 7
@@ -348,7 +352,7 @@ def test_a_token_without_expires_in_is_good_for_an_hour(api: Callable[..., Api],
     granted = []
     for seconds in (0, 3239, 1, 3239, 1):
         clock.sleep(seconds)
-        asana.workspace(WORKSPACE)
+        finish(asana.workspace(WORKSPACE), clock)
         granted.append(len(plain.forms))
 
     assert granted == [1, 1, 2, 2, 3]
@@ -369,13 +373,13 @@ def test_a_token_without_expires_in_is_good_for_an_hour(api: Callable[..., Api],
         (json_answer([], 404), f"POST /-/oauth_token: Asana answered 404: Not Found. {REMEDY}"),
         (
             json_answer({"access_token": 987650003}),
-            "POST /-/oauth_token: the answer is application/json; charset=UTF-8 that is not what Asana documents "
-            f"(Expected `str`, got `int` - at `$.access_token`). {UNREACHABLE}",
+            "POST /-/oauth_token: the answer cannot be used: it is application/json; charset=UTF-8 that is not what Asana "
+            f"documents (Expected `str`, got `int` - at `$.access_token`). {UNREADABLE}",
         ),
         (
             Answer(200, b"<html>2/987650003", {"Content-Type": "text/html"}),
-            "POST /-/oauth_token: the answer is text/html that is not what Asana documents "
-            f"(JSON is malformed: invalid character (byte 0)). {UNREACHABLE}",
+            "POST /-/oauth_token: the answer cannot be used: it is text/html that is not what Asana documents "
+            f"(JSON is malformed: invalid character (byte 0)). {UNREADABLE}",
         ),
     ],
 )
@@ -396,7 +400,7 @@ def test_a_refusal_of_the_token_is_told_from_a_busy_slot_and_a_job_that_is_gone(
     refusing = api(lambda _: json_answer({}, status))
     asana = Asana(refusing.api_url, Grant(**GRANT), user_agent="test", timeout=5, clock=clock)
     with pytest.raises(GrantError) as error:
-        asana.job("1")
+        finish(asana.job("1"), clock)
 
     assert (error.value.status, len(refusing.requests)) == (401, 1)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.output import MessageWriter, Terminated
+from tap_asana_export.output import MessageWriter
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.signals import Terminated
 from tests.conftest import settings_for
 
 if TYPE_CHECKING:
@@ -66,17 +67,13 @@ def test_a_signal_while_a_line_of_the_log_is_being_written(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("sys.stderr", Pipe())
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
     log = logging.StreamHandler()
     logging.getLogger().addHandler(log)
     try:
-        MessageWriter().end_on_signals(lambda: {"bookmarks": {}})
-        with pytest.raises(Terminated) as ended:
+        with pytest.raises(Terminated) as ended, MessageWriter().ending_on_signals(lambda: {"bookmarks": {}}):
             logging.getLogger("tap_asana_export").warning("a line")
     finally:
         logging.getLogger().removeHandler(log)
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
 
     assert (ended.value.code, ended.value.signal) == (128 + signal.SIGTERM, "SIGTERM")
     assert capfdbinary.readouterr().out == b'{"type":"STATE","value":{"bookmarks":{}}}\n'

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.errors import SlotError, TapError
-from tap_asana_export.jobs import JOBS_AT_ONCE, take_turns
+from tap_asana_export.jobs import JOBS_AT_ONCE
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.waiting import Pause, Slots, run_concurrently
 from tests.conftest import Clock, Run, expected, settings_for
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def test_what_finishes_first_is_streamed_first(sandbox: Sandbox, run_tap: Callab
     sandbox.faults["failed_job"] = 1  # the first one's; it is asked for again
     run = run_tap(settings_for(sandbox, workspaces=GIDS))
 
-    assert (run.code, exported(run), posts(sandbox)) == (0, [*GIDS[1:], GIDS[0]], [*GIDS, GIDS[0]])
+    assert (run.code, sorted(exported(run)), posts(sandbox)) == (0, GIDS, [*GIDS, GIDS[0]])
+    assert exported(run)[0] == GIDS[1]
 
 
 def test_one_that_fails_does_not_lose_the_others_and_the_run_names_it(
@@ -152,11 +153,11 @@ def test_a_signal_while_waiting_keeps_every_job(arguments: Callable[..., list[st
 
 
 def work(
-    name: str, pauses: list[float], said: list[str], error: TapError | None = None
-) -> Generator[float, None, None]:
+    name: str, pauses: list[float], said: list[str], error: Exception | None = None
+) -> Generator[Pause, None, None]:
     for pause in pauses:
         said.append(f"{name} waits {pause:g}")
-        yield pause
+        yield Pause(pause, lambda: said.append(f"{name} waits on"))
     said.append(f"{name} ends")
     if error:
         raise error
@@ -165,10 +166,10 @@ def work(
 def test_works_wait_together_and_each_goes_on_when_its_time_has_come(clock: Clock) -> None:
     said: list[str] = []
     start = clock.monotonic()
-    error = SlotError("1", 0, "busy")
+    error = KeyError("busy")
     works = {"a": work("a", [3, 3], said), "b": work("b", [1, 1, 3], said), "c": work("c", [4], said, error)}
 
-    assert list(take_turns(works.items(), clock)) == [("c", error), ("b", None), ("a", None)]
+    assert list(run_concurrently(works.items(), clock)) == [("c", error), ("b", None), ("a", None)]
     assert said == [
         "a waits 3",
         "b waits 1",
@@ -183,15 +184,23 @@ def test_works_wait_together_and_each_goes_on_when_its_time_has_come(clock: Cloc
     assert clock.monotonic() - start == 6
 
 
-def test_a_work_begins_when_another_one_has_ended_if_there_are_too_many(clock: Clock) -> None:
+def test_a_long_pause_is_spoken_of_every_minute(clock: Clock) -> None:
     said: list[str] = []
-    works = [(name, work(str(name), [1 + name], said)) for name in range(JOBS_AT_ONCE + 2)]
+    assert list(run_concurrently([("a", work("a", [150], said))], clock)) == [("a", None)]
+    assert said == ["a waits 150", "a waits on", "a waits on", "a ends"]
 
-    assert [key for key, _ in take_turns(works, clock)] == list(range(JOBS_AT_ONCE + 2))
-    assert [line for line in said if "waits" not in line or line[0] >= str(JOBS_AT_ONCE)] == [
-        "0 ends",
-        "5 waits 6",
-        "1 ends",
-        "6 waits 7",
-        *(f"{number} ends" for number in range(2, JOBS_AT_ONCE + 2)),
-    ]
+
+def test_a_work_gets_a_slot_when_another_one_gives_its_own_back(clock: Clock) -> None:
+    slots = Slots(JOBS_AT_ONCE)
+    begun: list[tuple[int, float]] = []
+    start = clock.monotonic()
+
+    def job(number: int) -> Generator[Pause, None, None]:
+        yield from slots.take(1)
+        begun.append((number, clock.monotonic() - start))
+        yield Pause(10 + number)
+        slots.give_back()
+
+    works = [(number, job(number)) for number in range(JOBS_AT_ONCE + 2)]
+    assert [key for key, _ in run_concurrently(works, clock)] == list(range(JOBS_AT_ONCE + 2))
+    assert begun == [*((number, 0) for number in range(JOBS_AT_ONCE)), (5, 10), (6, 11)]

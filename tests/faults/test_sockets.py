@@ -20,6 +20,7 @@ from tap_asana_export.asana import Asana
 from tap_asana_export.download import Download
 from tap_asana_export.errors import AnswerError, ChangedError, DownloadError, GoneError
 from tap_asana_export.text import BLOCK, BLOCKS_AHEAD
+from tap_asana_export.waiting import finish
 from tests.conftest import Clock
 
 if TYPE_CHECKING:
@@ -485,7 +486,7 @@ def test_the_token_does_not_follow_a_redirect_to_another_host() -> None:
     body = b'{"errors":[{"message":"Not Authorized"}]}'
     with Server([answer("401 Unauthorized", len(body)), body]) as elsewhere, Server(redirect(elsewhere.url)) as api:
         with pytest.raises(AnswerError):
-            Asana(api.url.split("/file")[0], "secret", user_agent="test", timeout=5, clock=Clock()).job("1")
+            finish(Asana(api.url.split("/file")[0], "secret", user_agent="test", timeout=5).job("1"), Clock())
         assert [header(each, "Authorization") for each in api.heads + elsewhere.heads] == ["Bearer secret", None]
 
 
