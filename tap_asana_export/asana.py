@@ -15,6 +15,7 @@ import requests
 import urllib3
 
 from tap_asana_export.errors import AnswerError, GrantError, SettingError, UnreachableError
+from tap_asana_export.session import new_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -204,10 +205,9 @@ class Asana:
         self._url = api_url.rstrip("/")
         self._timeout = timeout
         self._clock = clock
-        self._session = requests.Session()
+        self._session = new_session(user_agent=user_agent, api_url=api_url)
         self._auth = BearerToken(token) if isinstance(token, str) else OAuth(token, self._exchange, clock)
         self._session.auth = self._auth
-        self._session.headers["User-Agent"] = user_agent
 
     def request_export(self, workspace_gid: str, parameters: list[dict[str, Any]]) -> Job:
         """Start a resource export of a workspace.
