@@ -17,6 +17,8 @@ import urllib3
 
 from tap_asana_export.connection import connection_problem
 from tap_asana_export.errors import AnswerError, GrantError, SettingError, UnreachableError, UnreadableError
+from tap_asana_export.redaction import redact_line
+from tap_asana_export.session import new_session
 from tap_asana_export.waiting import Pause
 
 if TYPE_CHECKING:
@@ -262,9 +264,7 @@ class Asana:
         self._timeout = timeout
         self._undisturbed = undisturbed
         self._has_answered = False
-        self._session = requests.Session()
-        self._session.auth = _no_auth
-        self._session.headers["User-Agent"] = user_agent
+        self._session = new_session(user_agent=user_agent, api_url=api_url)
         self._auth = Bearer(token) if isinstance(token, str) else OAuth(token, self._exchange, clock)
 
     def request_export(
@@ -409,7 +409,7 @@ class Asana:
                 repeatable = problem.may_pass and (is_repeatable or problem.never_sent)
                 most = self.RETRIES.total if self._has_answered else self.TRIES_WITHOUT_ANSWER - 1
             else:
-                unreachable = UnreachableError(request, f"Asana answered {status} {response.reason}")
+                unreachable = UnreachableError(request, redact_line(f"Asana answered {status} {response.reason}"))
                 pause = retry_after(response)
                 repeatable = is_repeatable or status == requests.codes.too_many_requests
                 most = self.RETRIES.total
@@ -443,7 +443,7 @@ def _read(request: str, response: requests.Response, answer: type[T]) -> T:
         return msgspec.json.decode(response.content, type=answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         cause = f"{response.headers.get('Content-Type', 'no type')} that is not what Asana documents ({error})"
-        raise UnreadableError(request, f"it is {cause}") from None
+        raise UnreadableError(request, redact_line(f"it is {cause}")) from None
 
 
 def _message(response: requests.Response) -> str:
@@ -452,7 +452,7 @@ def _message(response: requests.Response) -> str:
         words = [error["message"].rstrip(".") for error in response.json()["errors"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         words = []
-    return "; ".join(words) or response.reason or "no reason given"
+    return redact_line("; ".join(words) or response.reason or "no reason given")
 
 
 def _oauth_message(response: requests.Response) -> str:
@@ -461,12 +461,7 @@ def _oauth_message(response: requests.Response) -> str:
         kind = response.json()["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
         kind = None
-    return kind if kind in OAUTH_ERRORS else response.reason or "no reason given"
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps requests from taking a password for Asana's host out of a .netrc file."""
-    return request
+    return kind if kind in OAUTH_ERRORS else redact_line(response.reason or "no reason given")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import sys
 
 from singer_sdk.exceptions import MapExpressionError
 
+from tap_asana_export import redaction
 from tap_asana_export.errors import OutputError, TapError
 from tap_asana_export.signals import Terminated
 from tap_asana_export.tap import TapAsanaExport
@@ -14,6 +15,7 @@ from tap_asana_export.tap import TapAsanaExport
 
 def run_command_line() -> None:
     """Run the tap's command line; an error ends it with one line on stderr and exit code 1."""
+    redaction.install()
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)  # a longer number ends the process without a word in ijson 3.6
     try:

@@ -67,7 +67,9 @@ def _proxy(_error: BaseException, host: str, _timeout: float) -> Problem:
     return Problem(f"the proxy on the way to {host} does not let the request through", PROXY, never_sent=True)
 
 
-def _no_url(_error: BaseException, host: str, _timeout: float) -> Problem:
+def _no_url(error: BaseException, host: str, _timeout: float) -> Problem:
+    if getattr(error, "response", None) is not None:
+        return Problem("the answer redirects to what is no URL", API_URL, may_pass=False)
     remedy = "Set api_url to a URL such as https://app.asana.com/api/1.0."
     return Problem(f"{host} is no URL that can be asked", remedy, may_pass=False, never_sent=True)
 

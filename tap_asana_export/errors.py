@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tap_asana_export.redaction import redact_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,7 +40,14 @@ TOO_MANY_REQUESTS = 429
 
 
 class TapError(Exception):
-    """An error that ends the run with its message as one line on stderr, exit code 1."""
+    """An error that ends the run with its message as one line on stderr, exit code 1.
+
+    Args:
+        message: what happened; secrets and line breaks that it took over from a server's words are removed.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact_line(message))
 
 
 class SettingError(TapError):

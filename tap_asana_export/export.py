@@ -344,6 +344,6 @@ class Export:
 
 
 def _require_same_file(pending: dict[str, Any], file: Download) -> None:
-    if pending["lines"] and pending.get("etag") not in {None, file.etag}:
+    if pending["lines"] and pending.get("etag") not in {None, file.file_id}:
         raise ChangedError("storage has another file than the one whose lines went out")
-    pending["etag"] = file.etag
+    pending["etag"] = file.file_id

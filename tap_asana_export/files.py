@@ -13,6 +13,7 @@ from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.lines import Pass
 from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import gid_of
+from tap_asana_export.redaction import without_credentials
 from tap_asana_export.run import by_resource_type, pieces, tell, ways_of, write_export
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.text import BLOCK, blocks
@@ -68,7 +69,7 @@ class File:
         url: a path, or a URL that fsspec knows.
 
     Attributes:
-        url: as it may be shown: the query of a signed URL opens the file to whoever reads it.
+        url: as it may be shown: the query of a signed URL, or a password, opens the file to whoever reads it.
         name: the last part of the URL.
         gid: what stands for the export's, which the file does not tell: the name, and what tells places apart.
         modified_at: when it was written, as far as its place tells; it holds no time of its own.
@@ -80,7 +81,7 @@ class File:
 
     def __init__(self, url: str) -> None:
         self.bytes = 0
-        self.url = _without_query(url)
+        self.url = without_credentials(url)
         try:
             self._place, self._path = fsspec.core.url_to_fs(url)
             self._place.info(self._path)
@@ -92,7 +93,7 @@ class File:
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL
             name = type(error).__name__
             raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {name}.") from None
-        self.name = _without_query(self._path).rstrip("/").rpartition("/")[2]
+        self.name = without_credentials(self._path).rstrip("/").rpartition("/")[2]
         self.gid = f"{self.name}-{fingerprint(self.url).removeprefix('sha256:')[:8]}"
         self.modified_at = self._modified_at()
 
@@ -115,10 +116,6 @@ class File:
                     yield block
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL
             raise DownloadError(f"it cannot be read ({type(error).__name__})") from None
-
-
-def _without_query(url: str) -> str:
-    return url.partition("?")[0] if "://" in url else url
 
 
 class Line(msgspec.Struct):

@@ -35,7 +35,7 @@ class Pending(msgspec.Struct):
         request: fingerprint of what was asked for; a run that asks for something else needs another job.
         records: fingerprint of what the records look like.
         picked: whether the setting job_gids named the job, so that what it was asked for is not known.
-        etag: of the file whose lines are counted.
+        etag: tells the file whose lines are counted from another one: its ETag, or when it was modified and its length.
         lines: of the file, whose records are before the STATE.
         failures: after the same one twice another job is asked for.
     """

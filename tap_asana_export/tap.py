@@ -9,6 +9,7 @@ from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
+from tap_asana_export import redaction
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.signals import unchanged
@@ -231,11 +232,13 @@ class TapAsanaExport(Tap):
     def __init__(
         self, *, state: Any = None, validate_config: bool = True, setup_mapper: bool = True, **kwargs: Any
     ) -> None:
+        redaction.install()
         self.logger.addFilter(is_worth_saying)
         check_state(state, [Exports.name, *(source.stream for source in SOURCES)])
         # The SDK's own validation prints the value that does not fit, even if it is a token.
         with unchanged():
             super().__init__(state=state, validate_config=False, setup_mapper=False, **kwargs)
+        redaction.add_secret_settings(self.config)
         self.settings = read_settings(self.config, SETTINGS.to_dict())
         if validate_config:
             check_settings(self.settings, self.config_jsonschema)

@@ -373,8 +373,8 @@ def test_a_token_without_expires_in_is_good_for_an_hour(api: Callable[..., Api],
         (json_answer([], 404), f"POST /-/oauth_token: Asana answered 404: Not Found. {REMEDY}"),
         (
             json_answer({"access_token": 987650003}),
-            "POST /-/oauth_token: the answer cannot be used: it is application/json; charset=UTF-8 that is not what Asana "
-            f"documents (Expected `str`, got `int` - at `$.access_token`). {UNREADABLE}",
+            "POST /-/oauth_token: the answer cannot be used: it is application/json; charset=UTF-8 that is not what "
+            f"Asana documents (Expected `str`, got `int` - at `$.access_token`). {UNREADABLE}",
         ),
         (
             Answer(200, b"<html>2/987650003", {"Content-Type": "text/html"}),
