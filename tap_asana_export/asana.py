@@ -190,18 +190,27 @@ class Asana:
         api_url: base of the API, such as `https://app.asana.com/api/1.0`.
         token: a token, or a grant to get tokens with.
         timeout: seconds, to connect and between two reads.
+        retries: how often to try again.
         clock: where waiting is done.
     """
 
     # urllib3 reckons the pauses: Retry-After if Asana sends it, which it wants kept, else 0, 2, 4, 8 … s;
     # each with up to 1 s of jitter.
-    RETRIES = urllib3.Retry(total=6, backoff_factor=1, backoff_jitter=1, respect_retry_after_header=True)
+    RETRIES = urllib3.Retry(backoff_factor=1, backoff_jitter=1, respect_retry_after_header=True)
     RETRIED = frozenset({429, 500, 502, 503, 504})
 
     def __init__(
-        self, api_url: str, token: str | Grant, *, user_agent: str, timeout: float, clock: Clock = time
+        self,
+        api_url: str,
+        token: str | Grant,
+        *,
+        user_agent: str,
+        timeout: float,
+        retries: int = 6,
+        clock: Clock = time,
     ) -> None:
         self._url = api_url.rstrip("/")
+        self._retries = self.RETRIES.new(total=retries)
         self._timeout = timeout
         self._clock = clock
         self._session = requests.Session()
@@ -291,7 +300,7 @@ class Asana:
 
     def _send(self, request: str, method: str, url: str, *, is_repeatable: bool, **kwargs: Any) -> requests.Response:
         """Send a request until the answer is other than "not now"; one that is not repeatable only if none got lost."""
-        retries = self.RETRIES
+        retries = self._retries
         while True:
             try:
                 response = self._session.request(method, url, timeout=self._timeout, **kwargs)
@@ -350,8 +359,12 @@ def _oauth_message(response: requests.Response) -> str:
 
 
 @contextlib.contextmanager
-def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
+def connect(settings: Mapping[str, Any], retries: int = 6) -> Iterator[Asana]:
     """Asana as the settings have it, or a sandbox that lives as long as the context.
+
+    Args:
+        settings: the tap's.
+        retries: how often to try a request again.
 
     Raises:
         SettingError: the setting `sandbox` names something that the sandbox does not know.
@@ -371,4 +384,6 @@ def connect(settings: Mapping[str, Any]) -> Iterator[Asana]:
                 raise SettingError(f"Settings: sandbox cannot be set up: {error}") from None
             stack.enter_context(stand_in)
             api_url, token = stand_in.api_url, stand_in.access_token
-        yield Asana(api_url, token, user_agent=settings["user_agent"], timeout=settings["request_timeout"])
+        yield Asana(
+            api_url, token, user_agent=settings["user_agent"], timeout=settings["request_timeout"], retries=retries
+        )

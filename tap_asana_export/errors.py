@@ -18,7 +18,7 @@ TapError
 ├── FileError          the same of a file that was downloaded earlier
 ├── BatchError         a batch file cannot be written
 ├── SomeFailedError    some of several exports failed
-└── OutputError        the target takes no more messages
+└── OutputError        stdout takes no more messages
 
 Each holds the facts and writes one line of its own: what happened, where, and what to do.
 None ever holds a token or a signed URL.
@@ -230,7 +230,9 @@ class SomeFailedError(TapError):
 
 
 class OutputError(TapError):
-    """The target takes no more messages."""
+    """The target takes no more messages, or the disk is full."""
 
     def __init__(self, cause: str) -> None:
-        super().__init__(f"The target takes no more messages ({cause}). Look at the target's own log, then run again.")
+        super().__init__(
+            f"Cannot write to stdout ({cause}). See to what takes it, the target or the disk, then run again."
+        )

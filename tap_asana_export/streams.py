@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import fnmatch
 import importlib.resources
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
-from singer_sdk.singerlib import Metadata
+from singer_sdk.helpers._catalog import get_selected_schema
+from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+from singer_sdk.singerlib import Catalog, Metadata
 
 from tap_asana_export.access import check_access, under_meltano_config_test
 from tap_asana_export.asana import connect
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import Catalog, MetadataMapping, SchemaMessage
+    from singer_sdk.singerlib import MetadataMapping, SchemaMessage
 
     from tap_asana_export.asana import Asana
     from tap_asana_export.errors import TapError
@@ -45,7 +50,25 @@ FAST = "records leave as Asana wrote them"
 SLOW = "stream maps or flattening make the records, which takes several times as long"
 
 
-class Exports(Stream):
+class AsanaStream(Stream):
+    """What streams have in common: a catalog says what is selected, and need not say what a stream looks like."""
+
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Take from a catalog what stands in it; keys that it does not name are the stream's own."""
+        keys, replication_key = self.primary_keys, self.replication_key
+        super().apply_catalog(catalog)
+        self.primary_keys = self.primary_keys or keys
+        if self.forced_replication_method is None:
+            self.replication_key = self.replication_key or replication_key
+
+    @property
+    def effective_schema(self) -> dict[str, Any]:
+        """The schema in the catalog, or the stream's own if there is none in it."""
+        schema: dict[str, Any] = super().effective_schema
+        return schema if schema.get("properties") else self.schema
+
+
+class Exports(AsanaStream):
     """One record per finished export; on the way to it every object of the export's file is written."""
 
     name = "exports"
@@ -58,7 +81,6 @@ class Exports(Stream):
         self.tap = tap
         self.settings = settings
         self.writer = writer
-        self.batch = read_batch_config(settings)
 
     @property
     def emit_activate_version_messages(self) -> bool:
@@ -68,8 +90,8 @@ class Exports(Stream):
     def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - the SDK's signature
         """Bring all exports; all records are written on the way, none is left to yield.
 
-        With `--test` and `meltano config test` no export starts: token and workspaces are checked instead,
-        and each check is a record, since those two look for one.
+        With `--test` and `meltano config test` no export starts: token and workspaces are checked instead. Meltano
+        looks for a record; otherwise none is written, lest a target load it.
         """
         selected = [
             Selected(stream.source, stream)
@@ -79,16 +101,28 @@ class Exports(Stream):
         if self.settings["export_files"]:
             read_files(self.begin(selected))
             return
+        under_meltano = under_meltano_config_test()
+        if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano:
+            with connect({**self.settings, "request_timeout": 5}, retries=1) as asana:
+                records = [*check_access(asana, self.workspace_gids(asana))]
+            yield from records if under_meltano else ()
+            return
         with connect(self.settings) as asana:
-            if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
-                yield from check_access(asana, self.workspace_gids(asana))
-                return
             subjects = self.subjects(asana, selected)
             self.bring(asana, self.begin(selected), subjects)
 
     def workspace_gids(self, asana: Asana) -> list[str]:
-        """The workspaces that the settings name, or else all."""
-        return self.settings["workspaces"] or [each.gid for each in asana.workspaces()]
+        """The workspaces that the settings name, or else all.
+
+        Raises:
+            SettingError: there are none.
+        """
+        gids: list[str] = self.settings["workspaces"] or [each.gid for each in asana.workspaces()]
+        if not gids:
+            raise SettingError(
+                "The token sees no workspace: its user must be a member of one. Check that the token is the right one."
+            )
+        return gids
 
     def subjects(self, asana: Asana, selected: Iterable[Selected]) -> list[Subject]:
         """What exports are needed for the selected streams.
@@ -107,10 +141,17 @@ class Exports(Stream):
         if not parents and True in kinds:
             logger.warning("The catalog selects graph streams, but graph_parents names nothing that they are of.")
         resources = [Subject(gid) for gid in self.workspace_gids(asana)] if False in kinds else []
-        return [*resources, *(Subject(gid, graph=True) for gid in parents)]
+        subjects = [*resources, *(Subject(gid, graph=True) for gid in parents)]
+        if unknown := self.settings["job_gids"].keys() - {each.gid for each in subjects}:
+            raise SettingError(
+                f"The setting job_gids names {', '.join(sorted(unknown))}, which this run does not export: there "
+                f"{'is' if len(subjects) == 1 else 'are'} {', '.join(map(str, subjects))}."
+            )
+        return subjects
 
     def begin(self, selected: Sequence[Selected]) -> Run:
         """Write the SCHEMA of every selected stream."""
+        batch = read_batch_config(self.settings)
         schemas = [message for each in selected for message in schema_messages(each.stream)]
         for _, stream in selected:
             logger.info("Stream %s: %s", stream.name, FAST if is_verbatim(stream) else SLOW)
@@ -118,7 +159,7 @@ class Exports(Stream):
             self.writer.write_message(message)
         by_name = {message.stream: message.schema for message in [*schemas, *schema_messages(self)]}
         shape = self.shape(schemas)
-        return Run(self.settings, self, selected, self.writer, self.save_state, shape, self.batch, by_name)
+        return Run(self.settings, self, selected, self.writer, self.save_state, shape, batch, by_name)
 
     def bring(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
         """Bring all exports side by side; one that fails does not keep the others from coming through.
@@ -174,7 +215,7 @@ class Exports(Stream):
         return ()
 
 
-class ObjectStream(Stream):
+class ObjectStream(AsanaStream):
     """Records that are made of Asana's objects; `Exports` writes them while it goes through the file."""
 
     parent_stream_type = Exports
@@ -226,6 +267,68 @@ def complete(
         metadata["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
 
 
+class JsonSchema(msgspec.Struct):
+    """A JSON Schema in a catalog, as far as the tap and the SDK look at it."""
+
+    type: str | list[str] | None = None
+    properties: dict[str, JsonSchema] | None = None
+    items: JsonSchema | None = None
+
+
+class MetadataShape(msgspec.Struct, rename="kebab"):
+    """The metadata of a stream or of a property."""
+
+    inclusion: Literal["available", "automatic", "unsupported"] | None = None
+    selected: bool | None = None
+    selected_by_default: bool | None = None
+    replication_key: str | None = None
+    forced_replication_method: str | None = None
+    table_key_properties: list[str] | None = None
+
+
+class MetadataEntry(msgspec.Struct):
+    """Metadata, and of what they are."""
+
+    breadcrumb: list[str]
+    metadata: MetadataShape
+
+
+class StreamShape(msgspec.Struct):
+    """A stream in a catalog."""
+
+    tap_stream_id: str
+    stream: str | None = None
+    schema: JsonSchema | None = None
+    metadata: list[MetadataEntry] = []
+    key_properties: list[str] | None = None
+    replication_key: str | None = None
+    replication_method: str | None = None
+
+
+class CatalogShape(msgspec.Struct):
+    """A catalog, as the SDK needs it to be."""
+
+    streams: list[StreamShape]
+
+
+def read_catalog(catalog: Any) -> Catalog | None:
+    """The catalog that was given; None if none was.
+
+    Raises:
+        SettingError: it is something else.
+    """
+    if catalog is None or isinstance(catalog, Catalog):
+        return catalog
+    try:
+        names = [each.tap_stream_id for each in msgspec.convert(catalog, CatalogShape).streams]
+    except msgspec.ValidationError as error:
+        raise SettingError(f"The catalog cannot be used: {error}. Make it anew with --discover.") from None
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingError(f"The catalog has the stream {twice[0]!r} twice. Make it anew with --discover.")
+    given = [{name: value for name, value in each.items() if value is not None} for each in catalog["streams"]]
+    return Catalog.from_dict({"streams": given})
+
+
 def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> None:
     """Fail if a catalog selects what there is not.
 
@@ -238,6 +341,12 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 raise SettingError(f"The catalog selects a stream '{name}'; there are {', '.join(streams)}.")
             continue
         stream = streams[name]
+        own = stream.schema["properties"]
+        if lacking := [key for key in (*stream.primary_keys, stream.replication_key) if key and key not in own]:
+            raise SettingError(
+                f"The catalog makes {lacking[0]!r} a key of the stream {name}, which has no such property. "
+                "Make the catalog anew with --discover."
+            )
         known = {breadcrumb for breadcrumb, _ in properties(stream.schema)} | {()}
         named = {breadcrumb for breadcrumb, _ in properties(entry.schema.to_dict()) if stream.mask[breadcrumb]}
         named |= {breadcrumb for breadcrumb, metadata in stream.metadata.items() if metadata.selected}
@@ -247,3 +356,46 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 f"The catalog selects '{'.'.join(breadcrumb[1::2])}' of the stream {name}, which there is not"
                 f"{f'; perhaps {close[0]}?' if close else '.'} Make the catalog anew with --discover."
             )
+
+
+def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> PluginMapper:
+    """What stream maps and flattening make of the selected streams; the others stay as they are.
+
+    Args:
+        settings: the tap's.
+        streams: all streams, by name.
+
+    Raises:
+        SettingError: a map cannot be used, is of no stream, or gives a stream the name of another one.
+    """
+    given = {name: copy.deepcopy(value) for name, value in settings.items() if value is not None}
+    for name, stream_map in given.get("stream_maps", {}).items():
+        source = stream_map.get("__source__", name) if isinstance(stream_map, dict) else name
+        if name != "__else__" and not fnmatch.filter(streams, source):
+            close = difflib.get_close_matches(source, streams, n=1)
+            meant = f"; perhaps {close[0]}?" if close else f"; there are {', '.join(streams)}."
+            raise SettingError(f"Setting stream_maps: it maps a stream {source!r}, which there is not{meant}")
+    try:
+        mapper, plain = (PluginMapper(config, logger) for config in (given, {**given, "stream_maps": {}}))
+        for name, stream in streams.items():
+            schema = get_selected_schema(name, stream.effective_schema, stream.mask)
+            of_stream = mapper if stream.selected else plain
+            of_stream.register_raw_stream_schema(name, schema, stream.primary_keys)
+    except Exception as error:  # noqa: BLE001 - a map's text is a program, and may make Python's parser raise anything
+        raise SettingError(f"Setting stream_maps: {str(error).rstrip('.')}. Correct the map.") from None
+    maps = [(name, each) for name, all_maps in mapper.stream_maps.items() for each in all_maps]
+    of_names: dict[str, str] = {}
+    for stream_name, each in maps:
+        if isinstance(each, RemoveRecordTransform):
+            continue
+        alias = each.stream_alias
+        if not isinstance(alias, str) or not alias:
+            raise SettingError(f"Setting stream_maps: the name that it gives {stream_name} is no text. Correct it.")
+        if alias in of_names:
+            raise SettingError(
+                f"Setting stream_maps: records of {of_names[alias]} and of {stream_name} would both be of a stream "
+                f"{alias!r}. Give one of them another name."
+            )
+        of_names[alias] = stream_name
+    mapper.stream_maps |= plain.stream_maps
+    return mapper
