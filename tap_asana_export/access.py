@@ -8,14 +8,14 @@ import os
 import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 
 from tap_asana_export.errors import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from tap_asana_export.asana import Asana
 
@@ -63,8 +63,8 @@ def _command_line_of(pid: int) -> list[str]:
         return []
 
 
-def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Look at each workspace with the token, and yield a record that says so.
+def check_access(asana: Asana, workspace_gids: Iterable[str]) -> None:
+    """Look at each workspace with the token.
 
     Whether the token may also export is known only when an export is requested.
 
@@ -72,6 +72,7 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[s
         AnswerError: Asana refuses the token, or does not know a workspace.
     """
     for workspace_gid in workspace_gids:
+        logger.info("Workspace %s: asking Asana for it.", workspace_gid)
         try:
             asana.workspace(workspace_gid)
         except AnswerError as error:
@@ -83,4 +84,3 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[s
             "Workspace %s: the token is accepted. This was only a test: no export was requested.",
             workspace_gid,
         )
-        yield {"gid": f"access-check-{workspace_gid}", "kind": "access_check", "workspace_gid": workspace_gid}

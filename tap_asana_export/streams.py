@@ -14,14 +14,14 @@ import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
-from singer_sdk.singerlib import Catalog, Metadata
+from singer_sdk.singerlib import Catalog, Metadata, RecordMessage, Schema
 
 from tap_asana_export.access import check_access, under_meltano_config_test
 from tap_asana_export.asana import connect
 from tap_asana_export.batch import read_batch_config
 from tap_asana_export.errors import OutputError, SettingError, SomeFailedError, WaitError
 from tap_asana_export.export import Export
-from tap_asana_export.files import read_files
+from tap_asana_export.files import File, read_files
 from tap_asana_export.jobs import take_turns
 from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
@@ -29,7 +29,7 @@ from tap_asana_export.run import Run, Selected
 from tap_asana_export.selection import opt_in, properties, without_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import MetadataMapping, SchemaMessage
@@ -87,29 +87,43 @@ class Exports(AsanaStream):
         """Never: the SDK would send ACTIVATE_VERSION before the records, and this table only grows."""
         return False
 
-    def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - the SDK's signature
+    def get_records(self, context: Context | None) -> Iterable[Record]:  # noqa: ARG002 - the SDK's signature
         """Bring all exports; all records are written on the way, none is left to yield.
 
-        With `--test` and `meltano config test` no export starts: token and workspaces are checked instead. Meltano
-        looks for a record; otherwise none is written, lest a target load it.
+        With `--test` and `meltano config test` no export starts: it is looked whether one could.
         """
         selected = [
             Selected(stream.source, stream)
             for stream in self.child_streams
             if isinstance(stream, ObjectStream) and stream.selected
         ]
-        if self.settings["export_files"]:
+        if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
+            self.check_access()
+        elif self.settings["export_files"]:
             read_files(self.begin(selected))
-            return
-        under_meltano = under_meltano_config_test()
-        if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano:
+        else:
+            with connect(self.settings) as asana:
+                subjects = self.subjects(asana, selected)
+                self.bring(asana, self.begin(selected), subjects)
+        return ()
+
+    def check_access(self) -> None:
+        """Look at all workspaces with the token, or at the files.
+
+        Meltano takes the settings for right when it sees a record, of whatever stream, and ends the tap. Without
+        Meltano none is written, lest a target load it.
+
+        Raises:
+            TapError: the token is not accepted, Asana does not answer soon, or a file is not there.
+        """
+        for url in self.settings["export_files"]:
+            logger.info("File %s can be read. This was only a test: it was not.", File(url).url)
+        if not self.settings["export_files"]:
+            logger.info("This is only a test: looking for the workspaces, with few tries.")
             with connect({**self.settings, "request_timeout": 5}, retries=1) as asana:
-                records = [*check_access(asana, self.workspace_gids(asana))]
-            yield from records if under_meltano else ()
-            return
-        with connect(self.settings) as asana:
-            subjects = self.subjects(asana, selected)
-            self.bring(asana, self.begin(selected), subjects)
+                check_access(asana, self.workspace_gids(asana))
+        if under_meltano_config_test():
+            self.writer.write_message(RecordMessage(self.name, {"gid": "access-check", "kind": "access_check"}))
 
     def workspace_gids(self, asana: Asana) -> list[str]:
         """The workspaces that the settings name, or else all.
@@ -378,9 +392,11 @@ def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> P
     try:
         mapper, plain = (PluginMapper(config, logger) for config in (given, {**given, "stream_maps": {}}))
         for name, stream in streams.items():
-            schema = get_selected_schema(name, stream.effective_schema, stream.mask)
+            # What Singer's schemas know; not marks such as x-asana-opt-in.
+            schema = Schema.from_dict(stream.effective_schema).to_dict()
+            selected = get_selected_schema(name, schema, stream.mask)
             of_stream = mapper if stream.selected else plain
-            of_stream.register_raw_stream_schema(name, schema, stream.primary_keys)
+            of_stream.register_raw_stream_schema(name, selected, stream.primary_keys)
     except Exception as error:  # noqa: BLE001 - a map's text is a program, and may make Python's parser raise anything
         raise SettingError(f"Setting stream_maps: {str(error).rstrip('.')}. Correct the map.") from None
     maps = [(name, each) for name, all_maps in mapper.stream_maps.items() for each in all_maps]

@@ -6,6 +6,7 @@ import copy
 import importlib.metadata
 import io
 import json
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -20,7 +21,6 @@ from tap_asana_export.state import check_state
 from tap_asana_export.streams import Exports, ObjectStream, check_catalog, map_streams, read_catalog
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterable
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -236,7 +236,8 @@ class TapAsanaExport(Tap):
         setup_mapper: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.logger.addFilter(is_worth_saying)
+        for name in (self.name, f"{self.name}.{Exports.name}"):
+            logging.getLogger(name).addFilter(is_worth_saying)
         schema = copy.deepcopy(self.config_jsonschema)
         self.append_builtin_config(schema)
         config = dict(config or {}) | (read_environment(schema) if parse_env_config else {})
@@ -296,8 +297,17 @@ class TapAsanaExport(Tap):
 
 
 def is_worth_saying(record: logging.LogRecord) -> bool:
-    """Whether a line of the SDK's log tells anything: not that there are streams, nor that one is not selected."""
-    return not str(record.msg).startswith(("Added '%s' as child stream", "Skipping deselected stream"))
+    """Whether a line of the SDK's log tells anything that no other does."""
+    return not str(record.msg).startswith(SAYS_NOTHING)
+
+
+SAYS_NOTHING = (
+    "Added '%s' as child stream",
+    "An unhandled error occurred while syncing",  # the last line says which
+    "Skipping deselected stream",
+    "Skipping parse of env var settings",
+)
+"""How those lines of the SDK begin that say nothing."""
 
 
 class JsonFile(click.ParamType):  # type: ignore[type-arg]
