@@ -26,6 +26,7 @@ None ever holds a token or a signed URL.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class AnswerError(TapError):
             "may not export: it must belong to a service account of an Enterprise+ organization."
         ),
         404: "Asana does not know it, or the token cannot see it: check the settings workspaces and graph_parents.",
+        (403, "GET /jobs"): "The job is not one of this token's: check the setting job_gids.",
+        (404, "GET /jobs"): (
+            "Asana does not know the job, or it is another token's: check the setting job_gids, or begin without the "
+            "job in the state."
+        ),
         (403, "POST /exports/graph"): (
             "The token may not export this: its user must see it, in an Enterprise or Enterprise+ organization."
         ),
@@ -69,7 +75,7 @@ class AnswerError(TapError):
         self.status = status
         self.message = message
         usual = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
-        remedy = self.REMEDIES.get((status, request), usual)
+        remedy = self.REMEDIES.get((status, re.sub(r"(?<=^GET /jobs).*", "", request)), usual)
         super().__init__(f"{request}: Asana answered {status}: {message}. {remedy}")
 
 

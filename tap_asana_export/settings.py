@@ -11,6 +11,7 @@ from datetime import timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
+from urllib.parse import urlsplit
 
 import jsonschema
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -161,7 +162,7 @@ def _fitted(value: Any, schema: Mapping[str, Any]) -> Any:
         return [_fitted(each, schema.get("items", {})) for each in value]
     if isinstance(value, str):
         value = value.strip()
-    if "number" in types and isinstance(value, (str, int, Decimal)) and not isinstance(value, bool):
+    if "number" in types and isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool):
         return _number(value)
     if "integer" in types and isinstance(value, (str, float, Decimal)):
         number = _number(value)
@@ -176,7 +177,7 @@ def _number(value: str | float | Decimal) -> Any:
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        return str(value) if isinstance(value, (int, Decimal)) else value
+        return str(value)
     return number if math.isfinite(number) else str(value)
 
 
@@ -246,6 +247,11 @@ FORMATS = jsonschema.FormatChecker(formats=())
 FORMATS.checks("date-time", (ValueError, OverflowError))(
     lambda text: not isinstance(text, str) or bool(parse_time(text).astimezone(timezone.utc))
 )
+FORMATS.checks("uri", ValueError)(
+    lambda text: (
+        not isinstance(text, str) or (urlsplit(text).scheme in {"http", "https"} and bool(urlsplit(text).hostname))
+    )
+)
 
 
 def _path(error: jsonschema.ValidationError) -> str:
@@ -262,14 +268,16 @@ def _wish(error: jsonschema.ValidationError) -> str:
         schema, instance = cast("dict[str, Any]", error.schema), cast("dict[str, Any]", error.instance)
         unknown = ", ".join(map(repr, sorted(instance.keys() - schema.get("properties", {}).keys())))
         return f"knows no {unknown}, only {', '.join(sorted(schema.get('properties', {})))}"
-    return WISHES.get(str(error.validator), "breaks the rule {rule} {limit}").format(rule=error.validator, limit=limit)
+    rule = f"format {limit}" if error.validator == "format" else str(error.validator)
+    return WISHES.get(rule, "breaks the rule {rule} {limit}").format(rule=rule, limit=limit)
 
 
 WISHES = {
     "anyOf": "has the wrong shape: see https://sdk.meltano.com/en/latest/stream_maps.html",
     "enum": "must be one of {limit}",
     "exclusiveMinimum": "must be more than {limit}",
-    "format": "must be a date-time such as 2026-01-31T00:00:00Z",
+    "format date-time": "must be a date-time such as 2026-01-31T00:00:00Z",
+    "format uri": "must be a URL such as https://app.asana.com/api/1.0",
     "maximum": "must be at most {limit}",
     "minimum": "must be at least {limit}",
     "pattern": "must be a gid, that is a text of digits",

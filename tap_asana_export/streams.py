@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping, SchemaMessage
 
     from tap_asana_export.asana import Asana
+    from tap_asana_export.batch import BatchConfig
     from tap_asana_export.errors import TapError
     from tap_asana_export.output import MessageWriter
     from tap_asana_export.selection import Breadcrumb
@@ -81,6 +82,7 @@ class Exports(AsanaStream):
         self.tap = tap
         self.settings = settings
         self.writer = writer
+        self.batch: BatchConfig | None = None
 
     @property
     def emit_activate_version_messages(self) -> bool:
@@ -97,6 +99,7 @@ class Exports(AsanaStream):
             for stream in self.child_streams
             if isinstance(stream, ObjectStream) and stream.selected
         ]
+        self.batch = read_batch_config(self.settings)
         if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
             self.check_access()
         elif self.settings["export_files"]:
@@ -165,7 +168,6 @@ class Exports(AsanaStream):
 
     def begin(self, selected: Sequence[Selected]) -> Run:
         """Write the SCHEMA of every selected stream."""
-        batch = read_batch_config(self.settings)
         schemas = [message for each in selected for message in schema_messages(each.stream)]
         for _, stream in selected:
             logger.info("Stream %s: %s", stream.name, FAST if is_verbatim(stream) else SLOW)
@@ -173,7 +175,7 @@ class Exports(AsanaStream):
             self.writer.write_message(message)
         by_name = {message.stream: message.schema for message in [*schemas, *schema_messages(self)]}
         shape = self.shape(schemas)
-        return Run(self.settings, self, selected, self.writer, self.save_state, shape, batch, by_name)
+        return Run(self.settings, self, selected, self.writer, self.save_state, shape, self.batch, by_name)
 
     def bring(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
         """Bring all exports side by side; one that fails does not keep the others from coming through.

@@ -183,7 +183,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "api_url",
-        th.StringType,
+        th.URIType,
         default="https://app.asana.com/api/1.0",
         title="API URL",
         description="Base of Asana's API.",
