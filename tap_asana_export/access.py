@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
 
@@ -13,25 +16,56 @@ from tap_asana_export.errors import AnswerError
 from tap_asana_export.waiting import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from tap_asana_export.asana import Asana
 
 logger = logging.getLogger(__name__)
 
+COMMANDS = {"run", "el", "elt", "invoke", "job", "schedule"}
+"""Commands of Meltano that start an extractor because its records are wanted."""
+
 
 def under_meltano_config_test() -> bool:
     """Whether the process was started by `meltano config test`, which kills an export at its first record.
 
-    Nothing tells but how it was started (Meltano 4.4): with stdout and stderr in one pipe. `meltano run` keeps them
-    apart, as must whoever feeds a target.
+    Meltano (4.4) sets no variable that tells, so two things must: that stdout and stderr are one pipe, as they are then
+    and never in `meltano run`, and that the command line of the process that started this one is that command. Where
+    the second cannot be read, as on Windows, an export is wanted.
     """
-    out, err = os.fstat(1), os.fstat(2)
-    return "MELTANO_EXTRACTOR_NAME" in os.environ and stat.S_ISFIFO(out.st_mode) and out.st_ino == err.st_ino
+    if "MELTANO_EXTRACTOR_NAME" not in os.environ:
+        return False
+    try:
+        out, err = os.fstat(1), os.fstat(2)
+    except OSError:
+        return False
+    if not stat.S_ISFIFO(out.st_mode) or not out.st_ino or (out.st_dev, out.st_ino) != (err.st_dev, err.st_ino):
+        return False
+    return is_config_test(_command_line_of(os.getppid()))
 
 
-def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Look at each workspace with the token, and yield a record that says so.
+def is_config_test(words: list[str]) -> bool:
+    """Whether a command line is `meltano … config … test …`, whatever options stand between."""
+    with contextlib.suppress(ValueError):
+        program = next((place for place, word in enumerate(words) if Path(word).name.startswith("meltano")), len(words))
+        arguments = [word for word in words[program + 1 :] if not word.startswith("-")]
+        return "test" in arguments[arguments.index("config") + 1 :] and not COMMANDS & {*arguments}
+    return False
+
+
+def _command_line_of(pid: int) -> list[str]:
+    """The words of a process's command line; none if they cannot be read."""
+    try:
+        if Path("/proc/self/cmdline").exists():
+            return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        ps = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        return ps.stdout.split()
+    except OSError:
+        return []
+
+
+def check_access(asana: Asana, workspace_gids: Iterable[str]) -> None:
+    """Look at each workspace with the token.
 
     Whether the token may also export is known only when an export is requested.
 
@@ -39,6 +73,7 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[s
         AnswerError: Asana refuses the token, or does not know a workspace.
     """
     for workspace_gid in workspace_gids:
+        logger.info("Workspace %s: asking Asana for it.", workspace_gid)
         try:
             finish(asana.workspace(workspace_gid))
         except AnswerError as error:
@@ -50,4 +85,3 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> Iterator[dict[s
             "Workspace %s: the token is accepted. This was only a test: no export was requested.",
             workspace_gid,
         )
-        yield {"gid": f"access-check-{workspace_gid}", "kind": "access_check", "workspace_gid": workspace_gid}

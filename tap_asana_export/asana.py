@@ -239,28 +239,31 @@ class Asana:
         api_url: base of the API, such as `https://app.asana.com/api/1.0`.
         token: a token, or a grant to get tokens with.
         timeout: seconds, to connect and between two reads.
+        retries: how often to try again.
         clock: tells when an OAuth token is over.
         undisturbed: the context in which a job is asked for and taken note of, so that no signal comes between the two.
     """
 
     # urllib3 reckons the pauses where Asana sends no Retry-After: 0, 2, 4, 8 … s, each with up to 1 s of jitter.
-    RETRIES = urllib3.Retry(total=6, backoff_factor=1, backoff_jitter=1)
+    PAUSES = urllib3.Retry(backoff_factor=1, backoff_jitter=1)
     RETRIED = frozenset({429, 500, 502, 503, 504})
 
-    TRIES_WITHOUT_ANSWER = 3
-    """Tries while nothing was ever answered: then a setting is wrong more often than the network is down."""
+    RETRIES_WITHOUT_ANSWER = 2
+    """Retries while nothing was ever answered: then a setting is wrong more often than the network is down."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two by name
         self,
         api_url: str,
         token: str | Grant,
         *,
         user_agent: str,
         timeout: float,
+        retries: int = 6,
         clock: Clock = time,
         undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
         self._url = api_url.rstrip("/")
+        self._retries = retries
         self._timeout = timeout
         self._undisturbed = undisturbed
         self._has_answered = False
@@ -391,7 +394,7 @@ class Asana:
     ) -> Waiting[T]:
         """Send a request until the answer is other than "not now"; one that is not repeatable only if none got lost."""
         method = request.partition(" ")[0]
-        retries = self.RETRIES
+        tries = self.PAUSES
         while True:
             headers = {"Authorization": f"Bearer {(yield from auth.token())}"} if auth else {}
             try:
@@ -407,16 +410,16 @@ class Asana:
                 pause = None
                 # The answer to a POST was lost, perhaps not the POST: the caller decides on repeating.
                 repeatable = problem.may_pass and (is_repeatable or problem.never_sent)
-                most = self.RETRIES.total if self._has_answered else self.TRIES_WITHOUT_ANSWER - 1
+                most = self._retries if self._has_answered else min(self._retries, self.RETRIES_WITHOUT_ANSWER)
             else:
                 unreachable = UnreachableError(request, redact_line(f"Asana answered {status} {response.reason}"))
                 pause = retry_after(response)
                 repeatable = is_repeatable or status == requests.codes.too_many_requests
-                most = self.RETRIES.total
-            if not repeatable or len(retries.history) >= int(most or 0):
+                most = self._retries
+            if not repeatable or len(tries.history) >= most:
                 raise unreachable
-            retries = retries.increment(method, url, error=urllib3.exceptions.HTTPError())
-            seconds = pause or retries.get_backoff_time()
+            tries = tries.increment(method, url, error=urllib3.exceptions.HTTPError())
+            seconds = pause or tries.get_backoff_time()
             say = functools.partial(
                 logger.warning, "%s: %s; trying again in %.1f s", request, unreachable.cause, seconds
             )
@@ -466,13 +469,17 @@ def _oauth_message(response: requests.Response) -> str:
 
 @contextlib.contextmanager
 def connect(
-    settings: Mapping[str, Any], undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+    settings: Mapping[str, Any],
+    undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+    *,
+    retries: int = 6,
 ) -> Iterator[Asana]:
     """Asana as the settings have it, or a sandbox that lives as long as the context.
 
     Args:
         settings: the tap's.
         undisturbed: as `Asana` has it.
+        retries: how often to try a request again.
 
     Raises:
         SettingError: the setting `sandbox` names something that the sandbox does not know.
@@ -498,4 +505,5 @@ def connect(
             user_agent=settings["user_agent"],
             timeout=settings["request_timeout"],
             undisturbed=undisturbed,
+            retries=retries,
         )

@@ -100,20 +100,29 @@ def read_batch_config(settings: Mapping[str, Any]) -> BatchConfig | None:
         raise SettingError("Settings: batch_config.storage.root is missing: give the URL of a folder.")
     if form == "parquet":
         _require_parquet()
+    params = storage.get("params") or {}
+    if not isinstance(params, dict):
+        raise SettingError("Settings: batch_config.storage.params must be of type object.")
     try:
-        place, root = fsspec.core.url_to_fs(storage["root"], **(storage.get("params") or {}))
+        place, root = fsspec.core.url_to_fs(storage["root"], **params)
     except (ImportError, ValueError) as error:
+        cause = lacking(storage["root"], error)
+        raise SettingError(f"Settings: batch_config.storage.root cannot be used: {cause}") from None
+    except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the params
+        name = type(error).__name__
         raise SettingError(
-            f"Settings: batch_config.storage.root cannot be used: {error}. {extra(storage['root'])}"
+            f"Settings: batch_config.storage cannot be used ({name}). Check its root and its params."
         ) from None
     return BatchConfig(place, f"{root.rstrip('/')}/{storage.get('prefix') or ''}", form, compression, size)
 
 
-def extra(url: str) -> str:
-    """What to install for a kind of URL."""
+def lacking(url: str, error: Exception) -> str:
+    """What is said of a URL for which fsspec lacks a package, or that it does not know."""
     extras = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
-    name = extras.get(url.partition("://")[0])
-    return f"Install tap-asana-export[{name}]." if name else "See the setting storage.root."
+    scheme = url.partition("://")[0]
+    if isinstance(error, ImportError) and scheme in extras:
+        return f"{scheme}:// needs a package: pip install tap-asana-export[{extras[scheme]}]."
+    return f"{str(error).rstrip('.')}."
 
 
 def _require_parquet() -> None:

@@ -8,6 +8,7 @@ import sys
 from singer_sdk.exceptions import MapExpressionError
 
 from tap_asana_export import redaction
+from tap_asana_export.access import under_meltano_config_test
 from tap_asana_export.errors import OutputError, TapError
 from tap_asana_export.signals import Terminated
 from tap_asana_export.tap import TapAsanaExport
@@ -19,28 +20,41 @@ def run_command_line() -> None:
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)  # a longer number ends the process without a word in ijson 3.6
     try:
+        if sys.stdout is None:
+            raise OutputError("it is closed")  # noqa: TRY301 - ends as any other error does
         TapAsanaExport.cli()
     except Terminated as ended:
         TapAsanaExport.logger.info("Ended by %s; the next run goes on from the state.", ended.signal)
         raise
     except TapError as error:
         _fail(str(error))
-        if isinstance(error, OutputError):
+        if isinstance(error, OutputError) and sys.stdout is not None:
             # Python flushes stdout once more at exit and would complain about the same broken pipe.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except ValueError as error:
-        # The SDK reads its files with json or simplejson, whatever is there.
-        if type(error).__name__ != "JSONDecodeError":
-            raise
-        _fail(f"A file given with --config, --catalog or --state is not JSON: {error}. Correct the file.")
     except MapExpressionError as error:
         _fail(f"Setting stream_maps: {error} Correct the expression.")
-    except FileNotFoundError as error:
-        _fail(f"{error} Check the path given with --config.")
+    except Exception as error:  # noqa: BLE001 - what nobody thought of must not show its values, which may be secret
+        _fail(f"{_unexpected(error)} This is a fault of the tap: please report this line. LOGLEVEL=DEBUG tells more.")
+        TapAsanaExport.logger.debug("The fault came from here:", exc_info=error)
     else:
         return
     sys.exit(1)
 
 
+def _unexpected(error: Exception) -> str:
+    """The kind of an error, and the line of the tap's own code in which it came up; not its text."""
+    frame, place = error.__traceback__, ""
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if "tap_asana_export" in code.co_filename:
+            place = f" in {os.path.basename(code.co_filename)}, line {frame.tb_lineno}"  # noqa: PTH119
+        frame = frame.tb_next
+    return f"Unexpected {type(error).__name__}{place}."
+
+
 def _fail(message: str) -> None:
-    TapAsanaExport.logger.critical("%s", message)
+    line = " ".join(message.split())
+    if under_meltano_config_test():
+        print(line, file=sys.stderr)  # noqa: T201 - Meltano shows the last line as it is, not what a log makes of it
+    else:
+        TapAsanaExport.logger.critical("%s", line)

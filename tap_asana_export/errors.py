@@ -20,7 +20,7 @@ TapError
 ├── BatchError         a batch file cannot be written
 ├── UnexpectedError    something that nobody has thought of
 ├── SomeFailedError    some of several exports failed
-└── OutputError        the target takes no more messages
+└── OutputError        stdout takes no more messages
 
 Each holds the facts and writes one line of its own: what happened, where, and what to do.
 None ever holds a token or a signed URL.
@@ -28,6 +28,7 @@ None ever holds a token or a signed URL.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tap_asana_export.redaction import redact_line
@@ -74,6 +75,11 @@ class AnswerError(TapError):
             "may not export: it must belong to a service account of an Enterprise+ organization."
         ),
         404: "Asana does not know it, or the token cannot see it: check the settings workspaces and graph_parents.",
+        (403, "GET /jobs"): "The job is not one of this token's: check the setting job_gids.",
+        (404, "GET /jobs"): (
+            "Asana does not know the job, or it is another token's: check the setting job_gids, or begin without the "
+            "job in the state."
+        ),
         (403, "POST /exports/graph"): (
             "The token may not export this: its user must see it, in an Enterprise or Enterprise+ organization."
         ),
@@ -86,7 +92,7 @@ class AnswerError(TapError):
         self.message = message
         self.retry_after = retry_after
         usual = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
-        remedy = self.REMEDIES.get((status, request), usual)
+        remedy = self.REMEDIES.get((status, re.sub(r"(?<=^GET /jobs).*", "", request)), usual)
         super().__init__(f"{request}: Asana answered {status}: {message}. {remedy}")
 
 
@@ -304,7 +310,9 @@ def _place(error: Exception) -> str:
 
 
 class OutputError(TapError):
-    """The target takes no more messages."""
+    """The target takes no more messages, or the disk is full."""
 
     def __init__(self, cause: str) -> None:
-        super().__init__(f"The target takes no more messages ({cause}). Look at the target's own log, then run again.")
+        super().__init__(
+            f"Cannot write to stdout ({cause}). See to what takes it, the target or the disk, then run again."
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import msgspec
 
+from tap_asana_export.batch import lacking
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.lines import Pass
 from tap_asana_export.plan import Subject, fingerprint
@@ -88,8 +89,8 @@ class File:
         except FileNotFoundError:
             raise SettingError(f"Settings: export_files names {self.url}, which is not there.") from None
         except (ImportError, ValueError, OSError) as error:
-            # fsspec says which package reads such URLs.
-            raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {error}.") from None
+            cause = lacking(url, error)
+            raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {cause}") from None
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL
             name = type(error).__name__
             raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {name}.") from None

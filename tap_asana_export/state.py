@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -86,33 +86,42 @@ class StreamState(msgspec.Struct, forbid_unknown_fields=True):
     partitions: list[Partition] = []
 
 
+class ForeignState(msgspec.Struct):
+    """The state of a stream that this tap does not have, as far as the SDK looks at it."""
+
+    partitions: list[dict[str, Any]] = []
+
+
 class State(msgspec.Struct):
     """The whole state; the SDK keeps nothing outside `bookmarks`."""
 
-    bookmarks: dict[str, Any] = {}
+    bookmarks: dict[str, ForeignState]
 
 
-def check_state(state: Any, streams: Collection[str]) -> None:
-    """Fail unless a state can be this tap's.
+def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
+    """A state as this tap wrote it, also if it was given as `meltano state get` or a STATE message has it.
 
     Args:
-        state: what came with `--state`, or None.
+        state: what came with `--state`; None or an empty one means none.
         streams: names of this tap's streams.
 
     Raises:
         SettingError: it is another tap's state, or damaged.
     """
-    if not state:
-        return
+    for name in ("singer_state", "value"):
+        if isinstance(state, dict) and "bookmarks" not in state and name in state:
+            state = state[name]
+    if state is None or state == {}:
+        return {}
     try:
         bookmarks = msgspec.convert(state, State).bookmarks
         for name in streams:
-            msgspec.convert(bookmarks.get(name, {}), StreamState)
+            msgspec.convert(state["bookmarks"].get(name, {}), StreamState)
     except msgspec.ValidationError as error:
         cause = str(error)
     else:
         if not bookmarks or any(name in bookmarks for name in streams):
-            return
+            return cast("dict[str, Any]", state)
         cause = f"it holds bookmarks of {', '.join(sorted(bookmarks))}"
     msg = (
         f"The state given with --state is not this tap's: {cause}. "

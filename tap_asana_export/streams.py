@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import fnmatch
 import importlib.resources
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
-from singer_sdk.singerlib import Metadata
+from singer_sdk.helpers._catalog import get_selected_schema
+from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+from singer_sdk.singerlib import Catalog, Metadata, RecordMessage, Schema
 
 from tap_asana_export.access import check_access, under_meltano_config_test
 from tap_asana_export.asana import connect
@@ -25,7 +30,7 @@ from tap_asana_export.errors import (
     WaitError,
 )
 from tap_asana_export.export import export
-from tap_asana_export.files import read_files
+from tap_asana_export.files import File, read_files
 from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
 from tap_asana_export.run import Run, Selected
@@ -33,12 +38,13 @@ from tap_asana_export.selection import opt_in, properties, without_items
 from tap_asana_export.waiting import finish, run_concurrently
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import Catalog, MetadataMapping, SchemaMessage
+    from singer_sdk.singerlib import MetadataMapping, SchemaMessage
 
     from tap_asana_export.asana import Asana
+    from tap_asana_export.batch import BatchConfig
     from tap_asana_export.output import MessageWriter
     from tap_asana_export.selection import Breadcrumb
     from tap_asana_export.sources import Source
@@ -53,7 +59,25 @@ FAST = "records leave as Asana wrote them"
 SLOW = "stream maps or flattening make the records, which takes several times as long"
 
 
-class Exports(Stream):
+class AsanaStream(Stream):
+    """What streams have in common: a catalog says what is selected, and need not say what a stream looks like."""
+
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Take from a catalog what stands in it; keys that it does not name are the stream's own."""
+        keys, replication_key = self.primary_keys, self.replication_key
+        super().apply_catalog(catalog)
+        self.primary_keys = self.primary_keys or keys
+        if self.forced_replication_method is None:
+            self.replication_key = self.replication_key or replication_key
+
+    @property
+    def effective_schema(self) -> dict[str, Any]:
+        """The schema in the catalog, or the stream's own if there is none in it."""
+        schema: dict[str, Any] = super().effective_schema
+        return schema if schema.get("properties") else self.schema
+
+
+class Exports(AsanaStream):
     """One record per finished export; on the way to it every object of the export's file is written."""
 
     name = "exports"
@@ -66,42 +90,65 @@ class Exports(Stream):
         self.tap = tap
         self.settings = settings
         self.writer = writer
-        self.batch = read_batch_config(settings)
+        self.batch: BatchConfig | None = None
 
     @property
     def emit_activate_version_messages(self) -> bool:
         """Never: the SDK would send ACTIVATE_VERSION before the records, and this table only grows."""
         return False
 
-    def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - the SDK's signature
+    def get_records(self, context: Context | None) -> Iterable[Record]:  # noqa: ARG002 - the SDK's signature
         """Bring all exports; all records are written on the way, none is left to yield.
 
-        With `--test` and `meltano config test` no export starts: token and workspaces are checked instead,
-        and each check is a record, since those two look for one.
+        With `--test` and `meltano config test` no export starts: it is looked whether one could.
         """
         selected = [
             Selected(stream.source, stream)
             for stream in self.child_streams
             if isinstance(stream, ObjectStream) and stream.selected
         ]
+        self.batch = read_batch_config(self.settings)
         with self.writer.ending_on_signals(lambda: self.tap.state):
-            yield from self.bring(selected)
-
-    def bring(self, selected: Sequence[Selected]) -> Iterator[Record]:
-        """Bring all exports, from Asana or from files."""
-        if self.settings["export_files"]:
-            read_files(self.begin(selected))
-            return
-        with connect(self.settings, self.writer.undisturbed) as asana:
             if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
-                yield from check_access(asana, self.workspace_gids(asana))
-                return
-            subjects = self.subjects(asana, selected)
-            self.export(asana, self.begin(selected), subjects)
+                self.check_access()
+            elif self.settings["export_files"]:
+                read_files(self.begin(selected))
+            else:
+                with connect(self.settings, self.writer.undisturbed) as asana:
+                    subjects = self.subjects(asana, selected)
+                    self.bring(asana, self.begin(selected), subjects)
+        return ()
+
+    def check_access(self) -> None:
+        """Look at all workspaces with the token, or at the files.
+
+        Meltano takes the settings for right when it sees a record, of whatever stream, and ends the tap. Without
+        Meltano none is written, lest a target load it.
+
+        Raises:
+            TapError: the token is not accepted, Asana does not answer soon, or a file is not there.
+        """
+        for url in self.settings["export_files"]:
+            logger.info("File %s can be read. This was only a test: it was not.", File(url).url)
+        if not self.settings["export_files"]:
+            logger.info("This is only a test: looking for the workspaces, with few tries.")
+            with connect({**self.settings, "request_timeout": 5}, retries=1) as asana:
+                check_access(asana, self.workspace_gids(asana))
+        if under_meltano_config_test():
+            self.writer.write_message(RecordMessage(self.name, {"gid": "access-check", "kind": "access_check"}))
 
     def workspace_gids(self, asana: Asana) -> list[str]:
-        """The workspaces that the settings name, or else all."""
-        return self.settings["workspaces"] or [each.gid for each in finish(asana.workspaces())]
+        """The workspaces that the settings name, or else all.
+
+        Raises:
+            SettingError: there are none.
+        """
+        gids: list[str] = self.settings["workspaces"] or [each.gid for each in finish(asana.workspaces())]
+        if not gids:
+            raise SettingError(
+                "The token sees no workspace: its user must be a member of one. Check that the token is the right one."
+            )
+        return gids
 
     def subjects(self, asana: Asana, selected: Iterable[Selected]) -> list[Subject]:
         """What exports are needed for the selected streams.
@@ -120,7 +167,13 @@ class Exports(Stream):
         if not parents and True in kinds:
             logger.warning("The catalog selects graph streams, but graph_parents names nothing that they are of.")
         resources = [Subject(gid) for gid in self.workspace_gids(asana)] if False in kinds else []
-        return [*resources, *(Subject(gid, graph=True) for gid in parents)]
+        subjects = [*resources, *(Subject(gid, graph=True) for gid in parents)]
+        if unknown := self.settings["job_gids"].keys() - {each.gid for each in subjects}:
+            raise SettingError(
+                f"The setting job_gids names {', '.join(sorted(unknown))}, which this run does not export: there "
+                f"{'is' if len(subjects) == 1 else 'are'} {', '.join(map(str, subjects))}."
+            )
+        return subjects
 
     def begin(self, selected: Sequence[Selected]) -> Run:
         """Write the SCHEMA of every selected stream."""
@@ -134,7 +187,7 @@ class Exports(Stream):
         checkpoint = Checkpoint(checkpoint_folder(self.settings))
         return Run(self.settings, self, selected, self.writer, self.save_state, shape, self.batch, by_name, checkpoint)
 
-    def export(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
+    def bring(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
         """Bring all exports side by side; one that fails does not keep the others from coming through.
 
         Raises:
@@ -196,7 +249,7 @@ class Exports(Stream):
         return ()
 
 
-class ObjectStream(Stream):
+class ObjectStream(AsanaStream):
     """Records that are made of Asana's objects; `Exports` writes them while it goes through the file."""
 
     parent_stream_type = Exports
@@ -248,6 +301,68 @@ def complete(
         metadata["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
 
 
+class JsonSchema(msgspec.Struct):
+    """A JSON Schema in a catalog, as far as the tap and the SDK look at it."""
+
+    type: str | list[str] | None = None
+    properties: dict[str, JsonSchema] | None = None
+    items: JsonSchema | None = None
+
+
+class MetadataShape(msgspec.Struct, rename="kebab"):
+    """The metadata of a stream or of a property."""
+
+    inclusion: Literal["available", "automatic", "unsupported"] | None = None
+    selected: bool | None = None
+    selected_by_default: bool | None = None
+    replication_key: str | None = None
+    forced_replication_method: str | None = None
+    table_key_properties: list[str] | None = None
+
+
+class MetadataEntry(msgspec.Struct):
+    """Metadata, and of what they are."""
+
+    breadcrumb: list[str]
+    metadata: MetadataShape
+
+
+class StreamShape(msgspec.Struct):
+    """A stream in a catalog."""
+
+    tap_stream_id: str
+    stream: str | None = None
+    schema: JsonSchema | None = None
+    metadata: list[MetadataEntry] = []
+    key_properties: list[str] | None = None
+    replication_key: str | None = None
+    replication_method: str | None = None
+
+
+class CatalogShape(msgspec.Struct):
+    """A catalog, as the SDK needs it to be."""
+
+    streams: list[StreamShape]
+
+
+def read_catalog(catalog: Any) -> Catalog | None:
+    """The catalog that was given; None if none was.
+
+    Raises:
+        SettingError: it is something else.
+    """
+    if catalog is None or isinstance(catalog, Catalog):
+        return catalog
+    try:
+        names = [each.tap_stream_id for each in msgspec.convert(catalog, CatalogShape).streams]
+    except msgspec.ValidationError as error:
+        raise SettingError(f"The catalog cannot be used: {error}. Make it anew with --discover.") from None
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingError(f"The catalog has the stream {twice[0]!r} twice. Make it anew with --discover.")
+    given = [{name: value for name, value in each.items() if value is not None} for each in catalog["streams"]]
+    return Catalog.from_dict({"streams": given})
+
+
 def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> None:
     """Fail if a catalog selects what there is not.
 
@@ -260,6 +375,12 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 raise SettingError(f"The catalog selects a stream '{name}'; there are {', '.join(streams)}.")
             continue
         stream = streams[name]
+        own = stream.schema["properties"]
+        if lacking := [key for key in (*stream.primary_keys, stream.replication_key) if key and key not in own]:
+            raise SettingError(
+                f"The catalog makes {lacking[0]!r} a key of the stream {name}, which has no such property. "
+                "Make the catalog anew with --discover."
+            )
         known = {breadcrumb for breadcrumb, _ in properties(stream.schema)} | {()}
         named = {breadcrumb for breadcrumb, _ in properties(entry.schema.to_dict()) if stream.mask[breadcrumb]}
         named |= {breadcrumb for breadcrumb, metadata in stream.metadata.items() if metadata.selected}
@@ -269,3 +390,48 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 f"The catalog selects '{'.'.join(breadcrumb[1::2])}' of the stream {name}, which there is not"
                 f"{f'; perhaps {close[0]}?' if close else '.'} Make the catalog anew with --discover."
             )
+
+
+def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> PluginMapper:
+    """What stream maps and flattening make of the selected streams; the others stay as they are.
+
+    Args:
+        settings: the tap's.
+        streams: all streams, by name.
+
+    Raises:
+        SettingError: a map cannot be used, is of no stream, or gives a stream the name of another one.
+    """
+    given = {name: copy.deepcopy(value) for name, value in settings.items() if value is not None}
+    for name, stream_map in given.get("stream_maps", {}).items():
+        source = stream_map.get("__source__", name) if isinstance(stream_map, dict) else name
+        if name != "__else__" and not fnmatch.filter(streams, source):
+            close = difflib.get_close_matches(source, streams, n=1)
+            meant = f"; perhaps {close[0]}?" if close else f"; there are {', '.join(streams)}."
+            raise SettingError(f"Setting stream_maps: it maps a stream {source!r}, which there is not{meant}")
+    try:
+        mapper, plain = (PluginMapper(config, logger) for config in (given, {**given, "stream_maps": {}}))
+        for name, stream in streams.items():
+            # What Singer's schemas know; not marks such as x-asana-opt-in.
+            schema = Schema.from_dict(stream.effective_schema).to_dict()
+            selected = get_selected_schema(name, schema, stream.mask)
+            of_stream = mapper if stream.selected else plain
+            of_stream.register_raw_stream_schema(name, selected, stream.primary_keys)
+    except Exception as error:  # noqa: BLE001 - a map's text is a program, and may make Python's parser raise anything
+        raise SettingError(f"Setting stream_maps: {str(error).rstrip('.')}. Correct the map.") from None
+    maps = [(name, each) for name, all_maps in mapper.stream_maps.items() for each in all_maps]
+    of_names: dict[str, str] = {}
+    for stream_name, each in maps:
+        if isinstance(each, RemoveRecordTransform):
+            continue
+        alias = each.stream_alias
+        if not isinstance(alias, str) or not alias:
+            raise SettingError(f"Setting stream_maps: the name that it gives {stream_name} is no text. Correct it.")
+        if alias in of_names:
+            raise SettingError(
+                f"Setting stream_maps: records of {of_names[alias]} and of {stream_name} would both be of a stream "
+                f"{alias!r}. Give one of them another name."
+            )
+        of_names[alias] = stream_name
+    mapper.stream_maps |= plain.stream_maps
+    return mapper

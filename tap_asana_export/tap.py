@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
+import io
+import json
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import click
 from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
 from tap_asana_export import redaction
 from tap_asana_export.output import MessageWriter
-from tap_asana_export.settings import check_settings, read_settings
+from tap_asana_export.settings import check_settings, read_config, read_environment, read_json, read_settings
 from tap_asana_export.signals import unchanged
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.state import check_state
-from tap_asana_export.streams import Exports, ObjectStream, check_catalog
+from tap_asana_export.streams import Exports, ObjectStream, check_catalog, map_streams, read_catalog
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterable
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 VERSION = importlib.metadata.version("tap-asana-export")
 
 GID = th.StringType(pattern="^[0-9]+$")
+TEN_YEARS = 10 * 365 * 86400
 GIDS = th.CustomType({"type": ["array", "null"], "items": GID.type_dict, "uniqueItems": True})
 
 # https://developers.asana.com/reference/createresourceexport
@@ -106,7 +111,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "full_export_interval",
-        th.IntegerType(minimum=1),
+        th.IntegerType(minimum=1, maximum=3650),
         title="Full export interval",
         description=(
             "Days after which an incremental stream is exported whole again, which finds deletions and moves. "
@@ -122,21 +127,21 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "overlap",
-        th.IntegerType(minimum=0),
+        th.IntegerType(minimum=0, maximum=TEN_YEARS),
         default=60,
         title="Overlap",
         description="Seconds that an incremental export reaches back behind the bookmark.",
     ),
     th.Property(
         "poll_interval",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(exclusive_minimum=0, maximum=86400),
         default=30,
         title="Poll interval",
         description="Longest pause in seconds between two looks at a job; the first ones are shorter.",
     ),
     th.Property(
         "wait_timeout",
-        th.NumberType(minimum=0),
+        th.NumberType(minimum=0, maximum=TEN_YEARS),
         default=86400,
         title="Wait timeout",
         description="Longest wait for one job in seconds. The job is kept in the state for the next run.",
@@ -150,21 +155,23 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "busy_timeout",
-        th.NumberType(minimum=0),
+        th.NumberType(minimum=0, maximum=TEN_YEARS),
         default=3600,
         title="Busy timeout",
         description="Longest wait in seconds for a workspace's one export slot to come free.",
     ),
     th.Property(
         "request_timeout",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(exclusive_minimum=0, maximum=86400),
         default=60,
         title="Request timeout",
         description="Seconds for one HTTP request to connect, and between two reads.",
     ),
     th.Property(
         "job_gids",
-        th.ObjectType(additional_properties=GID),
+        th.CustomType(
+            {"type": ["object", "null"], "additionalProperties": GID.type_dict, "propertyNames": GID.type_dict}
+        ),
         default={},
         title="Job gids",
         description="By gid of a workspace or graph parent, the job to pick up instead; the log names every job.",
@@ -187,7 +194,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "api_url",
-        th.StringType,
+        th.URIType,
         default="https://app.asana.com/api/1.0",
         title="API URL",
         description="Base of Asana's API.",
@@ -230,21 +237,72 @@ class TapAsanaExport(Tap):
     message_writer: MessageWriter
 
     def __init__(
-        self, *, state: Any = None, validate_config: bool = True, setup_mapper: bool = True, **kwargs: Any
+        self,
+        *,
+        config: Any = None,
+        catalog: Any = None,
+        state: Any = None,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        setup_mapper: bool = True,
+        **kwargs: Any,
     ) -> None:
         redaction.install()
-        self.logger.addFilter(is_worth_saying)
-        check_state(state, [Exports.name, *(source.stream for source in SOURCES)])
+        for name in (self.name, f"{self.name}.{Exports.name}"):
+            logging.getLogger(name).addFilter(is_worth_saying)
+        schema = copy.deepcopy(self.config_jsonschema)
+        self.append_builtin_config(schema)
+        config = dict(config or {}) | (read_environment(schema) if parse_env_config else {})
+        redaction.add_secret_settings(config)
+        settings = read_settings(config, SETTINGS.to_dict())
         # The SDK's own validation prints the value that does not fit, even if it is a token.
+        check_settings(settings, schema, complete=validate_config)
+        redaction.add_secret_settings(settings)
         with unchanged():
-            super().__init__(state=state, validate_config=False, setup_mapper=False, **kwargs)
-        redaction.add_secret_settings(self.config)
-        self.settings = read_settings(self.config, SETTINGS.to_dict())
-        if validate_config:
-            check_settings(self.settings, self.config_jsonschema)
-            check_catalog(self.input_catalog, self.streams)
+            super().__init__(
+                config={name: value for name, value in settings.items() if value is not None},
+                catalog=read_catalog(catalog),
+                state=check_state(state, [Exports.name, *(source.stream for source in SOURCES)]),
+                validate_config=False,
+                setup_mapper=False,
+                **kwargs,
+            )
+        self.settings = settings
+        check_catalog(self.input_catalog, self.streams)
         if setup_mapper:
             self.setup_mapper()
+
+    def setup_mapper(self) -> None:
+        """Let stream maps and flattening apply to the selected streams.
+
+        Raises:
+            SettingError: a map cannot be used, or two streams would have one name.
+        """
+        self.mapper = map_streams(self.settings, self.streams)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The command line, whose files are read so that an error names the file."""
+        command = super().get_singer_command()
+        for option in command.params:
+            if option.name in {"catalog", "state"}:
+                option.type = JsonFile(option.name)
+        return command
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        """Read the files given with `--config`; a later one comes before an earlier one."""
+        read = super().cb_config(ctx, param, tuple(each for each in value if each == "ENV"))
+        for path in value:
+            if path != "ENV":
+                read.config |= read_config(path)
+        return read
+
+    def run_discovery(self) -> str:
+        """Write the catalog to stdout, and return it."""
+        text = self.catalog_json_text
+        self.message_writer.write(f"{text}\n".encode())
+        return text
 
     def discover_streams(self) -> list[Exports | ObjectStream]:
         """All streams, with `exports` as the parent of the others."""
@@ -253,5 +311,27 @@ class TapAsanaExport(Tap):
 
 
 def is_worth_saying(record: logging.LogRecord) -> bool:
-    """Whether a line of the SDK's log tells anything: not that there are streams, nor that one is not selected."""
-    return not str(record.msg).startswith(("Added '%s' as child stream", "Skipping deselected stream"))
+    """Whether a line of the SDK's log tells anything that no other does."""
+    return not str(record.msg).startswith(SAYS_NOTHING)
+
+
+SAYS_NOTHING = (
+    "Added '%s' as child stream",
+    "An unhandled error occurred while syncing",  # the last line says which
+    "Skipping deselected stream",
+    "Skipping parse of env var settings",
+)
+"""How those lines of the SDK begin that say nothing."""
+
+
+class JsonFile(click.ParamType):  # type: ignore[type-arg]
+    """A file of JSON, or an empty one, given with an option; what it holds is passed on to the SDK as a file again."""
+
+    name = "file"
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        """Read the file; raises SettingError if it is not there, or not JSON."""
+        return io.StringIO(json.dumps(read_json(value, self.option)))

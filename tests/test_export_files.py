@@ -508,7 +508,7 @@ NOWHERE = {
     "an unknown protocol": ("carrier-pigeon://x", "{url}, which cannot be read: Protocol not known: carrier-pigeon."),
     "a bucket": (
         "s3://bucket/export.jsonl.gz",
-        "{url}, which cannot be read: Install s3fs to access S3.",
+        "{url}, which cannot be read: s3:// needs a package: pip install tap-asana-export[s3].",
     ),
     "a signed URL": (
         "https://storage.example/export.gz?X-Amz-Signature=secret",

@@ -335,14 +335,6 @@ def test_a_pending_job_of_another_request_or_one_that_is_gone_is_not_used(
     assert same.by_gid("tasks") == another.by_gid("tasks") == gone.by_gid("tasks")
 
 
-def test_testing_the_connection_starts_no_export(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
-    run = run_tap(settings_for(sandbox), "--test")
-
-    assert run.code == 0
-    assert [record["kind"] for record in run.records("exports")] == ["access_check"]
-    assert requests_of(sandbox, "POST") == []
-
-
 def test_the_output_satisfies_singer_check_tap(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     run = run_tap(settings_for(sandbox))
 
