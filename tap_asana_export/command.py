@@ -17,8 +17,6 @@ from tap_asana_export.tap import TapAsanaExport
 def run_command_line() -> None:
     """Run the tap's command line; an error ends it with one line on stderr and exit code 1."""
     redaction.install()
-    if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(0)  # a longer number ends the process without a word in ijson 3.6
     try:
         if sys.stdout is None:
             raise OutputError("it is closed")  # noqa: TRY301 - ends as any other error does

@@ -17,6 +17,8 @@ TapError
 ├── ExportError        an export was asked for once more, and brought no file either
 ├── LineError          a line of the export file is not an Asana object
 ├── FileError          the same of a file that was downloaded earlier
+├── MapError           an expression of stream_maps cannot be evaluated for an object
+├── UnknownFieldError  Asana sends a field that is not in the schema, and unknown_fields is `fail`
 ├── BatchError         a batch file cannot be written
 ├── UnexpectedError    something that nobody has thought of
 ├── SomeFailedError    some of several exports failed
@@ -255,6 +257,28 @@ class FileError(TapError):
         super().__init__(
             f"File {url} breaks at line {line}: {cause}. What came before may be out. Get the file once more, "
             "then run again."
+        )
+
+
+class MapError(TapError):
+    """An expression of the setting stream_maps cannot be evaluated for an object."""
+
+    def __init__(self, origin: str, stream: str, gid: object, name: str, reason: str) -> None:
+        super().__init__(
+            f"{origin}: stream {stream}: the expression for {name} in stream_maps cannot be evaluated for the object "
+            f"{gid} ({reason}). Bookmarks stay where they were. Any value may be null: correct the expression, for "
+            "instance with `… if … else None`, then run again."
+        )
+
+
+class UnknownFieldError(TapError):
+    """Asana sends a field that the schema does not know, and the setting unknown_fields is `fail`."""
+
+    def __init__(self, origin: str, stream: str, name: str) -> None:
+        super().__init__(
+            f"{origin}: stream {stream}: Asana sends the field '{name}', which the schema does not know, and "
+            "unknown_fields is fail. Bookmarks stay where they were. Use a newer version of the tap, or set "
+            "unknown_fields to keep or warn, then run again."
         )
 
 

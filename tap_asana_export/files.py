@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import msgspec
 
 from tap_asana_export.batch import lacking
 from tap_asana_export.errors import DownloadError, FileError, SettingError
-from tap_asana_export.lines import Pass
+from tap_asana_export.lines import HALF, Pass, without_halves
 from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import gid_of
 from tap_asana_export.redaction import without_credentials
@@ -28,6 +29,8 @@ RESOURCE, GRAPH = (
     {kind for source in SOURCES for kind in source.resource_types if source.graph == graph} for graph in (False, True)
 )
 """Types of object in resource exports and in graph exports; tasks are in both."""
+
+IS_GID = re.compile("[0-9]+").fullmatch
 
 
 def read_files(run: Run) -> None:
@@ -140,12 +143,13 @@ def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
     workspaces, parents = settings["workspaces"], settings["graph_parents"]
     gid = workspaces[0] if len(workspaces) == 1 else None
     try:
-        for line in _lines(file):
+        for number, line in _lines(file):
             if line.resource_type in GRAPH - RESOURCE:
                 graph = True
             elif line.resource_type in RESOURCE - GRAPH or line.stories is not msgspec.UNSET:
                 graph = False
             gid = gid or gid_of(line.workspace) or (gid_of(line.organization) if line.resource_type == "team" else None)
+            _require_gid(gid, file, number)
             if graph or (graph is False and gid):
                 break
     except FileError as error:
@@ -161,8 +165,14 @@ def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
     return Subject(gid)
 
 
-def _lines(file: File) -> Iterator[Line]:
-    """The file's objects; raises FileError at the first one that cannot be read."""
+def _require_gid(gid: str | None, file: File, number: int) -> None:
+    """Refuse what is no gid: it would become a folder of batch files."""
+    if gid is not None and not IS_GID(gid):
+        raise FileError(file.url, number, f"the gid of a workspace is digits, but here it is {gid[:40]!a}")
+
+
+def _lines(file: File) -> Iterator[tuple[int, Line]]:
+    """The file's objects with the numbers of their lines; raises FileError at the first one that cannot be read."""
     decode = msgspec.json.Decoder(Line).decode
     number = 0
     try:
@@ -170,8 +180,8 @@ def _lines(file: File) -> Iterator[Line]:
             for line in text.split(b"\n"):
                 number += 1
                 if line.strip():
-                    yield decode(line)
+                    yield number, decode(without_halves(line)[0] if HALF.search(line) else line)
     except DownloadError as error:
         raise FileError(file.url, number + 1, error.cause) from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FileError(file.url, number, f"it is not an object of Asana's ({error})") from None

@@ -19,9 +19,11 @@ class Gids:
         self._buckets = [array("Q") for _ in range(BUCKETS)]
 
     def add(self, gid: str) -> bool:
-        """Add a gid; False if it was there before. What is no 64-bit number is never there."""
+        """Add a gid; False if it was there before. What is no 64-bit number, written as such, is never there."""
         try:
             number = int(gid)
+            if str(number) != gid:
+                return True  # `007` is another gid than `7`
             bucket = self._buckets[number % BUCKETS]
             place = bisect_left(bucket, number)
             if place < len(bucket) and bucket[place] == number:

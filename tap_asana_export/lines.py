@@ -7,25 +7,37 @@ import contextlib
 import functools
 import logging
 import operator
+import re
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from tap_asana_export.errors import DamagedError
+from tap_asana_export.errors import DamagedError, TapError
 from tap_asana_export.gids import Gids
 from tap_asana_export.plan import fingerprint
-from tap_asana_export.records import ABSENT, TAG, Mapped, Verbatim, decode, encode, gid_of, is_verbatim, object_struct
+from tap_asana_export.records import (
+    ABSENT,
+    NONE,
+    TAG,
+    Mapped,
+    Verbatim,
+    decode_value,
+    encode,
+    gid_of,
+    is_verbatim,
+    object_struct,
+)
 from tap_asana_export.sources import INCREMENTAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from singer_sdk import Stream
 
-    from tap_asana_export.records import Outlet, Own
+    from tap_asana_export.records import Outlet, Own, Properties, UnknownFields
     from tap_asana_export.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -36,8 +48,19 @@ UTF8_SLICE = 1 << 17
 NOTHING = (ABSENT, msgspec.Raw(b"[]"))
 """Arrays without items."""
 
+TYPES = 64
+"""Types of object that are told apart at once; each new one takes milliseconds."""
+
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Where an escape begins that may be half of a character."""
+
+ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+"""An escape: of a whole character in two halves, of a half alone, which is a group, or another one."""
+
 decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-decode_items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Taker(NamedTuple):
@@ -54,6 +77,7 @@ class Part:
     Args:
         taker: the stream.
         given: properties that the tap can add to a record, as far as the object tells them.
+        unknown: takes note of the fields that the schema does not know.
 
     Attributes:
         name: of the stream.
@@ -61,74 +85,104 @@ class Part:
         count: how many records were written.
     """
 
-    def __init__(self, taker: Taker, given: AbstractSet[str]) -> None:
+    def __init__(self, taker: Taker, given: AbstractSet[str], unknown: UnknownFields) -> None:
         source, self._stream, outlets = taker
         self.name = self._stream.name
         self.array = str(source.array)
         self.count = 0
         self._gid_of = source.gid_of
         self._gid = str if "gid" in source.keys else None
-        self._warned = False
+        self._told: set[str] = set()
         also = [source.gid_of] if source.gid_of else []
         own_gid = f"{source.gid_of}_gid"
         self._own_gid = own_gid.encode()
         own = {name: name in given or name == own_gid for name in source.own}
-        self._verbatim = Verbatim(self._stream, own, outlets, also) if is_verbatim(self._stream) else None
-        self._records: Any = self._verbatim or Mapped(self._stream, own, outlets)
+        is_plain = is_verbatim(self._stream)
+        self._verbatim = Verbatim(self._stream, own, outlets, also, unknown=unknown) if is_plain else None
+        self._records: Any = self._verbatim or Mapped(self._stream, own, outlets, unknown=unknown)
         self._compile()
 
     def _compile(self) -> None:
         item: Any = self._verbatim.struct(None, self._gid) if self._verbatim else dict[str, Any]
         self._decode = msgspec.json.Decoder(list[item]).decode
+        self._decode_one = msgspec.json.Decoder(item).decode
 
-    def write(self, array: msgspec.Raw, own: Own) -> None:
+    def write(self, array: msgspec.Raw, own: Own, parent: str) -> None:
         """Write the records of one object.
 
         Args:
             array: what the object has as array.
             own: what the tap adds to each.
-
-        Raises:
-            DamagedError: a record has no gid.
+            parent: the object, for the log.
         """
         try:
             items = self._decode(array)
         except (msgspec.MsgspecError, RecursionError):
-            items = self._decode_odd(array)
-        if self._gid and not self._verbatim and None in map(gid_of, items):
-            raise DamagedError(f"its {self.array} are not as Asana documents (one has no gid)")
-        if self._gid_of is None:
+            items = None
+        if items is None or (self._gid and not self._verbatim and None in map(gid_of, items)):
+            for item, rest in self._decode_odd(array, parent):
+                self._write(item, own, parent, rest)
+        elif self._gid_of is None:
             self._records.write_all(items, self._records.own(own))
             self.count += len(items)
-            return
-        for item in items:
+        else:
+            for item in items:
+                self._write(item, own, parent)
+
+    def _write(self, item: Any, own: Own, parent: str, rest: Properties = NONE) -> None:
+        """Write one record."""
+        if self._gid_of is not None:
             gid = self._records.gid_of(item, self._gid_of)
             if gid is None:
-                self._warn(f"an item of {self.array} has no {self._gid_of}")
-            else:
-                self._records.write(item, self._records.own({**own, self._own_gid: encode(gid)}))
-                self.count += 1
+                self._tell(parent, f"an item of {self.array} has no {self._gid_of}")
+                return
+            own = {**own, self._own_gid: encode(gid)}
+        self._records.write(item, self._records.own(own), rest)
+        self.count += 1
 
-    def _decode_odd(self, array: msgspec.Raw) -> list[Any]:
-        """Decode an array whose items do not fit: they have properties that were not met before, or are no objects."""
+    def _decode_odd(self, array: msgspec.Raw, parent: str) -> Iterator[tuple[Any, Properties]]:
+        """Decode an array item by item: some have properties that were not met before, or make no record.
+
+        Yields:
+            An item, and those of its properties that have no field.
+        """
         try:
             items = decode_items(array)
         except (msgspec.MsgspecError, RecursionError):
-            self._warn(f"{self.array} is not an array of objects")
-            return []
-        names = {name for item in items for name in item}
-        if self._verbatim and self._verbatim.meet(names):
-            self._compile()
-        known = [{name: text for name, text in item.items() if name.isidentifier()} for item in items]
-        try:
-            return self._decode(encode(known))
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise DamagedError(f"its {self.array} are not as Asana documents ({error})") from None
+            self._tell(parent, f"{self.array} is {kind_of(array)}, not an array")
+            return
+        for item in items:
+            try:
+                properties = decode_properties(item)
+            except (msgspec.MsgspecError, RecursionError):
+                self._tell(parent, f"an item of {self.array} is {kind_of(item)}, not an object")
+                continue
+            if self._gid and not is_text(properties.get("gid")):
+                self._tell(parent, f"an item of {self.array} has no gid")
+            elif self._verbatim:
+                if self._verbatim.meet(properties.keys()):
+                    self._compile()
+                known, rest = self._verbatim.split(properties)
+                yield self._decode_one(encode(known)), rest
+            else:
+                yield decode_value(item), NONE
 
-    def _warn(self, what: str) -> None:
-        if not self._warned:
-            logger.warning("Stream %s: %s, which makes no record.", self.name, what)
-        self._warned = True
+    def _tell(self, parent: str, what: str) -> None:
+        """Say once of each kind what makes no record."""
+        if what not in self._told:
+            logger.warning("Stream %s: %s: %s, which makes no record.", self.name, parent, what)
+        self._told.add(what)
+
+
+def kind_of(text: msgspec.Raw) -> str:
+    """What a JSON value is."""
+    kinds = {b"{": "an object", b"[": "an array", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
+    return kinds.get(bytes(text).lstrip()[:1], "a number")
+
+
+def is_text(text: msgspec.Raw | None) -> bool:
+    """Whether a JSON value is a text."""
+    return text is not None and bytes(text).lstrip().startswith(b'"')
 
 
 class Way(Protocol):
@@ -140,8 +194,11 @@ class Way(Protocol):
     def meet(self, names: AbstractSet[str]) -> bool:
         """Make room for an object's properties; False if that changes nothing."""
 
-    def write(self, record: Any, line: memoryview) -> None:
-        """Write the records of an object, which comes decoded and as its line."""
+    def split(self, properties: Properties) -> tuple[Properties, Properties]:
+        """An object's properties that its lines are decoded with, and the others."""
+
+    def write(self, record: Any, line: memoryview | bytes, rest: Properties) -> None:
+        """Write the records of an object, which comes decoded, as its line, and what of it is not decoded."""
 
 
 class Objects:
@@ -151,13 +208,18 @@ class Objects:
         resource_type: their type.
         takers: the streams.
         own: what the tap adds to each record, by property.
+        unknown: takes note of the fields that the schemas do not know.
 
     Attributes:
         parts: the streams that are cut out of the objects.
+        unknown: as given.
     """
 
-    def __init__(self, resource_type: str, takers: Iterable[Taker], own: Mapping[str, str]) -> None:
+    def __init__(
+        self, resource_type: str, takers: Iterable[Taker], own: Mapping[str, str], unknown: UnknownFields
+    ) -> None:
         self._resource_type = resource_type
+        self.unknown = unknown
         self._gid: Any = str
         self._verbatim: Verbatim | None = None
         self._mapped: Mapped | None = None
@@ -169,7 +231,7 @@ class Objects:
         self._gid_name, self._time_name = gid_name.encode(), time_name.encode()
         takers = list(takers)
         given = {*own, "parent_type", gid_name, time_name}
-        self.parts = [Part(taker, given) for taker in takers if taker.source.array]
+        self.parts = [Part(taker, given, unknown) for taker in takers if taker.source.array]
         self._also = [part.array for part in self.parts]
         if self.parts and self._modified_at:
             self._also.append(self._modified_at)
@@ -180,10 +242,10 @@ class Objects:
                 self._gid = str | msgspec.UnsetType
             names = {name: name in given for name in source.own}
             if is_verbatim(stream):
-                self._verbatim = Verbatim(stream, names, outlets, self._also)
+                self._verbatim = Verbatim(stream, names, outlets, self._also, unknown=unknown)
                 self._own = self._verbatim.own(own_values)
             else:
-                self._mapped = Mapped(stream, names, outlets)
+                self._mapped = Mapped(stream, names, outlets, unknown=unknown)
                 self._own = self._mapped.own(own_values)
 
     def struct(self) -> type[msgspec.Struct]:
@@ -202,20 +264,26 @@ class Objects:
         """Let properties come that the schema does not know; False where there is room for everything."""
         return self._verbatim is not None and self._verbatim.meet(names)
 
-    def write(self, record: Any, line: memoryview) -> None:
+    def split(self, properties: Properties) -> tuple[Properties, Properties]:
+        """What has a field, and what has none; all but names that can have none, where every property is let come."""
+        if self._verbatim:
+            return self._verbatim.split(properties)
+        return {name: text for name, text in properties.items() if name.isidentifier()}, NONE
+
+    def write(self, record: Any, line: memoryview | bytes, rest: Properties) -> None:
         """Write the object's records: its own, then those of its parts."""
         if record.gid is msgspec.UNSET:
-            record.gid = fingerprint(decode(line)).removeprefix("sha256:")[:32]
+            record.gid = fingerprint(decode_value(line)).removeprefix("sha256:")[:32]
         # Before the object's own record is written, which takes out of it what that does not want.
         arrays = [(part, getattr(record, field)) for part, field in self._arrays]
         own = self._own_of_parts(record) if arrays else {}
         if self._verbatim:
-            self._verbatim.write(record, self._own)
+            self._verbatim.write(record, self._own, rest)
         elif self._mapped:
-            self._mapped.write({**decode(line), "gid": record.gid}, self._own)
+            self._mapped.write({**decode_value(line), "gid": record.gid}, self._own)
         for part, array in arrays:
             if array not in NOTHING:
-                part.write(array, own)
+                part.write(array, own, f"{self._resource_type} {record.gid}")
 
     def _own_of_parts(self, record: Any) -> Own:
         """What the tap adds to records that are cut out of an object."""
@@ -237,7 +305,11 @@ class Dropped:
         """True: the type itself was not met before."""
         return True
 
-    def write(self, record: Any, line: memoryview) -> None:
+    def split(self, properties: Properties) -> tuple[Properties, Properties]:
+        """Nothing but the type is looked at."""
+        return {TAG: properties[TAG]}, NONE
+
+    def write(self, record: Any, line: memoryview | bytes, rest: Properties) -> None:
         """Write nothing."""
 
 
@@ -293,38 +365,73 @@ class Pass:
             end = text.find(b"\n", begin)
             if end < 0:
                 end = length
-            line = view[begin:end]
+            line: memoryview | bytes = view[begin:end]
             begin = end + 1
             if not self._valid and not _is_utf8(line):
                 raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
+            rest = NONE
             try:
                 record = self._decode(line)
             except (msgspec.MsgspecError, RecursionError) as error:
-                record = self._decode_odd(line, error)
+                record, line, rest = self._decode_odd(line, error)
             if record is not None:
                 resource_type, way, seen = self._types[type(record)]
                 if seen is None or seen.add(record.gid):
                     if self.lines >= self._skip:
-                        way.write(record, line)
+                        self._write(way, record, line, rest)
                     self.objects[resource_type] += 1
             self.lines += 1
         return begin if begin <= length else None
 
-    def _decode_odd(self, line: memoryview, error: Exception) -> Any:
-        """Decode a line that does not fit: a type or a property is met for the first time, or it is no object."""
-        if not line.tobytes().strip():
-            return None
+    def _decode_odd(self, line: memoryview | bytes, error: Exception) -> tuple[Any, memoryview | bytes, Properties]:
+        """Decode a line that does not fit: a type or a property is met for the first time, or it is no object.
+
+        Returns:
+            The object; None if there is none, or it is counted already. Then its line, in which every text is whole,
+            and those of its properties that have no field.
+        """
+        text = bytes(line)
+        if not text.strip():
+            return None, line, NONE
+        halves = 0
+        if HALF.search(text):
+            text, halves = without_halves(text)
         try:
-            properties = decode_properties(line)
+            properties = decode_properties(text)
             resource_type = msgspec.json.decode(properties[TAG], type=str)
         except (msgspec.MsgspecError, RecursionError, KeyError):
             raise DamagedError(f"it is no JSON object with gid and {TAG} ({error}) but {_begins(line)}") from None
-        if self.ways.setdefault(resource_type, Dropped(resource_type)).meet(properties.keys()):
+        if resource_type not in self.ways:
+            if len(self.ways) >= TYPES:
+                self.objects[resource_type] += 1
+                return None, text, NONE
+            self.ways[resource_type] = Dropped(resource_type)
+        way = self.ways[resource_type]
+        if way.meet(properties.keys()):
             self._compile()
+        known, rest = way.split(properties)
         try:
-            return self._decode(encode({name: text for name, text in properties.items() if name.isidentifier()}))
+            record = self._decode(encode(known))
         except (msgspec.MsgspecError, RecursionError) as wrong:
             raise DamagedError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
+        if halves:
+            logger.warning(
+                "%s %s: %d times a text holds half of a character (such as \\ud83d alone), which is U+FFFD in its "
+                "records: no target takes it as it is.",
+                resource_type,
+                getattr(record, "gid", ""),
+                halves,
+            )
+        return record, text, rest
+
+    def _write(self, way: Way, record: Any, line: memoryview | bytes, rest: Properties) -> None:
+        """Write the records of a line; raises DamagedError where a value is beyond what can be written."""
+        try:
+            way.write(record, line, rest)
+        except TapError:
+            raise
+        except Exception as error:  # noqa: BLE001 - numbers and depths without bounds, whatever reads them
+            raise DamagedError(f"no record can be made of it ({type(error).__name__}: {error})") from None
 
 
 class Origin(msgspec.Struct):
@@ -348,7 +455,24 @@ def workspace_of(text: bytes) -> str | None:
     return None
 
 
-def _is_utf8(text: memoryview) -> bool:
+def without_halves(text: bytes) -> tuple[bytes, int]:
+    r"""JSON with U+FFFD in place of each escaped half of a character, and how many there were.
+
+    Text that was cut at some length may end with half an emoji: `"cut \ud83d"` is JSON, but no Unicode.
+    """
+    halves = 0
+
+    def whole(match: re.Match[bytes]) -> bytes:
+        nonlocal halves
+        if match[1] is None:
+            return match[0]
+        halves += 1
+        return b"\\ufffd"
+
+    return ESCAPE.sub(whole, text), halves
+
+
+def _is_utf8(text: memoryview | bytes) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for begin in range(0, len(text), UTF8_SLICE):
@@ -359,5 +483,5 @@ def _is_utf8(text: memoryview) -> bool:
     return True
 
 
-def _begins(line: memoryview) -> str:
-    return f"begins with {line[:40].tobytes()!r}"
+def _begins(line: memoryview | bytes) -> str:
+    return f"begins with {bytes(line[:40])!r}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -18,7 +19,8 @@ from singer_sdk.contrib.msgspec import encoder
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import ActivateVersionMessage, SchemaMessage
 
-from tap_asana_export.selection import deselected, drop, selected_schema
+from tap_asana_export.errors import MapError, UnknownFieldError
+from tap_asana_export.selection import ADDITIONAL, deselected, drop, selected_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +40,15 @@ ABSENT: Any = msgspec.Raw(b"null")
 TAG = "resource_type"
 """The property that tells types of objects apart."""
 
+UNKNOWN_FIELDS = 64
+"""Unknown fields of a type of object that become part of its Struct; each new one takes milliseconds."""
+UNKNOWN_NAMES = 10_000
+"""Unknown fields of a stream that are named, at the most."""
+
+Properties: TypeAlias = "Mapping[str, msgspec.Raw]"
+"""An object's properties, the values as Asana wrote them."""
+NONE: Properties = {}
+
 encode = msgspec.json.Encoder().encode
 encode_into = msgspec.json.Encoder().encode_into
 decode = msgspec.json.Decoder().decode
@@ -49,7 +60,16 @@ class Reference(msgspec.Struct):
     gid: str
 
 
+decode_with_decimals = msgspec.json.Decoder(float_hook=Decimal).decode
 decode_reference = msgspec.json.Decoder(Reference).decode
+
+
+def decode_value(text: Any) -> Any:
+    """What a JSON text says, also if a number is beyond what a float holds."""
+    try:
+        return decode(text)
+    except msgspec.ValidationError:
+        return decode_with_decimals(text)
 
 
 def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
@@ -134,21 +154,32 @@ class Verbatim:
             left out.
         outlets: where records of a name go.
         also: properties to decode although the stream may not want them.
+        unknown: takes note of the fields that the schema does not know.
 
     Attributes:
         fields: by property, the field of the Struct.
     """
 
     def __init__(
-        self, stream: Stream, own: Mapping[str, bool], outlets: Callable[[str], Outlet], also: Iterable[str] = ()
+        self,
+        stream: Stream,
+        own: Mapping[str, bool],
+        outlets: Callable[[str], Outlet],
+        also: Iterable[str] = (),
+        *,
+        unknown: UnknownFields,
     ) -> None:
         properties = stream.effective_schema["properties"]
         self._stream = stream
+        self._unknown = unknown
+        self._known = known_properties(stream)
+        self._keeps = ADDITIONAL in properties
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         selected = [name for name in properties if self._unwanted.get(name, {}) is not None]
-        self._wanted = {*selected} - own.keys()
+        self._wanted = ({*selected} & self._known) - own.keys()
         self._names = list(dict.fromkeys([*(name for name in selected if name in self._wanted), *also]))
         self._met = {*self._names}
+        self._room = UNKNOWN_FIELDS
         self._outlet = outlets(stream.stream_maps[0].stream_alias)
         added = [f',"{name}":%({name})b'.encode() for name, is_given in own.items() if is_given and name in selected]
         self._own = b"".join([*added, self._outlet.more.replace(b"%", b"%%"), b"}"])
@@ -163,25 +194,36 @@ class Verbatim:
             gid: type of the property `gid`, which then has a field of this name; None, if there is no such property.
         """
         apart = {*(["gid"] if gid else []), *([TAG] if tag is not None else [])}
+        self._apart = apart
         self.fields = {name: f"field_{number}" for number, name in enumerate(self._names) if name not in apart}
         self._surplus = [field for name, field in self.fields.items() if name not in self._wanted]
+        self._kept = [(name, field) for name, field in self.fields.items() if self._keeps and name not in self._known]
         within = ((field, self._unwanted.get(name)) for name, field in self.fields.items() if name in self._wanted)
         self._partial = [(field, unwanted, any_of(names_in(unwanted))) for field, unwanted in within if unwanted]
         self._cut = 0 if tag is None or TAG in self._wanted else len(f'"{TAG}":"{tag}",')
         return object_struct(tag, gid, self.fields, omit_defaults=True, forbid_unknown_fields=True)
 
     def meet(self, names: AbstractSet[str]) -> bool:
-        """Let properties come that are not selected, or that the schema does not know; of those it warns.
+        """Let properties come that are not selected, or that the schema does not know; of those it takes note.
 
         Returns:
             Whether the Struct must be made anew.
         """
-        new = names - self._met
-        warn_of_unknown(self._stream, new)
-        self._met |= new
-        # A field must be an identifier. So are all of Asana's; any other name is left out before.
-        self._names += sorted(name for name in new if name.isidentifier())
-        return bool(new)
+        new = sorted(names - self._met)
+        unknown = [name for name in new if name not in self._known]
+        self._unknown.note(self._stream, unknown)
+        # Each new Struct takes time. A field must be an identifier; so are all of Asana's.
+        added = [name for name in unknown if name.isidentifier()][: self._room]
+        self._room -= len(added)
+        added += [name for name in new if name in self._known]
+        self._met |= {*added}
+        self._names += added
+        return bool(added)
+
+    def split(self, properties: Properties) -> tuple[Properties, Properties]:
+        """An object's properties that have a field, and the others, which the schema does not know."""
+        known = {name: text for name, text in properties.items() if name in self.fields or name in self._apart}
+        return known, {name: text for name, text in properties.items() if name not in known}
 
     def own(self, values: Own) -> bytes:
         """What the tap adds to an object, as the text behind its properties."""
@@ -200,12 +242,20 @@ class Verbatim:
             setattr(record, field, ABSENT)
         for field, unwanted, may_hold in self._partial:
             if may_hold(text := getattr(record, field)):
-                value = decode(text)
+                value = decode_value(text)
                 drop(value, unwanted)
-                setattr(record, field, msgspec.Raw(encode(value)))
+                setattr(record, field, msgspec.Raw(encoder.encode(value)))
 
-    def write(self, record: Any, own: bytes) -> None:
-        """Write a decoded object as a record."""
+    def write(self, record: Any, own: bytes, rest: Properties = NONE) -> None:
+        """Write a decoded object as a record.
+
+        Args:
+            record: the object.
+            own: what the tap adds.
+            rest: properties that the schema does not know, and that have no field.
+        """
+        if self._keeps and (self._kept or rest):
+            own = self._additional(record, rest) + own
         self.strip(record)
         out, before, _, after = self._outlet
         out += before
@@ -218,6 +268,10 @@ class Verbatim:
 
     def write_all(self, records: list[Any], own: bytes) -> None:
         """Write decoded objects, none of them without properties, as records, in one go."""
+        if self._kept:
+            for record in records:
+                self.write(record, own)
+            return
         if self._surplus or self._partial:
             for record in records:
                 self.strip(record)
@@ -229,6 +283,12 @@ class Verbatim:
             out.pop()
             out += between
         del out[len(out) - len(before) :]
+
+    def _additional(self, record: Any, rest: Properties) -> bytes:
+        """The properties that the schema does not know, as one more property."""
+        found = {name: text for name, field in self._kept if (text := getattr(record, field)) is not ABSENT}
+        found.update(rest)
+        return f',"{ADDITIONAL}":'.encode() + encode(found) if found else b""
 
 
 def names_in(unwanted: Unwanted) -> Iterator[str]:
@@ -249,13 +309,19 @@ class Mapped:
         stream: tells what is selected, and has the maps.
         own: as for `Verbatim`.
         outlets: where records of a name go.
+        unknown: takes note of the fields that the schema does not know.
     """
 
-    def __init__(self, stream: Stream, own: Mapping[str, bool], outlets: Callable[[str], Outlet]) -> None:
+    def __init__(
+        self, stream: Stream, own: Mapping[str, bool], outlets: Callable[[str], Outlet], *, unknown: UnknownFields
+    ) -> None:
         self._stream = stream
         self._own = own
+        self._unknown = unknown
+        self._known = known_properties(stream)
+        self._keeps = ADDITIONAL in stream.effective_schema["properties"]
         self._unwanted = deselected(stream.effective_schema, stream.mask)
-        self._outlets = {each.stream_alias: outlets(each.stream_alias) for each in kept_maps(stream)}
+        self._maps = [(each, outlets(each.stream_alias)) for each in kept_maps(stream)]
 
     def own(self, values: Own) -> dict[str, Any]:
         """What the tap adds to an object."""
@@ -265,20 +331,36 @@ class Mapped:
         """The gid of what an object has as a property, if it has."""
         return gid_of(record.get(name))
 
-    def write(self, record: dict[str, Any], own: Mapping[str, Any]) -> None:
-        """Write what the stream's maps make of an object."""
+    def write(self, record: dict[str, Any], own: Mapping[str, Any], rest: Properties = NONE) -> None:  # noqa: ARG002
+        """Write what the stream's maps make of an object; its properties are all in it.
+
+        Raises:
+            MapError: a map cannot be evaluated.
+        """
         values = {**record, **own}
         drop(values, dict.fromkeys(self._own.keys() - own.keys()))
-        if unknown := values.keys() - self._stream.effective_schema["properties"]:
-            warn_of_unknown(self._stream, unknown)
-            drop(values, dict.fromkeys(unknown))
+        if unknown := values.keys() - self._known:
+            self._unknown.note(self._stream, unknown)
+            additional = {name: values.pop(name) for name in sorted(unknown)}
+            if self._keeps:
+                values[ADDITIONAL] = additional
         drop(values, self._unwanted)
-        for stream_map in self._stream.stream_maps:
-            mapped = stream_map.transform(values)
+        for stream_map, outlet in self._maps:
+            try:
+                mapped = stream_map.transform(values)
+            except Exception as error:
+                if (name := expression_of(error)) is None:
+                    raise
+                cause = error.__cause__ or error
+                reason = f"{type(cause).__name__}: {cause}"
+                raise MapError(self._unknown.origin, self._stream.name, record.get("gid"), name, reason) from None
             if mapped is not None:
-                out, before, more, after = self._outlets[stream_map.stream_alias]
+                if stream_map.flattening_enabled:
+                    self._fit(mapped, stream_map)
+                text = encoder.encode(mapped)
+                out, before, more, after = outlet
                 out += before
-                out += encoder.encode(mapped)
+                out += text
                 if more:
                     out[-1:] = more + b"}"
                 out += after
@@ -288,6 +370,45 @@ class Mapped:
         for record in records:
             self.write(record, own)
 
+    def _fit(self, mapped: dict[str, Any], stream_map: StreamMap) -> None:
+        """Make a flattened record fit its schema, which has no property for an object that is null.
+
+        Other properties that the schema lacks are of fields that it does not know, within objects.
+        """
+        properties = stream_map.transformed_schema["properties"]
+        surplus = {name: mapped.pop(name) for name in mapped.keys() - properties.keys()}
+        for name in [name for name, value in surplus.items() if value is None]:
+            columns = columns_below(stream_map, name)
+            if columns:
+                del surplus[name]
+            for column in columns:
+                mapped.setdefault(column, None)
+        if surplus:
+            self._unknown.note(self._stream, surplus.keys())
+            if ADDITIONAL in properties:
+                additional = decode_value((mapped.get(ADDITIONAL) or "{}").encode())
+                mapped[ADDITIONAL] = encoder.encode({**additional, **dict(sorted(surplus.items()))}).decode()
+
+
+@functools.cache
+def columns_below(stream_map: StreamMap, name: str) -> tuple[str, ...]:
+    """The columns that an object's properties have in a flattened schema."""
+    options = stream_map.flattening_options
+    separator = options.separator if options else ""
+    return tuple(each for each in stream_map.transformed_schema["properties"] if each.startswith(name + separator))
+
+
+def expression_of(error: Exception) -> str | None:
+    """The property whose expression raised an error; None if none did. The SDK does not say it otherwise."""
+    name = None
+    trace = error.__traceback__
+    while trace is not None:
+        local = trace.tb_frame.f_locals
+        if "expr_parsed" in local:
+            name = local["property_name"] or "__filter__"
+        trace = trace.tb_next
+    return name
+
 
 def gid_of(value: Any) -> str | None:
     """The gid of a decoded object; None if it is no object, or has none."""
@@ -295,18 +416,57 @@ def gid_of(value: Any) -> str | None:
     return gid if isinstance(gid, str) else None
 
 
-def warn_of_unknown(stream: Stream, names: AbstractSet[str]) -> None:
-    """Name the properties that a stream's schema does not know."""
-    for name in sorted(names - stream.effective_schema["properties"].keys()):
-        _warn_of_unknown(stream, name)
+def known_properties(stream: Stream) -> set[str]:
+    """What a stream's schema knows of Asana's properties and of the tap's own."""
+    return {*stream.effective_schema["properties"]} - {ADDITIONAL}
+
+
+class UnknownFields:
+    """The fields in the objects of an export that the schemas do not know, and what is done about them.
+
+    Args:
+        origin: what is exported, as errors name it.
+
+    Attributes:
+        names: the fields, by stream.
+    """
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.names: dict[str, set[str]] = {}
+
+    def note(self, stream: Stream, names: Iterable[str]) -> None:
+        """Take note of fields, and name each once in the log.
+
+        Raises:
+            UnknownFieldError: the setting `unknown_fields` is `fail`.
+        """
+        noted = self.names.get(stream.name, set())
+        for name in sorted({*names} - noted):
+            if stream.config.get("unknown_fields") == "fail":
+                raise UnknownFieldError(self.origin, stream.name, name)
+            if len(noted) < UNKNOWN_NAMES:
+                self.names.setdefault(stream.name, noted).add(name)
+                tell_of_unknown(stream, name)
+            elif len(noted) == UNKNOWN_NAMES:
+                tell_of_unknown(stream, None)
 
 
 @functools.cache
-def _warn_of_unknown(stream: Stream, name: str) -> None:
-    """Warn once: objects of several types and of several exports may have the field."""
-    logger.warning(
-        "Stream %s: Asana sends the field '%s', which the schema does not know; it is dropped. "
-        "A newer version of the tap may know it.",
-        stream.name,
-        name,
-    )
+def tell_of_unknown(stream: Stream, name: str | None) -> None:
+    """Name a field once: objects of several types and of several exports may have it.
+
+    Args:
+        stream: the stream.
+        name: the field; None if there are too many to name.
+    """
+    what = "more fields" if name is None else f"the field '{name}'"
+    if ADDITIONAL in stream.effective_schema["properties"]:
+        logger.info("Stream %s: Asana sends %s, unknown to the schema; kept in %s.", stream.name, what, ADDITIONAL)
+    else:
+        logger.warning(
+            "Stream %s: Asana sends %s, which the schema does not know; it is dropped. "
+            "A newer version of the tap may know it, and the setting unknown_fields can keep it.",
+            stream.name,
+            what,
+        )

@@ -11,7 +11,7 @@ from tap_asana_export.errors import DamagedError
 from tap_asana_export.jobs import JOBS_AT_ONCE
 from tap_asana_export.lines import Objects, Taker
 from tap_asana_export.plan import format_time
-from tap_asana_export.records import Mapped
+from tap_asana_export.records import Mapped, UnknownFields
 from tap_asana_export.sinks import Messages, Origin
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.waiting import Slots
@@ -94,7 +94,8 @@ def ways_of(
         version = versions[stream.name]
         return Taker(source, stream, lambda name: sink.outlet(name, version))
 
-    return {kind: Objects(kind, map(taker, selected), subject.context) for kind, selected in kinds.items()}
+    unknown = UnknownFields(str(subject))
+    return {kind: Objects(kind, map(taker, selected), subject.context, unknown) for kind, selected in kinds.items()}
 
 
 def pieces(reading: Pass, text: bytes, sink: Sink) -> Iterator[None]:
@@ -132,11 +133,19 @@ def write_export(
             "created_at": format_time(created_at),
             "objects": dict(sorted({**dict.fromkeys(asked, 0), **reading.objects}.items())),
             "lines": reading.lines,
+            "unknown_fields": unknown_fields(reading),
         }
         with run.sink(subject, record["gid"], created_at) as sink:
-            Mapped(run.exports, {}, lambda name: sink.outlet(name, None)).write(record, {})
+            nothing = UnknownFields(str(subject))
+            Mapped(run.exports, {}, lambda name: sink.outlet(name, None), unknown=nothing).write(record, {})
             sink.flush(1)
             sink.finish()
+
+
+def unknown_fields(reading: Pass) -> dict[str, list[str]]:
+    """By stream, the fields in a file that the schemas do not know."""
+    noted = (way.unknown.names for way in reading.ways.values() if isinstance(way, Objects))
+    return {stream: sorted(names) for each in noted for stream, names in sorted(each.items())}
 
 
 def tell(what: str, reading: Pass, kinds: Mapping[str, Iterable[Selected]], ways: Mapping[str, Objects]) -> None:

@@ -17,6 +17,9 @@ Unwanted: TypeAlias = "dict[str, Unwanted | None]"
 
 Breadcrumb: TypeAlias = "tuple[str, ...]"
 
+ADDITIONAL = "additional_fields"
+"""The column of fields that the schema does not know, where the setting `unknown_fields` keeps them."""
+
 OPT_IN = "x-asana-opt-in"
 """Marks in a schema what Asana sends only when asked for."""
 
@@ -134,5 +137,5 @@ def usual_fields(stream: Stream, own: Iterable[str]) -> list[str]:
 
 
 def _without(own: Iterable[str], paths: Iterable[str]) -> list[str]:
-    names = {*own}
+    names = {*own, ADDITIONAL}
     return [path for path in paths if path not in names]

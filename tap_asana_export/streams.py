@@ -34,7 +34,7 @@ from tap_asana_export.files import File, read_files
 from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
 from tap_asana_export.run import Run, Selected
-from tap_asana_export.selection import opt_in, properties, without_items
+from tap_asana_export.selection import ADDITIONAL, opt_in, properties, without_items
 from tap_asana_export.waiting import finish, run_concurrently
 
 if TYPE_CHECKING:
@@ -249,11 +249,34 @@ class Exports(AsanaStream):
         return ()
 
 
+class ObjectSchema(StreamSchema):
+    """The schema of a stream; with a column for what it does not know, if the setting `unknown_fields` is `keep`."""
+
+    def get_stream_schema(self, stream: Any, stream_class: Any) -> dict[str, Any]:
+        """The schema of a stream."""
+        schema: dict[str, Any] = super().get_stream_schema(stream, stream_class)
+        if not keeps_unknown_fields(stream.config):
+            return schema
+        return {**schema, "properties": {**schema["properties"], ADDITIONAL: ADDITIONAL_SCHEMA}}
+
+
+ADDITIONAL_SCHEMA: dict[str, Any] = {
+    "description": "Fields that Asana sends and that the schema does not know, by name.",
+    "type": ["object", "null"],
+    "additionalProperties": True,
+}
+
+
+def keeps_unknown_fields(config: Mapping[str, Any]) -> bool:
+    """Whether fields that the schema does not know are to be kept."""
+    return config.get("unknown_fields") == "keep"
+
+
 class ObjectStream(AsanaStream):
     """Records that are made of Asana's objects; `Exports` writes them while it goes through the file."""
 
     parent_stream_type = Exports
-    schema = StreamSchema(SCHEMAS)
+    schema = ObjectSchema(SCHEMAS)
 
     def __init__(self, tap: Tap, source: Source) -> None:
         self._complete: MetadataMapping | None = None
@@ -269,10 +292,20 @@ class ObjectStream(AsanaStream):
         metadata = super().metadata
         if metadata is not self._complete:
             always = [*self.primary_keys, *filter(None, [self.replication_key])]
+            always += [ADDITIONAL] if keeps_unknown_fields(self.config) else []
             # An array comes with all that Asana puts into it.
             complete(metadata, self.schema, always, () if self.source.array else opt_in(self.schema))
             self._complete = metadata
         return metadata
+
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Take over a catalog, which may be older than the setting `unknown_fields` is."""
+        if (entry := catalog.get_stream(self.name)) and entry.schema.properties is not None:
+            entry.schema.properties.pop(ADDITIONAL, None)
+            entry.metadata.pop(("properties", ADDITIONAL), None)
+            if keeps_unknown_fields(self.config):
+                entry.schema.properties[ADDITIONAL] = Schema.from_dict(ADDITIONAL_SCHEMA)
+        super().apply_catalog(catalog)
 
     def get_records(self, context: Context | None) -> Iterable[Record]:  # noqa: ARG002 - the SDK's signature
         """None: one pass over the file serves all streams, and `Exports` makes it."""

@@ -193,6 +193,16 @@ SETTINGS = th.PropertiesList(
         description="Paths or URLs of export files that were downloaded earlier, to read instead; Asana is not asked.",
     ),
     th.Property(
+        "unknown_fields",
+        th.StringType(allowed_values=["warn", "keep", "fail"]),
+        default="warn",
+        title="Unknown fields",
+        description=(
+            "Fields that Asana sends and no schema knows: `warn` drops and names them, `keep` puts them into a column "
+            "`additional_fields`, `fail` ends the export."
+        ),
+    ),
+    th.Property(
         "api_url",
         th.URIType,
         default="https://app.asana.com/api/1.0",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
-from tap_asana_export.errors import DamagedError
 from tap_asana_export.lines import Pass
 from tap_asana_export.output import MessageWriter
 from tap_asana_export.plan import Subject
@@ -597,10 +596,16 @@ def test_an_array_that_is_null_absent_or_empty_makes_no_rows(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("array", [{"gid": "9"}, "9", 9, True, [{"gid": "9"}, None], ["9"], [[{"gid": "9"}]]])
+@pytest.mark.parametrize(
+    ("array", "kind"), [({"gid": "9"}, "an object"), ("9", "a text"), (9, "a number"), (True, "true")]
+)
 @pytest.mark.parametrize("beside", [(), ("tasks",)], ids=["alone", "beside tasks"])
-def test_what_is_no_array_of_objects_makes_no_rows_and_is_told_once(
-    rows_of: Callable[..., list[dict[str, Any]]], caplog: pytest.LogCaptureFixture, array: Any, beside: tuple[str, ...]
+def test_what_is_no_array_makes_no_rows_and_is_told_once(
+    rows_of: Callable[..., list[dict[str, Any]]],
+    caplog: pytest.LogCaptureFixture,
+    array: Any,
+    kind: str,
+    beside: tuple[str, ...],
 ) -> None:
     good = [{"gid": "8", "name": "x"}]
     objects = [
@@ -611,15 +616,61 @@ def test_what_is_no_array_of_objects_makes_no_rows_and_is_told_once(
     ]
 
     assert rows_of("task_followers", *objects, beside=beside) == [row(gid, gid="8", name="x") for gid in ("1", "4")]
-    assert caplog.messages == ["Stream task_followers: followers is not an array of objects, which makes no record."]
+    assert caplog.messages == [
+        f"Stream task_followers: task 2: followers is {kind}, not an array, which makes no record."
+    ]
 
 
-@pytest.mark.parametrize("item", [{"name": "x"}, {"gid": None}, {"gid": 9}, {"unknown": 1}, {}])
-def test_an_item_without_gid_is_not_taken_for_a_row(
-    rows_of: Callable[..., list[dict[str, Any]]], item: dict[str, Any]
+@pytest.mark.parametrize(
+    ("item", "what"),
+    [
+        (None, "is null, not an object"),
+        ("9", "is a text, not an object"),
+        (-9, "is a number, not an object"),
+        (False, "is false, not an object"),
+        ([{"gid": "9"}], "is an array, not an object"),
+        ({"name": "x"}, "has no gid"),
+        ({"gid": None}, "has no gid"),
+        ({"gid": 9}, "has no gid"),
+        ({}, "has no gid"),
+    ],
+)
+@pytest.mark.parametrize("beside", [(), ("tasks",)], ids=["alone", "beside tasks"])
+def test_an_odd_item_costs_no_other_its_row_and_is_told_once(
+    rows_of: Callable[..., list[dict[str, Any]]],
+    caplog: pytest.LogCaptureFixture,
+    item: Any,
+    what: str,
+    beside: tuple[str, ...],
 ) -> None:
-    with pytest.raises(DamagedError, match="its followers are not as Asana documents"):
-        rows_of("task_followers", task("1", followers=[{"gid": "8"}, item]))
+    objects = [
+        task("1", followers=[{"gid": "5"}, item, {"gid": "6", "name": "x"}]),
+        task("2", followers=[item]),
+        task("3", followers=[item, {"gid": "7"}]),
+    ]
+
+    assert rows_of("task_followers", *objects, beside=beside) == [
+        row("1", gid="5"),
+        row("1", gid="6", name="x"),
+        row("3", gid="7"),
+    ]
+    assert caplog.messages == [f"Stream task_followers: task 1: an item of followers {what}, which makes no record."]
+
+
+def test_each_kind_of_odd_item_is_told(
+    rows_of: Callable[..., list[dict[str, Any]]], caplog: pytest.LogCaptureFixture
+) -> None:
+    stories = [None, {"gid": "8"}, 1, {"text": "x"}, None]
+
+    assert rows_of("stories", task("1", stories=stories), task("2", stories=None), task("3", stories="x")) == [
+        row("1", gid="8", parent_type="task")
+    ]
+    assert [message.removeprefix("Stream stories: task ") for message in caplog.messages] == [
+        "1: an item of stories is null, not an object, which makes no record.",
+        "1: an item of stories is a number, not an object, which makes no record.",
+        "1: an item of stories has no gid, which makes no record.",
+        "3: stories is a text, not an array, which makes no record.",
+    ]
 
 
 @pytest.mark.parametrize("project", [{}, {"project": None}, {"project": {"name": "x"}}, {"project": "9"}])
@@ -632,7 +683,9 @@ def test_a_membership_without_project_makes_no_row_and_is_told_once(
     assert rows_of("task_memberships", task("1", memberships=memberships)) == [
         row("1", project={"gid": "8"}, section={"gid": "7"}, project_gid="8")
     ]
-    assert caplog.messages == ["Stream task_memberships: an item of memberships has no project, which makes no record."]
+    assert caplog.messages == [
+        "Stream task_memberships: task 1: an item of memberships has no project, which makes no record."
+    ]
 
 
 def test_unknown_properties_of_items_are_dropped_and_each_told_once(

@@ -18,7 +18,7 @@ from tap_asana_export.errors import DamagedError, DownloadError
 from tap_asana_export.text import blocks, one_object_a_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 OBJECTS = [
     {"gid": "1", "resource_type": "task", "name": 'a "quoted]" {[\\ \u2028\u2029 \U0001f469\u200d\U0001f680 \0\n'},
@@ -120,11 +120,12 @@ DAMAGES = {
     "a missing quote": b'[{"gid:"1"},{"gid":"2"}]',
     "another bracket": b'{"data":[{"gid":"1"}}}',
     "a torn word": b'[{"gid":nul1}]',
-    "no UTF-8": b'[{"gid":"\xff"}]',
     "a control character": b'[{"gid":"\x01"}]',
     "something behind it": b'[{"gid":"1"}]\n{"gid":"2"}',
-    "a number beyond all bounds": b'[{"gid":1E99999999999999999999999}]',
-    "depth beyond all bounds": b'[{"gid":' + b"[" * 5000 + b"]" * 5000 + b"}]",
+    "errors beside objects": b'{"data":[{"gid":"1"}],"errors":[{"message":"half of it is missing"}]}',
+    "an object that is null": b'{"data":[{"gid":"1"},null]}',
+    "a name that is no text": b'{"tasks":[],1:[{"gid":"1"}]}',
+    "a comma too many": b'[{"gid":"1"},]',
 }
 
 
@@ -137,6 +138,96 @@ def test_a_damaged_document_is_an_error_of_one_line(damage: str, size: int) -> N
         read(split(DAMAGES[damage], size))
 
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("around", [b'[{"gid":%b}]', b'{"meta":%b,"data":[]}'])
+def test_a_document_nested_beyond_what_python_reads_is_an_error_of_one_line(around: bytes) -> None:
+    depth = 300_000  # Python 3.13 still reads 5,000, but none reads this
+
+    for size in (99_991, 1 << 20):
+        with pytest.raises(DamagedError) as error:
+            read(split(around % (b"[" * depth + b"]" * depth), size))
+        assert error.value.cause == (
+            "the JSON document is damaged (it is nested too deeply; behind its first 0 objects)"
+        )
+
+
+def test_every_array_of_objects_of_a_document_is_read() -> None:
+    whole = pretty({"projects": OBJECTS[:1], "n": 1, "errors": [], "tasks": OBJECTS[1:], "sections": [], "at": ["x"]})
+
+    for size in (1, 7, len(whole)):
+        assert digits(read(split(whole.encode(), size))) == digits(OBJECTS)
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        ('{"errors":[]}', "errors"),
+        ('{"data":null}', "data"),
+        ('{"errors":[],"data":{"tasks":[{"gid":"1"}]}}', "errors, data"),
+        ('{"data":["1","2"]}', "data"),
+        ("{}", "nothing"),
+    ],
+)
+def test_a_document_without_an_array_of_objects_is_an_error(document: str, names: str) -> None:
+    for whole in (document.encode(), pretty(json.loads(document)).encode()):
+        with pytest.raises(DamagedError) as error:
+            read([whole])
+        assert error.value.cause == f"the JSON document holds no array of objects, only {names}"
+
+
+def test_texts_and_numbers_of_a_document_come_to_the_letter() -> None:
+    first, second = rb'{"gid":"1","a":1E2,"b":-0,"c":"\u00e9\ud800\/"}', b'{ "gid":"2","n":' + b"9" * 5000 + b"}"
+    far = b'{"gid":"3","n":1E99999999999999999999999,"z":"\xc3\xa9"}'
+
+    for size in (1, 7, 1 << 20):
+        lines = b"\n".join(blocks(split(b"[%b ,\n%b,%b]" % (first, second, far), size), threading.Event()))
+        assert lines == b"\n".join([first, second, far])
+
+
+def test_what_came_before_the_damage_comes_first() -> None:
+    lines = blocks([b'[{"gid":"1"},{"gid":"2"},{"gid":3 "4"}]'], threading.Event())
+
+    assert next(lines) == b'{"gid":"1"}\n{"gid":"2"}'
+    with pytest.raises(DamagedError, match=r"Expecting .,. delimiter; behind its first 2 objects"):
+        next(lines)
+
+
+@pytest.mark.parametrize(
+    ("whole", "cause"),
+    [
+        (b'{"gid":"1"}\n{"gid":"%b"}\n' % (b"x" * 5_000_000), "it is longer than 3 MB"),
+        (b'{"gid":"1"}\n{"gid":"%b' % (b"x" * 5_000_000), "it is longer than 3 MB"),
+        (
+            b'[{"gid":"1"},{"gid":"%b"}]' % (b"x" * 5_000_000),
+            "the JSON document is damaged (an object is longer than 3 MB; behind its first 1 objects)",
+        ),
+    ],
+)
+def test_a_line_that_is_too_long_is_an_error_and_is_not_kept(whole: bytes, cause: str) -> None:
+    asked = []
+
+    def body() -> Iterator[bytes]:
+        for piece in split(whole, 1 << 18):
+            asked.append(len(piece))
+            yield piece
+        pytest.fail("it was read to its end")
+
+    lines = blocks(body(), threading.Event(), longest=3 << 20)
+    with pytest.raises(DamagedError) as error:
+        list(lines)
+
+    assert error.value.cause == cause
+    assert sum(asked) < 5_000_000
+
+
+def test_a_line_of_the_greatest_length_comes_through() -> None:
+    line = b'{"gid":"%b"}' % (b"x" * ((3 << 20) - 10))
+    assert len(line) == 3 << 20
+
+    for whole in (line, line + b"\n", b'{"gid":"1"}\n' + line, b"[" + line + b"]"):
+        lines = b"\n".join(blocks(split(whole, 1 << 18), threading.Event(), longest=3 << 20))
+        assert lines.split(b"\n")[-1] == line
 
 
 def test_a_first_line_may_begin_with_an_array() -> None:
