@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import secrets
 import tempfile
@@ -11,6 +12,7 @@ from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from http import HTTPStatus
 from itertools import takewhile
 from pathlib import Path
@@ -136,6 +138,10 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         """Imagine the organizations; nothing listens yet."""
+        for setting in fields(self):
+            if "meaning" in setting.metadata:
+                default = setting.default_factory() if callable(setting.default_factory) else setting.default
+                setattr(self, setting.name, _checked(setting.name, default, getattr(self, setting.name)))
         unknown = self.faults.keys() - set(NAMES)
         if unknown:
             raise ValueError(f"Unknown faults: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
@@ -505,6 +511,51 @@ class Sandbox:
         ("POST", r"/exports/graph", _post_graph_export),
         ("GET", r"/jobs/(\d+)", _job),
     )
+
+
+# By the type of its default, what a setting may be, and how that is called.
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float, Decimal), "a number"),
+    str: ((str,), "a text"),
+    dict: ((dict,), "an object"),
+}
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "seed": (-math.inf, math.inf),
+    "port": (0, 65_535),
+    "fault_at": (0, 1),
+    "workspaces": (1, 999),
+    "jobs_at_once": (1, math.inf),
+}
+"""Numbers that are not between 0 and infinity."""
+
+
+def _checked(name: str, default: Any, value: Any) -> Any:
+    """The value of a setting.
+
+    Raises:
+        ValueError: the setting takes no such value.
+    """
+    if (name, value) == ("change_interval", None):
+        return value
+    if name == "retry_after" and isinstance(value, str):
+        if not value.isprintable():
+            raise ValueError(f"retry_after must be text of one line, not {shown(value)}.")
+        return value
+    if name == "workspaces" and isinstance(value, list):
+        if not value or not all(isinstance(gid, str) and re.fullmatch("[0-9]{3,19}", gid) for gid in value):
+            raise ValueError(f"workspaces must be a number or an array of gids, not {shown(value)}.")
+        return value
+    types, words = _KINDS[float if name == "retry_after" else type(default)]
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise ValueError(f"{name} must be {words}, not {shown(value)}.")
+    if isinstance(value, dict) and not all(isinstance(each, int) for each in value.values()):
+        raise ValueError(f"faults must say of each how often it strikes: {shown(value)}.")
+    least, most = _BOUNDS.get(name, (0, math.inf))
+    if isinstance(value, (int, float, Decimal)) and not least <= value <= most:
+        raise ValueError(f"{name} must be between {least} and {most}, not {value}.")
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _oauth_error(kind: str, description: str, status: int = 400) -> Answer:

@@ -13,6 +13,7 @@ import threading
 import urllib.request
 import zlib
 from datetime import datetime, timezone
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -729,6 +730,37 @@ def test_what_cannot_be_set_up_is_refused() -> None:
         Sandbox(graph_format="xml")
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tasks": "many"}, "tasks must be a whole number, not 'many'."),
+        ({"tasks": 1.5}, "tasks must be a whole number, not 1.5."),
+        ({"tasks": True}, "tasks must be a whole number, not True."),
+        ({"tasks": -1}, "tasks must be between 0 and inf, not -1."),
+        ({"job_seconds": "x"}, "job_seconds must be a number, not 'x'."),
+        ({"job_seconds": None}, "job_seconds must be a number, not None."),
+        ({"graph_relation_gids": 1}, "graph_relation_gids must be true or false, not 1."),
+        ({"access_token": 5}, "access_token must be a text, not 5."),
+        ({"retry_after": []}, "retry_after must be a number, not []."),
+        ({"retry_after": "1\nX: 2"}, "retry_after must be text of one line, not '1\\nX: 2'."),
+        ({"fault_at": 7}, "fault_at must be between 0 and 1, not 7."),
+        ({"jobs_at_once": 0}, "jobs_at_once must be between 1 and inf, not 0."),
+        ({"port": 99_999}, "port must be between 0 and 65535, not 99999."),
+        ({"workspaces": 0}, "workspaces must be between 1 and 999, not 0."),
+        ({"workspaces": "12"}, "workspaces must be a whole number, not '12'."),
+        ({"workspaces": [12]}, "workspaces must be a number or an array of gids, not [12]."),
+        ({"workspaces": ["12a"]}, "workspaces must be a number or an array of gids, not ['12a']."),
+        ({"workspaces": []}, "workspaces must be a number or an array of gids, not []."),
+        ({"faults": ["busy"]}, "faults must be an object, not ['busy']."),
+        ({"faults": {"busy": "x"}}, "faults must say of each how often it strikes: {'busy': 'x'}."),
+    ],
+)
+def test_a_setting_that_is_not_of_its_kind_is_refused_by_name(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        Sandbox(**settings)
+    assert Sandbox(change_interval=None, job_seconds=Decimal("1.5"), faults={"busy": True}).job_seconds == 1.5  # type: ignore[arg-type]
+
+
 def test_closing_leaves_no_file_thread_or_listener() -> None:
     threads = set(threading.enumerate())
     with Sandbox(tasks=20_000, job_seconds=0) as sandbox:
@@ -751,8 +783,8 @@ def test_closing_leaves_no_file_thread_or_listener() -> None:
     ("flags", "words"),
     [
         (["--faults", '{"earthquake": 1}'], "error: Unknown faults: earthquake"),
-        (["--workspaces", '["1", "1"]'], "error: The last three digits"),
-        (["--port", "99999"], "error: bind(): port must be 0-65535."),
+        (["--workspaces", '["1001", "2001"]'], "error: The last three digits"),
+        (["--port", "99999"], "error: port must be between 0 and 65535, not 99999."),
     ],
 )
 def test_the_command_says_in_one_line_what_cannot_be_set_up(flags: list[str], words: str) -> None:
