@@ -103,7 +103,7 @@ def test_a_place_without_any_batch_file_is_an_error_and_the_tables_stay(
     (tmp_path / "batches").symlink_to(exported.root)
     with duckdb.connect(str(tmp_path / "asana.duckdb")) as connection:
         connection.execute("set variable batches = ?", [place and f"{tmp_path}/{place}"])
-        with pytest.raises(duckdb.Error, match="There is no batch file .*: set the variable batches"):
+        with pytest.raises(duckdb.Error, match=r"There is no batch file .*: set the variable batches"):
             connection.execute(LOAD)
     assert differences(read_duckdb(tmp_path / "asana.duckdb"), exported.tables) == []
 
@@ -112,7 +112,7 @@ def test_files_of_parquet_are_an_error(tmp_path: Path) -> None:
     file = tmp_path / "tasks" / WORKSPACE / "20261121T100311123Z-77-00001.parquet"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"PAR1")
-    with pytest.raises(duckdb.Error, match="These batch files are Parquet: set batch_config.encoding.format to jsonl."):
+    with pytest.raises(duckdb.Error, match="These batch files are Parquet: set "):
         load(tmp_path, tmp_path / "asana.duckdb")
 
 
