@@ -3,9 +3,9 @@
 --     duckdb asana.duckdb -cmd "set variable batches = '/data/asana/'" -f load.sql
 --
 -- where `batches` is the batch_config's root and prefix, all that stands before the name of a stream; s3://… will do.
--- Run it after every export; it takes everything anew, so a run that broke off is mended by the next. Leave out the
--- statements of a stream that has no file yet. Files may be gzipped or not (the batch_config's compression): what is not
--- is five times as large, and read in three quarters of the time. What begins with a dot is not complete.
+-- Run it after every export; it takes everything anew, so a run that broke off is mended by the next. A stream that has
+-- no file gets an empty table. Files may be gzipped or not (the batch_config's compression): what is not is five times
+-- as large, and read in three quarters of the time. What begins with a dot is not complete. Parquet is not read.
 --
 -- Of the nested columns nothing is lost, also not what Asana adds one day: they are JSON, as target-duckdb makes them
 -- (`assignee->>'name'`, `unnest(from_json(followers, '["json"]'))`). A value that does not fit its column and a line that
@@ -14,9 +14,30 @@
 -- A line can have megabytes of notes.
 set variable longest = 1_000_000_000;
 
+-- Where there is no file at all the variable is wrong, and the tables stay as they are.
+select case
+  when count(*) = 0 then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
+    'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream.')
+  when bool_or(file like '%.parquet') then error('These batch files are Parquet: set batch_config.encoding.format to jsonl.')
+end
+from glob(coalesce(getvariable('batches')::varchar, '') || '*/*/[!.]*')
+where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$');
+
+-- A statement that reads the variable `files`, or makes an empty table where there are none, which read_json refuses to do.
+create or replace temp macro reading(columns) as case
+  when getvariable('files') is null then
+    'select '''' as filename, ' || regexp_replace(trim(to_json(columns)::varchar, '{}'), '"(\w+)":"(\w+)"', 'null::\2 as "\1"', 'g')
+    || ' where false'
+  else
+    'from read_json(getvariable(''files''), filename = true, format = ''newline_delimited'', '
+    'maximum_object_size = getvariable(''longest''), columns = '
+    || regexp_replace(to_json(columns)::varchar, ':"(\w+)"', ':''\1''', 'g') || ')'
+end;
+
+set variable files = (select list(file) from glob(getvariable('batches') || 'exports/*/[!.]*.jsonl*'));
 create or replace table exports as
 select * exclude (filename)
-from read_json(getvariable('batches') || 'exports/*/[!.]*.jsonl*', filename = true, format = 'newline_delimited', columns = {
+from query(reading({
   gid: 'VARCHAR',
   job_gid: 'VARCHAR',
   kind: 'VARCHAR',
@@ -28,7 +49,7 @@ from read_json(getvariable('batches') || 'exports/*/[!.]*.jsonl*', filename = tr
   objects: 'JSON',
   lines: 'BIGINT',
   bytes: 'BIGINT'
-})
+}))
 qualify row_number() over (partition by gid order by filename desc) = 1;
 
 -- The files that tell the present: a full export says what there is, so whatever is older is past. What was deleted
@@ -45,7 +66,7 @@ create or replace temp macro files(stream, is_full) as (
 set variable files = files('tasks', "full" and objects.task is not null);
 create or replace table tasks as
 select * exclude (filename)
-from read_json(getvariable('files'), filename = true, format = 'newline_delimited', maximum_object_size = getvariable('longest'), columns = {
+from query(reading({
   gid: 'VARCHAR',
   resource_type: 'VARCHAR',
   name: 'VARCHAR',
@@ -92,13 +113,13 @@ from read_json(getvariable('files'), filename = true, format = 'newline_delimite
   attachments: 'JSON',
   stories: 'JSON',
   workspace_gid: 'VARCHAR'
-})
+}))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
 
 set variable files = files('messages', "full" and objects.message is not null);
 create or replace table messages as
 select * exclude (filename)
-from read_json(getvariable('files'), filename = true, format = 'newline_delimited', maximum_object_size = getvariable('longest'), columns = {
+from query(reading({
   gid: 'VARCHAR',
   resource_type: 'VARCHAR',
   resource_subtype: 'VARCHAR',
@@ -116,13 +137,13 @@ from read_json(getvariable('files'), filename = true, format = 'newline_delimite
   followers: 'JSON',
   parents: 'JSON',
   workspace_gid: 'VARCHAR'
-})
+}))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
 
 set variable files = files('teams', objects.team is not null);
 create or replace table teams as
 select * exclude (filename)
-from read_json(getvariable('files'), filename = true, format = 'newline_delimited', maximum_object_size = getvariable('longest'), columns = {
+from query(reading({
   gid: 'VARCHAR',
   resource_type: 'VARCHAR',
   name: 'VARCHAR',
@@ -142,5 +163,5 @@ from read_json(getvariable('files'), filename = true, format = 'newline_delimite
   custom_field_settings: 'JSON',
   members: 'JSON',
   workspace_gid: 'VARCHAR'
-})
+}))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;

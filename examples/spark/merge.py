@@ -4,7 +4,7 @@
     spark-submit merge.py --catalog catalog.json s3a://lake/asana/ s3a://lake/tables tasks messages teams
 
 `s3a://lake/asana/` is the batch_config's root and prefix, all that stands before the name of a stream; `s3a://lake/tables`
-gets a table for each stream, made anew in every run.
+gets a table for each stream, made anew in every run; a stream without files gets an empty one. Parquet is not read.
 
 Of the nested columns nothing is lost, also not what Asana adds one day: they are JSON text. As structs they could hold
 only what the catalog names, and drop the rest without a word. Where a query wants a struct, it says which one:
@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - as everywhere where Spark is used
 from pyspark.sql import types as T  # noqa: N812
@@ -55,9 +57,14 @@ def main() -> None:
     spark = SparkSession.builder.appName("merge Asana exports").getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-    exports = finished(read(spark, [f"{options.batches}exports/*/*.jsonl{{,.gz}}"], schemas["exports"]))
+    files = {stream: batch_files(spark, f"{options.batches}{stream}") for stream in ("exports", *options.streams)}
+    if not any(files.values()):
+        sys.exit(
+            f"There is no file {options.batches}<stream>/<workspace>/….jsonl: give the batch_config's root and prefix."
+        )
+    exports = finished(read(spark, files["exports"], schemas["exports"]))
     for stream in options.streams:
-        paths = current_files(spark, f"{options.batches}{stream}", last_whole(exports, stream))
+        paths = current_files(files[stream], last_whole(exports, stream))
         latest(read(spark, paths, schemas[stream])).write.mode("overwrite").parquet(f"{options.tables}/{stream}")
     spark.stop()
 
@@ -74,6 +81,8 @@ def columns(schema: dict[str, Any]) -> T.StructType:
 
 def read(spark: SparkSession, paths: list[str], schema: T.StructType) -> DataFrame:
     """The records of batch files, and the name of the file that each comes from, which sorts by time of the export."""
+    if not paths:
+        return spark.createDataFrame([], T.StructType([*schema, T.StructField("_file", T.StringType())]))
     records = spark.read.schema(schema).json(paths, mode="FAILFAST", lineSep="\n")
     return records.select("*", F.col("_metadata.file_name").alias("_file"))
 
@@ -94,13 +103,23 @@ def last_whole(exports: list[Row], stream: str) -> dict[str, str]:
     return last
 
 
-def current_files(spark: SparkSession, folder: str, since: dict[str, str]) -> list[str]:
+def batch_files(spark: SparkSession, folder: str) -> list[str]:
+    """The batch files of a stream; those that begin with a dot are not complete."""
+    try:
+        files = spark.read.format("binaryFile").load(f"{folder}/*/*.jsonl{{,.gz}}").select("path").collect()
+    except AnalysisException as error:
+        if error.getCondition() != "PATH_NOT_FOUND":
+            raise
+        return []
+    return [file.path for file in files]
+
+
+def current_files(files: list[str], since: dict[str, str]) -> list[str]:
     """The files that tell the present: what is older than the last whole export of its workspace is past.
 
     What was deleted is not in that export, and so goes with the files of before.
     """
-    files = spark.read.format("binaryFile").load(f"{folder}/*/*.jsonl{{,.gz}}").select("path").collect()
-    places = ((file.path, *file.path.split("/")[-2:]) for file in files)
+    places = ((file, *file.split("/")[-2:]) for file in files)
     return [path for path, workspace, name in places if name >= since.get(workspace, "")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -10,12 +11,15 @@ import threading
 
 from tap_asana_export.sandbox.server import Sandbox
 
+EITHER = ("workspaces", "retry_after")
+"""Settings that take a number, or something else."""
+
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM; the flags are the settings of `Sandbox`."""
     parser = argparse.ArgumentParser(prog="asana-sandbox", description="A stand-in for Asana's export API.")
     for name, (default, meaning) in Sandbox.settings().items():
-        kind = json.loads if isinstance(default, (dict, bool)) or name == "workspaces" else type(default)
+        kind = json.loads if isinstance(default, (dict, bool)) or name in EITHER else type(default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,
@@ -26,7 +30,11 @@ def main() -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with Sandbox(**vars(parser.parse_args())) as sandbox:
+    try:
+        sandbox = Sandbox(**vars(parser.parse_args())).start()
+    except (OSError, OverflowError, TypeError, ValueError) as problem:
+        parser.error(str(problem))
+    with contextlib.closing(sandbox):
         sys.stdout.write(
             f"api_url: {sandbox.api_url}\naccess_token: {sandbox.access_token}\n"
             f"curl -H 'Authorization: Bearer {sandbox.access_token}' {sandbox.api_url}/users/me\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,7 +84,8 @@ class Job:
 
     def _counted(self, items: Iterable[Object]) -> Iterator[Object]:
         for item in items:
-            self.tasks += item["resource_type"] == "task"
+            # `fields` may leave the type out.
+            self.tasks += item.get("resource_type") == "task"
             yield item
 
 
@@ -101,7 +104,7 @@ _PEOPLE: dict[str, Callable[[Object], Iterable[Object | None]]] = {
 _INSTANTS = ("created_at", "modified_at")
 
 
-def parameters(body: Any) -> list[Parameter]:
+def parameters(body: Object) -> list[Parameter]:
     """What the `data` of a request asks for; raises `InvalidRequestError`."""
     elements = body.get("export_request_parameters")
     if not isinstance(elements, list) or not elements:
@@ -111,31 +114,43 @@ def parameters(body: Any) -> list[Parameter]:
 
 def _parameter(path: str, element: Any) -> Parameter:
     if not isinstance(element, dict):
-        raise InvalidRequestError(f"{path}: Not an object: {element!r}")
+        raise InvalidRequestError(f"{path}: Not an object: {shown(element)}")
     kind = element.get("resource_type")
-    if kind not in OPT_IN:
-        raise InvalidRequestError(f"{path}.resource_type: Not one of {', '.join(OPT_IN)}: {kind!r}")
+    if not isinstance(kind, str) or kind not in OPT_IN:
+        raise InvalidRequestError(f"{path}.resource_type: Not one of {', '.join(OPT_IN)}: {shown(kind)}")
     fields = element.get("fields")
     if fields is not None and not _is_strings(fields):
-        raise InvalidRequestError(f"{path}.fields: Not an array of strings: {fields!r}")
-    filters = element.get("filters") or {}
-    if not isinstance(filters, dict):
-        raise InvalidRequestError(f"{path}.filters: Not an object: {filters!r}")
-    if filters and kind == "team":
-        raise InvalidRequestError(f"{path}.filters: Not supported for team")
+        raise InvalidRequestError(f"{path}.fields: Not an array of strings: {shown(fields)}")
+    check_fields(f"{path}.fields", fields or ())
     parameter = Parameter(kind, {}, {}, {}, fields)
+    _filter(f"{path}.filters", element.get("filters"), parameter)
+    return parameter
+
+
+def _filter(path: str, filters: Any, parameter: Parameter) -> None:
+    """Put filters into a parameter; raises `InvalidRequestError`."""
+    if filters is None:
+        return
+    if not isinstance(filters, dict):
+        raise InvalidRequestError(f"{path}: Not an object: {shown(filters)}")
+    if filters and parameter.kind == "team":
+        raise InvalidRequestError(f"{path}: Not supported for team")
     for name, value in filters.items():
         instant, _, bound = name.partition(".")
         if name in _PEOPLE and _is_strings(value):
             parameter.people[name] = frozenset(value)
         elif instant in _INSTANTS and bound in ("after", "before"):
             bounds = parameter.after if bound == "after" else parameter.before
-            bounds[instant] = _instant(f"{path}.filters.{name}", value)
+            bounds[instant] = _instant(f"{path}.{name}", value)
         elif name in _PEOPLE:
-            raise InvalidRequestError(f"{path}.filters.{name}: Not an array of strings: {value!r}")
+            raise InvalidRequestError(f"{path}.{name}: Not an array of strings: {shown(value)}")
         else:
-            raise InvalidRequestError(f"{path}.filters: Unknown filter: {name}")
-    return parameter
+            raise InvalidRequestError(f"{path}: Unknown filter: {name}")
+
+
+def shown(value: Any) -> str:
+    """What a client sent, as an error shows it: not all of it if that is much."""
+    return reprlib.repr(value)
 
 
 def _is_strings(value: Any) -> bool:
@@ -145,9 +160,9 @@ def _is_strings(value: Any) -> bool:
 def _instant(path: str, value: Any) -> int:
     try:
         instant = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except (AttributeError, ValueError):
-        raise InvalidRequestError(f"{path}: Not a date-time: {value!r}") from None
-    return milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
+        return milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        raise InvalidRequestError(f"{path}: Not a date-time: {shown(value)}") from None
 
 
 def select(organization: Organization, parameter: Parameter, index: int) -> Object | None:
@@ -197,6 +212,8 @@ def objects(organization: Organization, requested: list[Parameter]) -> Iterator[
 # ── fields ────────────────────────────────────────────────────────────────────────────────────────────────
 
 _Tree = dict[str, Any]
+# How many groups a path may have, and how many paths it may stand for.
+_GROUPS, _ALTERNATIVES = 20, 1000
 
 
 def project(item: Object, fields: Iterable[str]) -> Object:
@@ -206,19 +223,32 @@ def project(item: Object, fields: Iterable[str]) -> Object:
     """
     tree: _Tree = {}
     for path in fields:
-        _plant(tree, path)
+        for alternative in _alternatives(path):
+            branch = tree
+            for name in alternative.split("."):
+                branch = branch.setdefault(name, {})
     picked: Object = _pick(item, tree)
     return picked
 
 
-def _plant(tree: _Tree, path: str) -> None:
-    group = re.search(r"\(([^()]*)\)", path)
-    if group:
-        for choice in group[1].split("|"):
-            _plant(tree, path[: group.start()] + choice + path[group.end() :])
-        return
-    for name in path.split("."):
-        tree = tree.setdefault(name, {})
+def check_fields(name: str, fields: Iterable[str]) -> None:
+    """Refuse paths with so many groups that no client means them; raises `InvalidRequestError`."""
+    for path in fields:
+        groups = path.count("(")
+        if groups > _GROUPS or sum(1 for _ in islice(_alternatives(path), _ALTERNATIVES + 1)) > _ALTERNATIVES:
+            raise InvalidRequestError(f"{name}: Too many alternatives")
+
+
+def _alternatives(path: str) -> Iterator[str]:
+    """The paths without groups that one like `(assignee|followers).name` stands for."""
+    paths = [path]
+    while paths:
+        path = paths.pop()
+        group = re.search(r"\(([^()]*)\)", path)
+        if group:
+            paths += [path[: group.start()] + choice + path[group.end() :] for choice in group[1].split("|")][::-1]
+        else:
+            yield path
 
 
 def _pick(value: Any, tree: _Tree) -> Any:

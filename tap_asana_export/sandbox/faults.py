@@ -5,6 +5,8 @@ A new fault is one line here.
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.sandbox.wire import Answer, Slice, json_answer
@@ -20,6 +22,8 @@ _HELP = (
     " https://developers.asana.com/docs/errors"
 )
 TOO_MANY = "You've made too many requests and hit a rate limit. Please retry after the given amount of time."
+# Nor is this one: the documentation speaks of five concurrent jobs.
+TOO_MANY_JOBS = "You have reached the limit of concurrent jobs. Please retry once a job has completed."
 # Asana publishes neither text: both answers are 403, one is over in minutes, the other never.
 BUSY = "An export is already in progress for this workspace. Please wait for it to complete."
 FORBIDDEN = "Access denied"
@@ -38,6 +42,10 @@ def _page(status: int) -> Answer:
     return Answer(status, b"<html><body><h1>Please come back later</h1></body></html>", {"Content-Type": "text/html"})
 
 
+def _http_date(seconds: Any) -> str:
+    return formatdate(time.time() + float(seconds), usegmt=True)
+
+
 def _set(**attributes: Any) -> Callable[[Any], None]:
     def strike(target: Any) -> None:
         for name, value in attributes.items():
@@ -49,6 +57,24 @@ def _set(**attributes: Any) -> Callable[[Any], None]:
 def _no_url(job: dict[str, Any]) -> None:
     for name in job.keys() & {"new_resource_export", "new_graph_export"}:
         job[name]["download_url"] = None
+
+
+def _only(*names: str) -> Callable[[dict[str, Any]], None]:
+    def strike(job: dict[str, Any]) -> None:
+        for name in job.keys() - {*names}:
+            del job[name]
+
+    return strike
+
+
+def _export_only(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Of the job's export keep only these properties; without any the export is null."""
+
+    def strike(job: dict[str, Any]) -> None:
+        for export in job.keys() & {"new_resource_export", "new_graph_export"}:
+            job[export] = {name: job[export][name] for name in names} or None
+
+    return strike
 
 
 def _archive(job: dict[str, Any]) -> None:
@@ -69,6 +95,15 @@ def _insert(line: bytes) -> Callable[[Iterable[bytes]], Iterator[bytes]]:
                 yield line
 
     return blocks
+
+
+def _type_last(lines: Iterable[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        head, found, rest = line.partition(b'"resource_type":')
+        value, _, after = rest.partition(b",")
+        # Where the object names no type of its own, the first one is of an object within.
+        is_own = found and head.count(b"{") == 1 and after
+        yield b"%b%b,%b%b}\n" % (head, after[:-2], found, value) if is_own else line
 
 
 def _unended(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -108,6 +143,21 @@ def _whole(answer: Transfer) -> None:
     answer.status, answer.body = 200, Slice(answer.body.path, 0, answer.body.path.stat().st_size)
 
 
+def _set_etag(change: Callable[[str], str | None]) -> Callable[[Transfer], None]:
+    def strike(answer: Transfer) -> None:
+        etag = change(answer.headers.pop("ETag"))
+        if etag:
+            answer.headers["ETag"] = etag
+
+    return strike
+
+
+def _send_part(answer: Transfer) -> None:
+    if "Content-Range" not in answer.headers:
+        answer.status, length, answer.body.length = 206, answer.body.length, answer.place
+        answer.headers["Content-Range"] = f"bytes 0-{answer.body.length - 1}/{length}"
+
+
 def _claim_encoding(answer: Transfer) -> None:
     answer.headers["Content-Encoding"] = "gzip"
 
@@ -121,16 +171,19 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     "request": {
         "rate_limited": lambda retry_after: error(429, TOO_MANY, Retry_After=str(retry_after)),
         "rate_limited_without_hint": lambda _: error(429, TOO_MANY),
+        "rate_limited_until": lambda retry_after: error(429, TOO_MANY, Retry_After=_http_date(retry_after)),
         "server_error": lambda _: _server_error(),
         "unavailable": lambda _: _page(503),
     },
-    # A request for a resource export, before there is a job; the argument is its workspace, the result the answer.
+    # A request for a resource export, before there is a job; arguments and results are as above.
     "resource_post": {
         "busy": lambda _: error(403, BUSY),
     },
-    # A request for any export, before there is a job; the argument is its workspace or parent, the result the answer.
+    # A request for any export, before there is a job; arguments and results are as above.
     "post": {
         "forbidden": lambda _: error(403, FORBIDDEN),
+        "too_many_jobs": lambda retry_after: error(429, TOO_MANY_JOBS, Retry_After=str(retry_after)),
+        "too_many_jobs_without_hint": lambda _: error(429, TOO_MANY_JOBS),
     },
     # A new job, before its file is written.
     "job": {
@@ -140,8 +193,15 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "unknown_type": _rewrite(
             "lines", _insert(b'{"gid":"1","resource_type":"sprocket","name":"A new kind of thing"}\n')
         ),
+        "type_last": _rewrite("lines", _type_last),
         "no_newline_at_end": _rewrite("blocks", _unended),
         "multi_member": _rewrite("blocks", _members),
+    },
+    # The job in the answer to the request for an export.
+    "new_job": {
+        "compact_job": _only("gid", "status"),
+        "compact_export": _export_only("gid", "resource_type"),
+        "null_export": _export_only(),
     },
     # The answer to the request for an export.
     "posted": {"lost_answer": _set(cut=-1)},
@@ -158,6 +218,9 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "corrupt": _flip,
         "wrong_length": _promise_more,
         "content_encoding": _claim_encoding,
+        "no_etag": _set_etag(lambda _: None),
+        "weak_etag": _set_etag(lambda etag: f"W/{etag}"),
+        "unasked_part": _send_part,
         "html_page": _become(_page(200)),
         "no_such_key": _become(
             Answer(404, b"<Error><Code>NoSuchKey</Code></Error>", {"Content-Type": "application/xml"})

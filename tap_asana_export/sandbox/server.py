@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import secrets
 import tempfile
@@ -11,16 +12,26 @@ from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from http import HTTPStatus
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
-import msgspec
-
 from tap_asana_export.sandbox import graph
-from tap_asana_export.sandbox.export import FORMS, InvalidRequestError, Job, lines, objects, parameters, project, write
+from tap_asana_export.sandbox.export import (
+    FORMS,
+    InvalidRequestError,
+    Job,
+    check_fields,
+    lines,
+    objects,
+    parameters,
+    project,
+    shown,
+    write,
+)
 from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES, TOO_MANY, error
 from tap_asana_export.sandbox.organization import Organization
 from tap_asana_export.sandbox.population import milliseconds, timestamp
@@ -97,7 +108,9 @@ class Sandbox:
     )
     url_seconds: int = field(default=300, metadata=_means("seconds for which a download URL is good"))
     token_seconds: int = field(default=3600, metadata=_means("seconds for which an OAuth token is good"))
-    retry_after: int = field(default=1, metadata=_means("Retry-After of answers 429, in seconds"))
+    retry_after: float | str = field(
+        default=1, metadata=_means("Retry-After of answers 429: seconds, or any text to send as it is")
+    )
     access_token: str = field(default="sandbox", metadata=_means("the token of the service account"))
     client_id: str = field(default="sandbox", metadata=_means("id of the OAuth app"))
     client_secret: str = field(default="sandbox", metadata=_means("secret of the OAuth app"))
@@ -125,6 +138,10 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         """Imagine the organizations; nothing listens yet."""
+        for setting in fields(self):
+            if "meaning" in setting.metadata:
+                default = setting.default_factory() if callable(setting.default_factory) else setting.default
+                setattr(self, setting.name, _checked(setting.name, default, getattr(self, setting.name)))
         unknown = self.faults.keys() - set(NAMES)
         if unknown:
             raise ValueError(f"Unknown faults: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
@@ -246,7 +263,10 @@ class Sandbox:
         for method, pattern, respond in self._routes:
             matched = re.fullmatch(pattern, request.path.removeprefix(_API))
             if matched and method == request.method:
-                return respond(self, request, *matched.groups())
+                try:
+                    return respond(self, request, *matched.groups())
+                except InvalidRequestError as invalid:
+                    return error(400, str(invalid))
         return error(404, "No matching route for request")
 
     def _authorized(self, request: Request) -> bool:
@@ -264,21 +284,26 @@ class Sandbox:
     def _workspaces(self, request: Request) -> Answer:
         query = request.query
         found = [organization.workspace for organization in self.organizations.values()]
-        if "opt_fields" in query:
-            found = [project(_workspace(compact), query["opt_fields"].split(",")) for compact in found]
+        if fields := _opt_fields(request):
+            found = [project(_workspace(compact), fields) for compact in found]
+        offset = query.get("offset", "0")
+        if offset not in map(str, range(max(1, len(found)))):
+            raise InvalidRequestError("offset: Your pagination token is invalid")
         if "limit" not in query:
             return json_answer({"data": found})
-        try:
-            limit, offset = int(query["limit"]), int(query.get("offset", "0"))
-        except ValueError:
-            return error(400, "limit: Not a valid number")
+        return json_answer(self._page(found, int(offset), query["limit"]))
+
+    def _page(self, found: list[Object], offset: int, text: str) -> Object:
+        if not re.fullmatch("[0-9]+", text):
+            raise InvalidRequestError("limit: Not a valid number")
+        limit = int(text) if len(text) <= len(str(_PAGE)) else 0
         if not 0 < limit <= _PAGE:
-            return error(400, f"limit: Must be between 1 and {_PAGE}")
+            raise InvalidRequestError(f"limit: Must be between 1 and {_PAGE}")
         following = None
         if offset + limit < len(found):
             path = f"/workspaces?limit={limit}&offset={offset + limit}"
             following = {"offset": str(offset + limit), "path": path, "uri": self.api_url + path}
-        return json_answer({"data": found[offset : offset + limit], "next_page": following})
+        return {"data": found[offset : offset + limit], "next_page": following}
 
     def _one_workspace(self, request: Request, gid: str) -> Answer:
         if gid not in self.organizations:
@@ -288,31 +313,17 @@ class Sandbox:
     # ── exports and jobs ───────────────────────────────────────────────────────────────────────────────────
 
     def _post_export(self, request: Request) -> Answer:
-        try:
-            data = request.json()["data"]
-            workspace = str(data["workspace"])
-            requested = parameters(data)
-        except (msgspec.DecodeError, TypeError):
-            return error(400, "Could not parse request data, invalid JSON")
-        except KeyError as missing:
-            return error(400, f"{missing.args[0]}: Missing input")
-        except InvalidRequestError as invalid:
-            return error(400, str(invalid))
+        data = _input(request)
+        workspace = _gid("workspace", data)
+        requested = parameters(data)
         if workspace not in self.organizations:
             return error(404, f"workspace: Unknown object: {workspace}")
         organization = self.organizations[workspace]
-        refusal: Answer | None = next(self._strikes("resource_post", workspace), None)
+        refusal: Answer | None = next(self._strikes("resource_post", self.retry_after), None)
         return refusal or self._export(organization, request, objects(organization, requested))
 
     def _post_graph_export(self, request: Request) -> Answer:
-        try:
-            parent = request.json()["data"]["parent"]
-        except (msgspec.DecodeError, TypeError):
-            return error(400, "Could not parse request data, invalid JSON")
-        except KeyError as missing:
-            return error(400, f"{missing.args[0]}: Missing input")
-        if not isinstance(parent, str):
-            return error(400, f"parent: Not a string: {parent!r}")
+        parent = _gid("parent", _input(request))
         organization = self._organization_of(parent)
         if not organization:
             return error(404, f"parent: Unknown object: {parent}")
@@ -322,7 +333,7 @@ class Sandbox:
         self, organization: Organization, request: Request, items: Iterator[Object], parent: str | None = None
     ) -> Answer:
         """The job that exports these objects, the one that does so already, or a refusal."""
-        refusal: Answer | None = next(self._strikes("post", parent or organization.gid), None)
+        refusal: Answer | None = next(self._strikes("post", self.retry_after), None)
         if refusal:
             return refusal
         with self._creating:
@@ -341,7 +352,9 @@ class Sandbox:
                 status = "not_started"
             else:
                 status = self._status(job, 0)
-        answer = json_answer({"data": self._describe(job, status)}, 201, Location=f"{_API}/jobs/{job.gid}")
+        described = self._describe(job, status)
+        self._strike("new_job", described)
+        answer = json_answer({"data": described}, 201, Location=f"{_API}/jobs/{job.gid}")
         self._strike("posted", answer)
         return answer
 
@@ -444,14 +457,14 @@ class Sandbox:
 
     def _control(self, request: Request) -> Answer:
         if (request.method, request.path) == ("POST", "/-/oauth_token"):
-            return self._refresh(dict(parse_qsl(request.body.decode())))
+            return self._refresh(dict(parse_qsl(request.body.decode(errors="replace"))))
         command = request.path.removeprefix("/sandbox/")
         try:
             if request.method == "GET" and command in ("objects", "parents"):
                 return self._look(command, request.query)
             if request.method == "POST" and command in ("add", "touch", "move", "delete"):
                 return json_answer({"data": self._command(command, request.json())})
-        except (KeyError, TypeError, msgspec.DecodeError) as problem:
+        except (KeyError, TypeError, ValueError) as problem:
             return error(400, f"{type(problem).__name__}: {problem}")
         return error(404, "No matching route for request")
 
@@ -463,7 +476,9 @@ class Sandbox:
         current = self.graph_objects(parent) if parent else self.organizations[workspace].objects(query["type"])
         return Answer(200, iter(lines(current)), {"Content-Type": "application/jsonl"})
 
-    def _command(self, command: str, body: Object) -> Object:
+    def _command(self, command: str, body: Any) -> Object:
+        if not isinstance(body, dict):
+            raise TypeError(f"Not an object: {shown(body)}")
         if command == "add":
             workspace = body.get("workspace") or next(iter(self.organizations))
             return {"gid": self.organizations[workspace].add(body.get("type", "task"))}
@@ -498,6 +513,51 @@ class Sandbox:
     )
 
 
+# By the type of its default, what a setting may be, and how that is called.
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float, Decimal), "a number"),
+    str: ((str,), "a text"),
+    dict: ((dict,), "an object"),
+}
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "seed": (-math.inf, math.inf),
+    "port": (0, 65_535),
+    "fault_at": (0, 1),
+    "workspaces": (1, 999),
+    "jobs_at_once": (1, math.inf),
+}
+"""Numbers that are not between 0 and infinity."""
+
+
+def _checked(name: str, default: Any, value: Any) -> Any:
+    """The value of a setting.
+
+    Raises:
+        ValueError: the setting takes no such value.
+    """
+    if (name, value) == ("change_interval", None):
+        return value
+    if name == "retry_after" and isinstance(value, str):
+        if not value.isprintable():
+            raise ValueError(f"retry_after must be text of one line, not {shown(value)}.")
+        return value
+    if name == "workspaces" and isinstance(value, list):
+        if not value or not all(isinstance(gid, str) and re.fullmatch("[0-9]{3,19}", gid) for gid in value):
+            raise ValueError(f"workspaces must be a number or an array of gids, not {shown(value)}.")
+        return value
+    types, words = _KINDS[float if name == "retry_after" else type(default)]
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise ValueError(f"{name} must be {words}, not {shown(value)}.")
+    if isinstance(value, dict) and not all(isinstance(each, int) for each in value.values()):
+        raise ValueError(f"faults must say of each how often it strikes: {shown(value)}.")
+    least, most = _BOUNDS.get(name, (0, math.inf))
+    if isinstance(value, (int, float, Decimal)) and not least <= value <= most:
+        raise ValueError(f"{name} must be between {least} and {most}, not {value}.")
+    return float(value) if isinstance(value, Decimal) else value
+
+
 def _oauth_error(kind: str, description: str, status: int = 400) -> Answer:
     """An error as https://www.rfc-editor.org/rfc/rfc6749#section-5.2 words it."""
     return json_answer({"error": kind, "error_description": description}, status)
@@ -507,9 +567,42 @@ def _token(request: Request) -> str:
     return request.headers.get("Authorization", "").partition(" ")[2]
 
 
+def _opt_fields(request: Request) -> list[str]:
+    """What of the answer is wanted; nothing for what comes by itself."""
+    fields = request.query["opt_fields"].split(",") if "opt_fields" in request.query else []
+    check_fields("opt_fields", fields)
+    return fields
+
+
+def _input(request: Request) -> Object:
+    """The `data` of a request; raises `InvalidRequestError`."""
+    try:
+        body = request.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise InvalidRequestError("Could not parse request data, invalid JSON")
+    if "data" not in body:
+        raise InvalidRequestError("data: Missing input")
+    if not isinstance(body["data"], dict):
+        raise InvalidRequestError(f"data: Not an object: {shown(body['data'])}")
+    data: Object = body["data"]
+    return data
+
+
+def _gid(name: str, data: Object) -> str:
+    """A property of `data` that names an object; raises `InvalidRequestError`."""
+    if name not in data:
+        raise InvalidRequestError(f"{name}: Missing input")
+    gid = data[name]
+    if not isinstance(gid, str):
+        raise InvalidRequestError(f"{name}: Not a string: {shown(gid)}")
+    return gid
+
+
 def _data(content: Object, request: Request) -> Answer:
-    if "opt_fields" in request.query:
-        content = project(content, request.query["opt_fields"].split(","))
+    if fields := _opt_fields(request):
+        content = project(content, fields)
     return json_answer({"data": content})
 
 

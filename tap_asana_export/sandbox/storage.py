@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DATE = "%Y%m%dT%H%M%SZ"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
 class Storage:
@@ -56,9 +56,8 @@ class Storage:
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query"
                 " string parameter or the Authorization header should be specified",
             )
-        if request.method != "GET" or not hmac.compare_digest(
-            query.get("X-Amz-Signature", ""), self._signature(key, query)
-        ):
+        signature = query.get("X-Amz-Signature", "").encode()
+        if request.method != "GET" or not hmac.compare_digest(signature, self._signature(key, query).encode()):
             return _error(
                 403,
                 "SignatureDoesNotMatch",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _BLOCK = 65_536
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass
@@ -35,8 +38,15 @@ class Request:
     body: bytes
 
     def json(self) -> Any:
-        """The body, decoded; raises `msgspec.DecodeError`."""
-        return msgspec.json.decode(self.body)
+        """The body, decoded.
+
+        Raises:
+            ValueError: it is no JSON, or is nested too deep.
+        """
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(str(error)) from None
 
 
 @dataclass
@@ -91,30 +101,41 @@ def json_answer(content: Any, status: int = 200, **headers: str) -> Answer:
     return Answer(status, msgspec.json.encode(content), {"Content-Type": "application/json; charset=UTF-8", **named})
 
 
+def _plain_answer(status: int) -> Answer:
+    """An answer to what is no HTTP, whoever is asked."""
+    return Answer(status, HTTPStatus(status).phrase.encode(), {"Content-Type": "text/plain"})
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Listener
 
     def _serve(self) -> None:
-        target = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(self.command, target.path, dict(parse_qsl(target.query)), self.headers, body)
         try:
-            answer = self.server.respond(request)
-        except Exception:
-            _logger.exception("The sandbox failed on %s %s", request.method, request.path)
-            answer = json_answer({"errors": [{"message": "Server Error"}]}, 500)
-        try:
-            self._send(answer)
+            self._send(self._answer())
         except OSError:
             self.close_connection = True
 
-    def do_GET(self) -> None:
-        self._serve()
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
 
-    def do_POST(self) -> None:
-        self._serve()
+    def _answer(self) -> Answer:
+        length = self.headers.get("Content-Length") or "0"
+        if "Transfer-Encoding" in self.headers or not _NUMBER.fullmatch(length):
+            # Where the next request begins, nobody knows.
+            self.close_connection = True
+            return _plain_answer(411 if "Transfer-Encoding" in self.headers else 400)
+        body = self.rfile.read(int(length))
+        try:
+            target = urlsplit(self.path)
+        except ValueError:
+            return _plain_answer(400)
+        request = Request(self.command, target.path, dict(parse_qsl(target.query)), self.headers, body)
+        try:
+            return self.server.respond(request)
+        except Exception:
+            _logger.exception("The sandbox failed on %s %s", request.method, request.path)
+            return json_answer({"errors": [{"message": "Server Error"}]}, 500)
 
     def _send(self, answer: Answer) -> None:
         if answer.cut is not None:
@@ -130,6 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
+        if self.command == "HEAD":
+            return
         if isinstance(body, Iterator):
             for block in body:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block))

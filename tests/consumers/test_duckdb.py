@@ -56,6 +56,66 @@ def test_files_may_be_gzipped_or_not_and_those_that_a_killed_run_left_are_none(
     assert differences(load(root, tmp_path / "asana.duckdb"), exported.tables) == []
 
 
+@pytest.mark.parametrize(
+    "left", [("exports", "tasks", "teams"), ("tasks",), ("exports",), ("stories",), ("exports", "task_tags")]
+)
+def test_a_stream_without_files_is_an_empty_table(exported: Exported, tmp_path: Path, left: tuple[str, ...]) -> None:
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    for folder in root.iterdir():
+        if folder.name not in left:
+            shutil.rmtree(folder)
+    for part in {*left} - {"exports", *STREAMS}:
+        shutil.copytree(exported.root / "tasks", root / part)
+    found = load(root, tmp_path / "asana.duckdb")
+
+    if left == ("tasks",):  # nobody tells what was deleted
+        assert {stream: len(found[stream]) for stream in STREAMS} == {
+            "tasks": len(exported.tables["tasks"]) + 2,
+            "messages": 0,
+            "teams": 0,
+        }
+    else:
+        wanted = {stream: exported.tables[stream] if stream in left else {} for stream in STREAMS}
+        assert differences(found, wanted) == []
+    with duckdb.connect() as whole, duckdb.connect(str(tmp_path / "asana.duckdb")) as partly:
+        whole.execute("set variable batches = ?", [f"{exported.root}/"])
+        whole.execute(LOAD)
+        columns = "select table_name, column_name, data_type from information_schema.columns order by all"
+        assert partly.sql(columns).fetchall() == whole.sql(columns).fetchall()
+
+
+def test_one_workspace_may_have_files_that_another_has_not(exported: Exported, tmp_path: Path) -> None:
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    for stream in ("messages", "teams"):
+        shutil.rmtree(root / stream / WORKSPACE)
+    wanted = {
+        stream: {gid: each for gid, each in table.items() if stream == "tasks" or each["workspace_gid"] != WORKSPACE}
+        for stream, table in exported.tables.items()
+    }
+    assert differences(load(root, tmp_path / "asana.duckdb"), wanted) == []
+
+
+@pytest.mark.parametrize("place", ["nowhere/", "batches", None])
+def test_a_place_without_any_batch_file_is_an_error_and_the_tables_stay(
+    exported: Exported, tmp_path: Path, place: str | None
+) -> None:
+    load(exported.root, tmp_path / "asana.duckdb")
+    (tmp_path / "batches").symlink_to(exported.root)
+    with duckdb.connect(str(tmp_path / "asana.duckdb")) as connection:
+        connection.execute("set variable batches = ?", [place and f"{tmp_path}/{place}"])
+        with pytest.raises(duckdb.Error, match=r"There is no batch file .*: set the variable batches"):
+            connection.execute(LOAD)
+    assert differences(read_duckdb(tmp_path / "asana.duckdb"), exported.tables) == []
+
+
+def test_files_of_parquet_are_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "tasks" / WORKSPACE / "20261121T100311123Z-77-00001.parquet"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"PAR1")
+    with pytest.raises(duckdb.Error, match="These batch files are Parquet: set "):
+        load(tmp_path, tmp_path / "asana.duckdb")
+
+
 def test_a_full_export_that_did_not_end_deletes_nothing(exported: Exported, tmp_path: Path) -> None:
     root = shutil.copytree(exported.root, tmp_path / "batches")
     *_, last = sorted((root / "exports" / WORKSPACE).iterdir())
@@ -76,7 +136,7 @@ def test_the_columns_are_those_of_the_schemas() -> None:
     for stream in ("exports", *STREAMS):
         schema = json.loads((PROJECT / "schemas" / f"{stream}.json").read_text())
         wanted = {name: column_type(each) for name, each in schema["properties"].items()}
-        [columns] = re.findall(rf"create or replace table {stream} as.*?columns = {{(.*?)}}", LOAD, re.DOTALL)
+        [columns] = re.findall(rf"create or replace table {stream} as.*?reading\({{(.*?)}}", LOAD, re.DOTALL)
         assert dict(re.findall(r"""^  "?(\w+)"?: '(\w+)',?$""", columns, re.MULTILINE)) == wanted
 
 

@@ -65,6 +65,19 @@ def test_two_executors_merge_every_value_of_the_latest_state(exported: Exported,
     assert readers == {"0", "1"}
 
 
+@pytest.mark.skipif(java() < 17, reason="Spark 4 needs Java 17 or later")
+def test_a_stream_without_files_is_an_empty_table(exported: Exported, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.json"
+    catalog.write_bytes(subprocess.run([*TAP, "--discover"], capture_output=True, check=True).stdout)
+    root = tmp_path / "batches"
+    shutil.copytree(exported.root / "teams", root / "teams")
+    merge = (PROJECT / "examples" / "spark" / "merge.py", "--catalog", catalog)
+    conf = {"spark.master": "local[1]", "spark.ui.enabled": "false"}
+    submit(*merge, f"{root}/", tmp_path / "tables", *STREAMS, conf=conf)
+    found = {stream: rows(tmp_path / "tables", stream) for stream in STREAMS}
+    assert differences(found, {"tasks": {}, "messages": {}, "teams": exported.tables["teams"]}) == []
+
+
 def submit(*job: object, conf: dict[str, str]) -> None:
     """Run a job by spark-submit, on the loopback alone."""
     programs = prefix("pyspark==4.3.0") / "bin"

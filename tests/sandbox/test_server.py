@@ -12,6 +12,9 @@ import sys
 import threading
 import urllib.request
 import zlib
+from datetime import datetime, timezone
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -172,7 +175,30 @@ def test_workspaces_come_in_pages() -> None:
             "gid": WORKSPACE,
             "is_organization": True,
         }
-        assert [api(sandbox, f"/workspaces?limit={limit}").status for limit in ("0", "101", "ten")] == [400] * 3
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("limit=0", "limit: Must be between 1 and 100"),
+        ("limit=101", "limit: Must be between 1 and 100"),
+        (f"limit={'9' * 5000}", "limit: Must be between 1 and 100"),
+        ("limit=-1", "limit: Not a valid number"),
+        ("limit=1_0", "limit: Not a valid number"),
+        ("limit=ten", "limit: Not a valid number"),
+        ("limit=1&offset=ten", "offset: Your pagination token is invalid"),
+        ("limit=1&offset=-1", "offset: Your pagination token is invalid"),
+        ("limit=1&offset=7", "offset: Your pagination token is invalid"),
+        ("offset=ten", "offset: Your pagination token is invalid"),
+        (f"opt_fields={'(a|b)' * 20}", "opt_fields: Too many alternatives"),
+        (f"opt_fields={'(a)' * 3000}", "opt_fields: Too many alternatives"),
+    ],
+)
+def test_a_page_that_there_is_not_is_refused_with_the_name_of_the_parameter(
+    query: str, message: str, sandbox: Sandbox
+) -> None:
+    reply = api(sandbox, f"/workspaces?{query}")
+    assert (reply.status, reply.errors) == (400, [message])
 
 
 def test_what_is_not_there_is_unknown(sandbox: Sandbox) -> None:
@@ -193,12 +219,107 @@ def test_what_is_not_there_is_unknown(sandbox: Sandbox) -> None:
         ({}, "data: Missing input"),
         ({"data": {"export_request_parameters": EVERYTHING}}, "workspace: Missing input"),
         ({"data": {"workspace": WORKSPACE}}, "export_request_parameters: Missing input"),
+        ({"data": {"workspace": 1, "export_request_parameters": EVERYTHING}}, "workspace: Not a string: 1"),
+        ({"data": {"workspace": None, "export_request_parameters": EVERYTHING}}, "workspace: Not a string: None"),
+        ({"data": [WORKSPACE]}, f"data: Not an object: ['{WORKSPACE}']"),
         ([], "Could not parse request data, invalid JSON"),
+        (None, "Could not parse request data, invalid JSON"),
     ],
 )
 def test_a_request_that_lacks_something_is_refused(data: Any, message: str, sandbox: Sandbox) -> None:
-    reply = api(sandbox, "/exports/resource", data)
+    body = b"" if data is None else json.dumps(data).encode()
+    reply = ask("POST", f"{sandbox.api_url}/exports/resource", body, BEARER)
     assert (reply.status, reply.errors) == (400, [message])
+
+
+DEEP = b'{"data":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+ODD: dict[str, tuple[str, str, bytes, dict[str, str]]] = {
+    "no JSON": ("POST", "/api/1.0/exports/resource", b"{", BEARER),
+    "no UTF-8": ("POST", "/api/1.0/exports/resource", b'{"data": "\xff"}', BEARER),
+    "half an emoji": ("POST", "/api/1.0/exports/graph", b'{"data": {"parent": "\\ud83d"}}', BEARER),
+    "a body nested deep": ("POST", "/api/1.0/exports/graph", DEEP, BEARER),
+    "a number for a body": ("POST", "/sandbox/touch", b"5", {}),
+    "an array for a body": ("POST", "/sandbox/delete", b"[]", {}),
+    "a command nested deep": ("POST", "/sandbox/delete", DEEP, {}),
+    "a gid that is an array": ("POST", "/sandbox/delete", b'{"gid": []}', {}),
+    "a workspace that is an array": ("POST", "/sandbox/add", b'{"workspace": ["1"]}', {}),
+    "a field that cannot be set": ("POST", "/sandbox/touch", b'{"gid": "1", "kind": 1}', {}),
+    "an unknown type": ("GET", "/sandbox/objects?type=gizmo", b"", {}),
+    "parents of an unknown type": ("GET", "/sandbox/parents?type=gizmo", b"", {}),
+    "parents of an unknown workspace": ("GET", "/sandbox/parents?type=team&workspace=1", b"", {}),
+    "a form that is no text": ("POST", "/-/oauth_token", b"\xff\xfe=%ff", {}),
+    "a signature that is no ASCII": ("GET", "/x?X-Amz-Signature=%C3%A9%ff%", b"", {}),
+    "a URL that is none": ("GET", "//[", b"", BEARER),
+    "malformed percent-encoding": ("GET", "/api/1.0/workspaces/%zz%?limit=%&opt_fields=%ff", b"", BEARER),
+    "a long URL": ("GET", f"/api/1.0/{'x' * 70_000}", b"", BEARER),
+    "a header without a value": ("GET", "/api/1.0/users/me", b"", {"Authorization": ""}),
+    "a token that is no ASCII": ("GET", "/api/1.0/users/me", b"", {"Authorization": "Bearer \xe9"}),
+    "a length that is no number": ("POST", "/api/1.0/exports/graph", b"", {**BEARER, "Content-Length": "ten"}),
+    "a length below 0": ("POST", "/api/1.0/exports/graph", b"", {**BEARER, "Content-Length": "-1"}),
+    "a body in chunks": ("POST", "/api/1.0/exports/graph", b"", {**BEARER, "Transfer-Encoding": "chunked"}),
+    "PUT": ("PUT", "/api/1.0/users/me", b"{}", BEARER),
+    "DELETE": ("DELETE", "/api/1.0/users/me", b"", BEARER),
+    "PATCH": ("PATCH", "/api/1.0/exports/resource", b"{}", BEARER),
+    "OPTIONS": ("OPTIONS", "/api/1.0/users/me", b"", BEARER),
+    "HEAD": ("HEAD", "/api/1.0/users/me", b"", BEARER),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("storage", [False, True])
+def test_an_odd_request_is_refused_and_the_sandbox_never_fails_on_it(
+    odd: str, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, *, storage: bool
+) -> None:
+    method, path, body, headers = ODD[odd]
+    base = sandbox.storage_url if storage else sandbox.api_url.removesuffix("/api/1.0")
+    reply = ask(method, base + path, body, headers)
+    assert 400 <= reply.status < 500, reply
+    assert (reply.body == b"") == (method == "HEAD")
+    assert caplog.text == ""
+    assert api(sandbox, "/users/me").status == 200
+
+
+SAMPLES: list[Any] = [None, True, -1, 1.5, 10**30, "", "x", "é(", [], [None], [[]], ["x"], {}, {"gid": 1}, {"": {}}]
+
+
+def test_no_value_of_a_request_for_an_export_makes_the_sandbox_fail(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    task: dict[str, Any] = {"resource_type": "task"}
+    people = ("assignee", "assigned_by", "commented_on_by", "created_by", "followers", "liked_by")
+    filters = [f"{name}.any" for name in people]
+    filters += [f"{name}.{bound}" for name in ("created_at", "modified_at") for bound in ("after", "before")]
+    instants = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01", "2026-02-30T00:00:00Z"]
+    requested = [
+        *SAMPLES,
+        *([each] for each in SAMPLES),
+        *([{"resource_type": each}] for each in SAMPLES),
+        *([{**task, "fields": each}] for each in [*SAMPLES, ["(a|b)" * 20], ["(" * 3000], ["a." * 3000], ["()."]]),
+        *([{**task, "filters": each}] for each in SAMPLES),
+        *([{**task, "filters": {name: each}}] for name in filters for each in [*SAMPLES, *instants]),
+    ]
+    bodies = [
+        *({"data": {"workspace": WORKSPACE, "export_request_parameters": each}} for each in requested),
+        *({"data": {"workspace": each, "export_request_parameters": EVERYTHING}} for each in SAMPLES),
+        *({"data": each} for each in SAMPLES),
+        *SAMPLES,
+    ]
+    statuses = set()
+    for body in bodies:
+        reply = api(sandbox, "/exports/resource", body) if body is not None else None
+        if reply and reply.status == 201:
+            assert poll(sandbox, reply.json["data"])["status"] == "succeeded", body
+        if reply:
+            statuses.add(reply.status)
+    assert statuses == {201, 400, 404}
+    assert {api(sandbox, "/exports/graph", {"data": {"parent": each}}).status for each in SAMPLES} == {400, 404}
+    assert caplog.text == ""
+
+
+def test_an_export_without_the_type_of_its_objects_comes_through(sandbox: Sandbox) -> None:
+    job = poll(sandbox, post(sandbox, [{"resource_type": "task", "fields": ["name"]}]).json["data"])
+    found = decoded(gzip.decompress(ask("GET", job["new_resource_export"]["download_url"]).body))
+    assert found == [{"gid": task["gid"], "name": task["name"]} for task in everything(sandbox) if "notes" in task]
 
 
 def test_a_job_goes_from_not_started_to_succeeded(sandbox: Sandbox, clock: Clock) -> None:
@@ -609,6 +730,37 @@ def test_what_cannot_be_set_up_is_refused() -> None:
         Sandbox(graph_format="xml")
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tasks": "many"}, "tasks must be a whole number, not 'many'."),
+        ({"tasks": 1.5}, "tasks must be a whole number, not 1.5."),
+        ({"tasks": True}, "tasks must be a whole number, not True."),
+        ({"tasks": -1}, "tasks must be between 0 and inf, not -1."),
+        ({"job_seconds": "x"}, "job_seconds must be a number, not 'x'."),
+        ({"job_seconds": None}, "job_seconds must be a number, not None."),
+        ({"graph_relation_gids": 1}, "graph_relation_gids must be true or false, not 1."),
+        ({"access_token": 5}, "access_token must be a text, not 5."),
+        ({"retry_after": []}, "retry_after must be a number, not []."),
+        ({"retry_after": "1\nX: 2"}, "retry_after must be text of one line, not '1\\nX: 2'."),
+        ({"fault_at": 7}, "fault_at must be between 0 and 1, not 7."),
+        ({"jobs_at_once": 0}, "jobs_at_once must be between 1 and inf, not 0."),
+        ({"port": 99_999}, "port must be between 0 and 65535, not 99999."),
+        ({"workspaces": 0}, "workspaces must be between 1 and 999, not 0."),
+        ({"workspaces": "12"}, "workspaces must be a whole number, not '12'."),
+        ({"workspaces": [12]}, "workspaces must be a number or an array of gids, not [12]."),
+        ({"workspaces": ["12a"]}, "workspaces must be a number or an array of gids, not ['12a']."),
+        ({"workspaces": []}, "workspaces must be a number or an array of gids, not []."),
+        ({"faults": ["busy"]}, "faults must be an object, not ['busy']."),
+        ({"faults": {"busy": "x"}}, "faults must say of each how often it strikes: {'busy': 'x'}."),
+    ],
+)
+def test_a_setting_that_is_not_of_its_kind_is_refused_by_name(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        Sandbox(**settings)
+    assert Sandbox(change_interval=None, job_seconds=Decimal("1.5"), faults={"busy": True}).job_seconds == 1.5  # type: ignore[arg-type]
+
+
 def test_closing_leaves_no_file_thread_or_listener() -> None:
     threads = set(threading.enumerate())
     with Sandbox(tasks=20_000, job_seconds=0) as sandbox:
@@ -625,6 +777,21 @@ def test_closing_leaves_no_file_thread_or_listener() -> None:
     assert not directory.exists()
     with pytest.raises(ConnectionRefusedError):
         api(sandbox, "/users/me")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--faults", '{"earthquake": 1}'], "error: Unknown faults: earthquake"),
+        (["--workspaces", '["1001", "2001"]'], "error: The last three digits"),
+        (["--port", "99999"], "error: port must be between 0 and 65535, not 99999."),
+    ],
+)
+def test_the_command_says_in_one_line_what_cannot_be_set_up(flags: list[str], words: str) -> None:
+    command = [sys.executable, "-m", "tap_asana_export.sandbox", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (2, "", False)
+    assert words in done.stderr.strip().split("\n")[-1]
 
 
 def test_the_command_serves_until_it_is_told_to_stop() -> None:
@@ -649,6 +816,7 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
     [
         ("rate_limited", 429, "1", "made too many requests"),
         ("rate_limited_without_hint", 429, None, "made too many requests"),
+        ("rate_limited_until", 429, "GMT", "made too many requests"),
         ("server_error", 500, None, "6 sad squid snuggle softly"),
         ("unavailable", 503, None, "<html>"),
     ],
@@ -659,7 +827,8 @@ def test_a_fault_of_any_request_strikes_as_often_as_it_says(
     sandbox.faults = {fault: 2}
     replies = [api(sandbox, "/users/me") for _ in range(3)]
     assert [reply.status for reply in replies] == [status, status, 200]
-    assert replies[0].headers["Retry-After"] == retry_after
+    told = replies[0].headers["Retry-After"]
+    assert (told.split()[-1] if told else None) == retry_after
     assert body in replies[0].body.decode()
 
 
@@ -674,6 +843,50 @@ def test_a_request_for_an_export_is_refused(fault: str, message: str, sandbox: S
     sandbox.faults = {fault: 1}
     refused = post(sandbox)
     assert (refused.status, refused.errors, post(sandbox).status) == (403, [message], 201)
+
+
+def test_retry_after_may_be_a_date_or_whatever_stands_there(sandbox: Sandbox) -> None:
+    sandbox.faults, sandbox.retry_after = {"rate_limited_until": 1}, 7
+    date = api(sandbox, "/users/me").headers["Retry-After"]
+    assert 0 < (parsedate_to_datetime(date) - datetime.now(timezone.utc)).total_seconds() <= 7
+    sandbox.faults, sandbox.retry_after = {"rate_limited": 1}, "soon"
+    assert api(sandbox, "/users/me").headers["Retry-After"] == "soon"
+
+
+@pytest.mark.parametrize(("fault", "retry_after"), [("too_many_jobs", "1"), ("too_many_jobs_without_hint", None)])
+def test_too_many_jobs_run_already(fault: str, retry_after: str | None, sandbox: Sandbox) -> None:
+    sandbox.faults = {fault: 2}
+    replies = [post(sandbox), post_graph(sandbox), post(sandbox)]
+    assert [reply.status for reply in replies] == [429, 429, 201]
+    assert replies[0].headers["Retry-After"] == retry_after
+    assert "concurrent jobs" in replies[0].errors[0]
+
+
+def test_the_answer_to_a_request_for_an_export_may_say_little_of_the_job(sandbox: Sandbox) -> None:
+    jobs = {}
+    for fault in ("compact_job", "compact_export", "null_export"):
+        sandbox.faults = {fault: 1}
+        jobs[fault] = post(sandbox).json["data"]
+        whole = poll(sandbox, jobs[fault])
+        assert whole["new_resource_export"]["created_at"]
+        assert jobs[fault]["gid"] == whole["gid"]
+    assert jobs["compact_job"] == {"gid": jobs["compact_job"]["gid"], "status": "not_started"}
+    compact = jobs["compact_export"].pop("new_resource_export")
+    assert compact == {"gid": compact["gid"], "resource_type": "export_request"}
+    assert jobs["null_export"].pop("new_resource_export", "absent") is None
+    kept = {"gid", "resource_type", "resource_subtype", "status"}
+    assert jobs["compact_export"].keys() == jobs["null_export"].keys() == kept
+
+
+def test_the_type_of_an_object_stands_at_the_end_of_its_line(sandbox: Sandbox) -> None:
+    sandbox.faults = {"type_last": True}
+    lines = gzip.decompress(ask("GET", exported(sandbox)).body).split(b"\n")[:-1]
+    assert {list(json.loads(line))[-1] for line in lines} == {"resource_type"}
+    assert decoded(b"\n".join(lines)) == everything(sandbox)
+    requested = [{"resource_type": "task", "fields": ["name", "assignee.resource_type"]}]
+    job = poll(sandbox, post(sandbox, requested).json["data"])
+    untyped = decoded(gzip.decompress(ask("GET", job["new_resource_export"]["download_url"]).body))
+    assert {*map(tuple, untyped)} == {("gid", "name", "assignee")}
 
 
 def test_a_job_fails(sandbox: Sandbox) -> None:
@@ -770,6 +983,25 @@ def test_a_range_is_ignored(sandbox: Sandbox) -> None:
     ignored, heeded = (ask("GET", url, headers={"Range": "bytes=7-"}) for _ in range(2))
     assert (ignored.status, ignored.body, ignored.headers["Content-Range"]) == (200, whole.body, None)
     assert (heeded.status, heeded.body) == (206, whole.body[7:])
+
+
+def test_storage_has_no_etag_or_a_weak_one(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    etag = ask("GET", url).headers["ETag"]
+    sandbox.faults = {"no_etag": 1}
+    assert [ask("GET", url).headers["ETag"] for _ in range(2)] == [None, etag]
+    sandbox.faults = {"weak_etag": 1}
+    assert [ask("GET", url).headers["ETag"] for _ in range(2)] == [f"W/{etag}", etag]
+
+
+def test_a_part_of_the_file_comes_though_nobody_asked_for_one(sandbox: Sandbox) -> None:
+    url = exported(sandbox)
+    sandbox.faults = {"unasked_part": 2}
+    part, asked, whole = ask("GET", url), ask("GET", url, headers={"Range": "bytes=5-9"}), ask("GET", url)
+    size = len(whole.body)
+    assert (part.status, part.body) == (206, whole.body[: size // 2])
+    assert part.headers["Content-Range"] == f"bytes 0-{size // 2 - 1}/{size}"
+    assert (asked.body, asked.headers["Content-Range"]) == (whole.body[5:10], f"bytes 5-9/{size}")
 
 
 def test_a_file_is_called_encoded(sandbox: Sandbox) -> None:
