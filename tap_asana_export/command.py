@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import MapExpressionError
 
@@ -11,7 +13,11 @@ from tap_asana_export import redaction
 from tap_asana_export.access import under_meltano_config_test
 from tap_asana_export.errors import OutputError, TapError
 from tap_asana_export.signals import Terminated
+from tap_asana_export.state import pending_jobs
 from tap_asana_export.tap import TapAsanaExport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def run_command_line() -> None:
@@ -22,7 +28,7 @@ def run_command_line() -> None:
             raise OutputError("it is closed")  # noqa: TRY301 - ends as any other error does
         TapAsanaExport.cli()
     except Terminated as ended:
-        TapAsanaExport.logger.info("Ended by %s; the next run goes on from the state.", ended.signal)
+        TapAsanaExport.logger.info("Ended by %s. %s", ended.signal, _how_to_go_on(pending_jobs(ended.state)))
         raise
     except TapError as error:
         _fail(str(error))
@@ -37,6 +43,15 @@ def run_command_line() -> None:
     else:
         return
     sys.exit(1)
+
+
+def _how_to_go_on(jobs: Mapping[str, str]) -> str:
+    if not jobs:
+        return "The next run goes on from the state."
+    return (
+        "The next run goes on with the jobs in the state or the checkpoint; without both, set job_gids to "
+        f"{json.dumps(jobs)}."
+    )
 
 
 def _unexpected(error: Exception) -> str:

@@ -44,7 +44,12 @@ class MessageWriter(MsgSpecWriter):
 
     def ending_on_signals(self, state: Callable[[], Mapping[str, Any]]) -> AbstractContextManager[None]:
         """While this lasts a signal ends the run between two messages, with the state as the last one."""
-        return SIGNALS.ending(lambda: self.write_message(StateMessage(value=state())))
+
+        def write_state() -> Mapping[str, Any]:
+            self.write_message(StateMessage(value=state()))
+            return state()
+
+        return SIGNALS.ending(write_state)
 
 
 def _write(stdout: BinaryIO, data: bytes | bytearray) -> None:

@@ -16,11 +16,17 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if h
 
 
 class Terminated(SystemExit):
-    """Ends the run after a signal with the exit code that shells expect: 128 + the signal's number."""
+    """Ends the run after a signal with the exit code that shells expect: 128 + the signal's number.
 
-    def __init__(self, signum: int) -> None:
+    Attributes:
+        signal: name of the signal.
+        state: the run's last state.
+    """
+
+    def __init__(self, signum: int, state: Mapping[str, Any]) -> None:
         super().__init__(128 + signum)
         self.signal = signal.Signals(signum).name
+        self.state = state
 
 
 class Signals:
@@ -32,7 +38,7 @@ class Signals:
     def __init__(self) -> None:
         self._busy = 0
         self._came: int | None = None
-        self._end_run: Callable[[], None] | None = None
+        self._end_run: Callable[[], Mapping[str, Any]] | None = None
 
     def handle(self) -> None:
         """From now on a signal ends the process; SIGHUP does not where it is ignored, as under nohup."""
@@ -41,8 +47,8 @@ class Signals:
                 signal.signal(signum, self._on_signal)
 
     @contextlib.contextmanager
-    def ending(self, end_run: Callable[[], None]) -> Iterator[None]:
-        """While this lasts a signal ends the run: it calls `end_run`, then raises Terminated.
+    def ending(self, end_run: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+        """While this lasts a signal ends the run: it calls `end_run`, which returns the state, then raises Terminated.
 
         In a thread other than the main one Python takes no signals, and nothing changes.
         """
@@ -82,8 +88,7 @@ class Signals:
         if self._end_run is None:
             os._exit(128 + signum)
         self._busy += 1  # what ends the run writes, and is not to end it once more
-        self._end_run()
-        raise Terminated(signum)
+        raise Terminated(signum, self._end_run())
 
 
 SIGNALS = Signals()

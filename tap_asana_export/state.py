@@ -11,7 +11,7 @@ from tap_asana_export.errors import SettingError
 from tap_asana_export.plan import Scope  # noqa: TC001 - msgspec reads the annotations at run time
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 
 class Context(msgspec.Struct):
@@ -128,3 +128,14 @@ def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
         "Give the state that this tap wrote, or none to begin with a full export."
     )
     raise SettingError(msg)
+
+
+def pending_jobs(state: Mapping[str, Any]) -> dict[str, str]:
+    """By gid of a workspace or parent, the job that its state holds: what the setting job_gids takes."""
+    bookmarks = msgspec.convert(state, State).bookmarks
+    partitions = msgspec.convert(bookmarks.get("exports", {}), StreamState).partitions
+    return {
+        each.context.workspace_gid or each.context.parent_gid or "": each.pending.job_gid
+        for each in partitions
+        if each.pending
+    }

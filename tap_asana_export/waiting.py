@@ -125,6 +125,16 @@ def run_concurrently(
         except StopIteration:
             yield key, None
         except Exception as error:  # noqa: BLE001 - what ends one work must not end the others; the caller is told
+            if ending := _what_ends_all(error):
+                raise ending from None
             yield key, error
         else:
             put(clock.monotonic() + pause.seconds, key, work, pause)
+
+
+def _what_ends_all(error: BaseException) -> BaseException | None:
+    """The exception that was to end the process, if this one came up while it did, in some library's clean-up."""
+    context = error.__context__
+    while context is not None and isinstance(context, Exception):
+        context = context.__context__
+    return context

@@ -204,3 +204,15 @@ def test_a_work_gets_a_slot_when_another_one_gives_its_own_back(clock: Clock) ->
     works = [(number, job(number)) for number in range(JOBS_AT_ONCE + 2)]
     assert [key for key, _ in run_concurrently(works, clock)] == list(range(JOBS_AT_ONCE + 2))
     assert begun == [*((number, 0) for number in range(JOBS_AT_ONCE)), (5, 10), (6, 11)]
+
+
+def test_what_ends_the_process_is_not_taken_for_an_error_of_one_work_by_what_fails_on_the_way_out(clock: Clock) -> None:
+    def ended() -> Generator[Pause, None, None]:
+        yield Pause(1)
+        try:
+            raise SystemExit(143)
+        finally:
+            {}["clean-up"]
+
+    with pytest.raises(SystemExit, match="143"):
+        list(run_concurrently([("a", ended()), ("b", work("b", [1, 1], []))], clock))
