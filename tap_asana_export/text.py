@@ -51,7 +51,7 @@ def blocks(body: Iterable[bytes], left: threading.Event) -> Iterator[bytes]:
     return ahead(whole_lines(one_object_a_line(read_text(body))), BLOCKS_AHEAD, left)
 
 
-def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
+def read_text(body: Iterable[bytes]) -> Iterable[bytes]:
     """The text of an export file, whether it comes gzipped or plain; the bytes tell, headers may not.
 
     Raises:

@@ -161,18 +161,19 @@ def test_an_odd_answer_on_the_way_does_not_keep_the_file_from_coming_whole(name:
         assert came_through(run), run.stderr
 
 
-@pytest.mark.parametrize("name", PASSING)
+# Half a file and the end of the connection, again and again, is what a whole file without a length looks like.
+@pytest.mark.parametrize("name", [each for each in PASSING if each != "half the file and no length"])
 def test_an_odd_answer_that_is_all_that_comes_ends_in_one_line_or_in_the_whole_file(name: str) -> None:
     with OddAsana(WHOLE, itertools.cycle(PASSING[name])) as server:
         run = run_here(server)
         if not came_through(run):
-            assert (run.code, bookmark(run), run.stderr.count("\n")) == (1, None, 0)
-            assert run.stderr.startswith(
-                ("Workspace 1: the file of export job 9 breaks at line ", "Workspace 1: no export")
+            breaks, gone = (
+                "Workspace 1: the file of export job 9 breaks at line ",
+                "Workspace 1: no export came through",
             )
+            assert (run.code, bookmark(run), run.stderr.count("\n")) == (1, None, 0)
+            assert run.stderr.removeprefix("Workspace 1: ").startswith((breaks, gone))
             assert gids(run) == GIDS[: len(gids(run))]
-            # What came in full is gone on from there.
-            server._scenes = iter(())  # noqa: SLF001 - the stand-in is the test's own
 
 
 PAGE = raw("200 OK", b"<html><h1>Sign in to the network</h1></html>", Content_Type="text/html")
@@ -195,8 +196,8 @@ FAILING: dict[str, tuple[Storage, list[Callable[[Request], bytes]], str]] = {
     "a bad redirect for ever": (
         WHOLE,
         [raw("307 Temporary Redirect", Location="http://[")] * 99,
-        "Workspace 1: the file of export job 9 breaks at line 1: the connection to storage broke (storage redirected to "
-        "what is no URL), and 5 more tries did not help.",
+        "Workspace 1: the file of export job 9 breaks at line 1: the connection to storage broke (storage redirected "
+        "to what is no URL), and 5 more tries did not help.",
     ),
     "a redirect to itself for ever": (
         WHOLE,

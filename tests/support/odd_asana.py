@@ -115,7 +115,7 @@ class OddAsana:
         storage: how storage sends the file in the end.
         scenes: what storage answers before.
         api_interim: what comes before every answer of the API.
-        reason: what the API's answers have in their status line.
+        first_api_answer: what the API answers to the first request, instead of what it should.
     """
 
     def __init__(
