@@ -129,8 +129,11 @@ class _FinalResponse(http.client.HTTPResponse):
         """
         file = self.fp
         self.fp = head = _Head(file)
-        super().begin()
-        self.fp = file
+        try:
+            super().begin()
+        finally:
+            if self.fp is head:  # None once the connection is given up
+                self.fp = file
         if not head.last:
             raise http.client.RemoteDisconnected("Remote end closed connection within the head of an answer")
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
 GZIP_MAGIC = b"\x1f\x8b"
+ENVELOPES = 2
+"""How often a file may be gzipped: by Asana, and once more by a proxy on the way."""
 BLOCK = 1 << 18
 """Bytes of a file to read at a time."""
 TEXT = 1 << 21
@@ -66,22 +68,31 @@ def blocks_in_time(
     return ahead(whole_lines(one_object_a_line(read_text(body), longest), longest), BLOCKS_AHEAD, left, seconds)
 
 
-def read_text(body: Iterable[bytes]) -> Iterator[bytes]:
+def read_text(body: Iterable[bytes]) -> Iterable[bytes]:
     """The text of an export file, whether it comes gzipped or plain; the bytes tell, headers may not.
 
     Raises:
         DownloadError: the file is neither gzip nor JSON, is damaged, or ends too early.
     """
+    head, body = head_of(body)
+    if head.startswith(GZIP_MAGIC):
+        for _ in range(ENVELOPES):
+            head, body = head_of(inflate(body))
+            if not head.startswith(GZIP_MAGIC):
+                break
+        return body
+    if head.strip() and not head.lstrip().startswith((b"{", b"[")):
+        raise DownloadError(f"it is neither gzip nor JSON but begins with {head[:40]!r}")
+    return body
+
+
+def head_of(body: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
+    """The first bytes, enough to tell gzip by, and all bytes."""
     blocks = iter(body)
     head = b""
     while len(head) < len(GZIP_MAGIC) and (block := next(blocks, b"")):
         head += block
-    body = itertools.chain([head], blocks)
-    if head.startswith(GZIP_MAGIC):
-        return inflate(body)
-    if head.strip() and not head.lstrip().startswith((b"{", b"[")):
-        raise DownloadError(f"it is neither gzip nor JSON but begins with {head[:40]!r}")
-    return body
+    return head, itertools.chain([head], blocks)
 
 
 def inflate(body: Iterable[bytes]) -> Iterator[bytes]:

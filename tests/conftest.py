@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
+from tests.support.leaks import TOKEN, log_config, require_no_secret, write_log_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,49 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-seed", type=int, default=0, help="seed of when it kills whom")
     parser.addoption("--walks", type=int, default=2, help="how many walks tests/faults/test_walks.py goes")
     parser.addoption("--walk-seed", type=int, default=0, help="seed of the first of them")
+    parser.addoption(
+        "--log-everything", action="store_true", help="have every run log at DEBUG too, and look for secrets in it"
+    )
+
+
+@pytest.fixture(scope="session")
+def log_of_everything(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path | None]:
+    """Where all runs of the tap log at DEBUG, with --log-everything."""
+    if not request.config.getoption("--log-everything"):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("logs")
+    log = folder / "everything.log"
+    log.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "SINGER_SDK_LOG_CONFIG", write_log_config(folder / "log.yml", log_config(log))["SINGER_SDK_LOG_CONFIG"]
+        )
+        yield log
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_gets_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, log_of_everything: Path | None
+) -> Iterator[None]:
+    """No program that a test runs, and nothing that is logged in its own process, may show a secret of the test's."""
+    communicate = subprocess.Popen.communicate
+
+    def communicate_without_secrets(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outputs = communicate(self, *args, **kwargs)
+        require_no_secret(*outputs)
+        return outputs
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", communicate_without_secrets)
+    before = log_of_everything.stat().st_size if log_of_everything else 0
+    yield
+    require_no_secret(caplog.text)
+    if log_of_everything:
+        with log_of_everything.open("rb") as log:
+            log.seek(before)
+            require_no_secret(log.read())
 
 
 @dataclass
@@ -43,6 +87,10 @@ class Run:
     code: int
     stdout: bytes
     stderr: str
+
+    def __post_init__(self) -> None:
+        """Whatever a test looks at, no secret may be in it."""
+        require_no_secret(self.stdout, self.stderr)
 
     @functools.cached_property
     def messages(self) -> list[dict[str, Any]]:
@@ -107,6 +155,8 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def settings_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:
+    if sandbox.access_token == "sandbox":  # noqa: S105 - too common a word to look for
+        sandbox.access_token = TOKEN
     return {
         "api_url": sandbox.api_url,
         "access_token": sandbox.access_token,

