@@ -79,6 +79,13 @@ EXPORTED: dict[str, Properties] = {
         "parent_portfolio": ("AsanaNamedResource", "The portfolio that holds the other one."),
         "child_portfolio": ("AsanaNamedResource", "The portfolio that is in the other one."),
     },
+    # The API declares their custom fields compact, that is without the values of people and references.
+    "PortfolioResponse": {
+        "custom_fields": (["CustomFieldResponse"], "Array of custom field values set on the portfolio."),
+    },
+    "ProjectResponse": {
+        "custom_fields": (["CustomFieldResponse"], "Array of custom field values set on the project."),
+    },
     "ProjectToPortfolio": {
         "gid": ("string", "The line's own gid, or a digest of the line when it has none."),
         "resource_type": ("string", "The type of resource, which is always project_to_portfolio."),
@@ -224,10 +231,26 @@ def stream(name: str, schemas: dict[str, Schema]) -> Schema:
     return {"type": "object", "properties": properties}
 
 
+def with_subtypes(schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """Let every compact object have the `resource_subtype` that the whole object has.
+
+    Exports send it, as the API does, though the description of some compact objects leaves it out.
+    """
+    result = dict(schemas)
+    for name, schema in schemas.items():
+        whole = schemas.get(f"{name.removesuffix('Compact')}Response")
+        if name.endswith("Compact") and whole:
+            subtype = merged(whole, schemas)["properties"].get("resource_subtype")
+            if subtype and "resource_subtype" not in merged(schema, schemas)["properties"]:
+                result[name] = {"allOf": [schema, {"properties": {"resource_subtype": subtype}}]}
+    return result
+
+
 def main() -> None:
     """Write one file per stream."""
     [path] = sys.argv[1:] or sys.exit(__doc__)
     schemas: dict[str, Schema] = msgspec.yaml.decode(Path(path).read_bytes())["components"]["schemas"]
+    schemas = with_subtypes(schemas)
     schemas |= {name: extended(schemas.get(name, {}), properties) for name, properties in EXPORTED.items()}
     for name in STREAMS:
         text = json.dumps(stream(name, schemas), indent=2, ensure_ascii=False)

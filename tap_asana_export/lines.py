@@ -76,6 +76,7 @@ class Part:
 
     Args:
         taker: the stream.
+        resource_type: of the objects.
         given: properties that the tap can add to a record, as far as the object tells them.
         unknown: takes note of the fields that the schema does not know.
 
@@ -85,8 +86,9 @@ class Part:
         count: how many records were written.
     """
 
-    def __init__(self, taker: Taker, given: AbstractSet[str], unknown: UnknownFields) -> None:
+    def __init__(self, taker: Taker, resource_type: str, given: AbstractSet[str], unknown: UnknownFields) -> None:
         source, self._stream, outlets = taker
+        self._resource_type = resource_type
         self.name = self._stream.name
         self.array = str(source.array)
         self.count = 0
@@ -107,40 +109,40 @@ class Part:
         self._decode = msgspec.json.Decoder(list[item]).decode
         self._decode_one = msgspec.json.Decoder(item).decode
 
-    def write(self, array: msgspec.Raw, own: Own, parent: str) -> None:
+    def write(self, array: msgspec.Raw, own: Own, gid: str) -> None:
         """Write the records of one object.
 
         Args:
             array: what the object has as array.
             own: what the tap adds to each.
-            parent: the object, for the log.
+            gid: of the object, for the log.
         """
         try:
             items = self._decode(array)
         except (msgspec.MsgspecError, RecursionError):
             items = None
         if items is None or (self._gid and not self._verbatim and None in map(gid_of, items)):
-            for item, rest in self._decode_odd(array, parent):
-                self._write(item, own, parent, rest)
+            for item, rest in self._decode_odd(array, gid):
+                self._write(item, own, gid, rest)
         elif self._gid_of is None:
             self._records.write_all(items, self._records.own(own))
             self.count += len(items)
         else:
             for item in items:
-                self._write(item, own, parent)
+                self._write(item, own, gid)
 
-    def _write(self, item: Any, own: Own, parent: str, rest: Properties = NONE) -> None:
+    def _write(self, item: Any, own: Own, gid: str, rest: Properties = NONE) -> None:
         """Write one record."""
         if self._gid_of is not None:
-            gid = self._records.gid_of(item, self._gid_of)
-            if gid is None:
-                self._tell(parent, f"an item of {self.array} has no {self._gid_of}")
+            inner = self._records.gid_of(item, self._gid_of)
+            if inner is None:
+                self._tell(gid, f"an item of {self.array} has no {self._gid_of}")
                 return
-            own = {**own, self._own_gid: encode(gid)}
+            own = {**own, self._own_gid: encode(inner)}
         self._records.write(item, self._records.own(own), rest)
         self.count += 1
 
-    def _decode_odd(self, array: msgspec.Raw, parent: str) -> Iterator[tuple[Any, Properties]]:
+    def _decode_odd(self, array: msgspec.Raw, gid: str) -> Iterator[tuple[Any, Properties]]:
         """Decode an array item by item: some have properties that were not met before, or make no record.
 
         Yields:
@@ -149,16 +151,16 @@ class Part:
         try:
             items = decode_items(array)
         except (msgspec.MsgspecError, RecursionError):
-            self._tell(parent, f"{self.array} is {kind_of(array)}, not an array")
+            self._tell(gid, f"{self.array} is {kind_of(array)}, not an array")
             return
         for item in items:
             try:
                 properties = decode_properties(item)
             except (msgspec.MsgspecError, RecursionError):
-                self._tell(parent, f"an item of {self.array} is {kind_of(item)}, not an object")
+                self._tell(gid, f"an item of {self.array} is {kind_of(item)}, not an object")
                 continue
             if self._gid and not is_text(properties.get("gid")):
-                self._tell(parent, f"an item of {self.array} has no gid")
+                self._tell(gid, f"an item of {self.array} has no gid")
             elif self._verbatim:
                 if self._verbatim.meet(properties.keys()):
                     self._compile()
@@ -167,10 +169,10 @@ class Part:
             else:
                 yield decode_value(item), NONE
 
-    def _tell(self, parent: str, what: str) -> None:
+    def _tell(self, gid: str, what: str) -> None:
         """Say once of each kind what makes no record."""
         if what not in self._told:
-            logger.warning("Stream %s: %s: %s, which makes no record.", self.name, parent, what)
+            logger.warning("Stream %s: %s %s: %s, which makes no record.", self.name, self._resource_type, gid, what)
         self._told.add(what)
 
 
@@ -231,7 +233,7 @@ class Objects:
         self._gid_name, self._time_name = gid_name.encode(), time_name.encode()
         takers = list(takers)
         given = {*own, "parent_type", gid_name, time_name}
-        self.parts = [Part(taker, given, unknown) for taker in takers if taker.source.array]
+        self.parts = [Part(taker, resource_type, given, unknown) for taker in takers if taker.source.array]
         self._also = [part.array for part in self.parts]
         if self.parts and self._modified_at:
             self._also.append(self._modified_at)
@@ -283,7 +285,7 @@ class Objects:
             self._mapped.write({**decode_value(line), "gid": record.gid}, self._own)
         for part, array in arrays:
             if array not in NOTHING:
-                part.write(array, own, f"{self._resource_type} {record.gid}")
+                part.write(array, own, record.gid)
 
     def _own_of_parts(self, record: Any) -> Own:
         """What the tap adds to records that are cut out of an object."""

@@ -165,6 +165,7 @@ def test_a_workspace_comes_from_a_file_as_it_came_online(
             "objects": {"message": 10, "task": 40, "team": 3},
             "lines": 53,
             "bytes": path.stat().st_size,
+            "unknown_fields": {},
         }
     ]
 
@@ -196,6 +197,7 @@ def test_a_graph_comes_from_a_file_as_it_came_online(
         "objects": {kind: number for kind, number in before["objects"].items() if number},
         "lines": before["lines"],
         "bytes": path.stat().st_size,
+        "unknown_fields": {},
     }
 
 

@@ -383,6 +383,7 @@ def test_the_record_of_the_export_and_the_state_by_parent(
             "objects": dict(sorted(objects.items())),
             "lines": sum(objects.values()),
             "bytes": ANY,
+            "unknown_fields": {},
         }
     assert [each["type"] for each in run.messages[-2:]] == ["RECORD", "STATE"]
     assert run.state == {

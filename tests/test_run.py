@@ -101,6 +101,7 @@ def test_a_run_writes_schemas_then_all_records_then_the_export_then_the_state(
                     "objects": {"message": 10, "task": 40, "team": 3},
                     "lines": 53,
                     "bytes": len(file),
+                    "unknown_fields": {},
                 },
                 "time_extracted": time_extracted,
             },

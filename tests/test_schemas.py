@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
+from tests.conftest import WORKSPACE, Run, select, settings_for
+from tests.test_graph import STREAMS as GRAPHS
+from tests.test_run import parameters
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tap_asana_export.sandbox import Sandbox
 
 Schema = dict[str, Any]
 
@@ -22,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 
 PROPERTIES = {
     "exports": """
-        gid job_gid kind workspace_gid parent_gid created_at completed_at full objects lines bytes
+        gid job_gid kind workspace_gid parent_gid created_at completed_at full objects lines bytes unknown_fields
     """,
     "tasks": """
         gid resource_type name resource_subtype created_by approval_status assignee_status assigned_by
@@ -65,10 +71,10 @@ PROPERTIES = {
     "task_dependencies": "gid resource_type task_gid task_modified_at workspace_gid",
     "task_custom_fields": """
         gid resource_type name type enum_options enabled representation_type id_prefix input_restrictions
-        is_formula_field date_value enum_value multi_enum_values number_value text_value display_value description
-        precision format currency_code custom_label custom_label_position is_global_to_workspace
+        is_formula_field date_value enum_value multi_enum_values number_value text_value display_value resource_subtype
+        description precision format currency_code custom_label custom_label_position is_global_to_workspace
         has_notifications_enabled asana_created_field is_value_read_only created_by people_value reference_value
-        html_text_value privacy_setting default_access_level resource_subtype
+        html_text_value privacy_setting default_access_level
         task_gid task_modified_at workspace_gid
     """,
     "team_members": "gid resource_type name email photo workspaces custom_fields team_gid workspace_gid",
@@ -146,13 +152,12 @@ CUSTOM_FIELD = """
     date_value date_value.date date_value.date_time display_value enabled enum_options enum_options.color
     enum_options.enabled enum_options.name enum_value enum_value.color enum_value.enabled enum_value.name id_prefix
     input_restrictions is_formula_field multi_enum_values multi_enum_values.color multi_enum_values.enabled
-    multi_enum_values.name name number_value representation_type text_value type
+    multi_enum_values.name name number_value representation_type resource_subtype text_value type
 """
 CUSTOM_FIELD_WHOLE = f"""
     asana_created_field created_by created_by.name currency_code custom_label custom_label_position
     default_access_level description format has_notifications_enabled html_text_value is_global_to_workspace
     is_value_read_only people_value people_value.name precision privacy_setting reference_value reference_value.name
-    resource_subtype
     {CUSTOM_FIELD}
 """
 ATTACHMENT_FIELDS = """
@@ -221,7 +226,7 @@ NESTED = {
         custom_field_settings.parent.name custom_field_settings.project custom_field_settings.project.name
         members.name owner.name project_templates.name workspace.name
         {under("custom_field_settings.custom_field", CUSTOM_FIELD_WHOLE)}
-        {under("custom_fields", CUSTOM_FIELD)}
+        {under("custom_fields", CUSTOM_FIELD_WHOLE)}
     """,
     "graph_projects": f"""
         completed_by.name created_from_template.name current_status.author current_status.author.name
@@ -232,7 +237,7 @@ NESTED = {
         custom_field_settings.project custom_field_settings.project.name followers.name members.name owner.name
         team.name workspace.name
         {under("custom_field_settings.custom_field", CUSTOM_FIELD_WHOLE)}
-        {under("custom_fields", CUSTOM_FIELD)}
+        {under("custom_fields", CUSTOM_FIELD_WHOLE)}
     """,
     "graph_sections": "project.name projects.name",
     "graph_tasks": TASK_NESTED,
@@ -469,6 +474,50 @@ def test_an_export_counts_objects_of_any_type() -> None:
     assert not validator.is_valid({"gid": "1", "objects": {"task": "three"}})
 
 
+def paths_of(value: Any, path: str = "") -> Iterator[str]:
+    """Every property within an object, as a path without marks of arrays."""
+    if isinstance(value, list):
+        for item in value:
+            yield from paths_of(item, path)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield f"{path}{name}"
+            yield from paths_of(inner, f"{path}{name}.")
+
+
+def test_everything_that_comes_by_default_is_in_the_schema_and_asked_for_where_all_is_selected(
+    sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
+) -> None:
+    everything = {
+        (each["tap_stream_id"], *metadata["breadcrumb"]): True
+        for each in catalog["streams"]
+        for metadata in each["metadata"]
+        if each["tap_stream_id"] in {"tasks", "messages", "teams"}
+    }
+    run = run_tap(settings_for(sandbox), catalog=select(catalog, everything))
+    [asked] = parameters(sandbox)
+
+    assert (run.code, "which the schema does not know" in run.stderr) == (0, False)
+    assert [each["resource_type"] for each in asked] == ["task", "message", "team"]
+    for each in asked:
+        sent = {path for item in sandbox.objects(WORKSPACE, each["resource_type"]) for path in paths_of(item)}
+        leaves = {path for path in sent if not any(other.startswith(f"{path}.") for other in sent)}
+        known = {path.replace("[]", "") for path, _ in below(load(f"{each['resource_type']}s"))}
+        assert sent - known == set()
+        assert {path for path in leaves if not any(path.startswith(f"{field}.") for field in each["fields"])} <= {
+            *each["fields"]
+        }
+    assert "stories.custom_field.resource_subtype" in asked[0]["fields"]
+
+
+def test_everything_in_a_graph_is_in_its_schemas(sandbox: Sandbox) -> None:
+    for kind in ("goal", "team", "portfolio", "project"):
+        for parent in sandbox.parents(WORKSPACE, kind):
+            for item in sandbox.graph_objects(parent):
+                known = {path.replace("[]", "") for path, _ in below(load(GRAPHS[item["resource_type"]]))}
+                assert {*paths_of(item)} - known == set()
+
+
 def test_the_script_writes_schemas_beside_it_and_cuts_recursion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,13 +536,14 @@ def test_the_script_writes_schemas_beside_it_and_cuts_recursion(
         "AllocationResponse": described,
         "AsanaNamedResource": described,
         "AttachmentResponse": described,
+        "CustomFieldResponse": described,
         "Like": described,
         "PortfolioResponse": described,
         "ProjectResponse": described,
         "StoryResponse": described,
         "TimeTrackingEntryBase": described,
         "UserCompact": described,
-        "UserResponse": described,
+        "UserResponse": {"properties": {"gid": gid, "resource_subtype": color["properties"]["name"]}, "type": "object"},
         "SectionResponse": {
             "properties": {
                 "gid": gid,
@@ -545,7 +595,7 @@ def test_the_script_writes_schemas_beside_it_and_cuts_recursion(
             "url": {"description": "Opt in. A url.", **TEXT, "x-asana-opt-in": True},
             "members": {
                 "description": "Array of users that are members of the team.",
-                **an_array(an_object(gid=TEXT)),
+                **an_array(an_object(gid=TEXT, resource_subtype=TEXT)),
             },
             "workspace_gid": {"description": "Gid of the workspace that was exported.", **TEXT},
         },
@@ -561,6 +611,11 @@ def test_the_script_writes_schemas_beside_it_and_cuts_recursion(
             },
             "workspace_gid": {"description": "Gid of the workspace that was exported.", **TEXT},
         },
+    }
+    # What the whole object has, its compact form has too.
+    assert written["messages"]["properties"]["created_by"] == {
+        "description": "The user who created the message.",
+        **an_object(gid=TEXT, resource_subtype=TEXT),
     }
     assert written["graph_sections"] == {
         "type": "object",

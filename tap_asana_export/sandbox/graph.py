@@ -32,13 +32,7 @@ _COLORS = ("light-green", "dark-pink", "light-warm-gray", "none", None)
 _ICONS = ("list", "rocket", None, "chat_bubbles", "mountain_flag")
 _VIEWS = ("list", "board", "calendar", "timeline")
 _LEVELS = ("admin", "editor", "commenter", "viewer")
-_STATUSES = (
-    ("on_track", "green"),
-    ("at_risk", "yellow"),
-    ("off_track", "red"),
-    ("on_hold", "blue"),
-    ("complete", "complete"),
-)
+_STATUS_COLORS = ("green", "yellow", "red", "blue", "complete")
 _EFFORTS = ({"type": "hours", "value": 7.5}, {"type": "percent", "value": 50}, None)
 _APPROVALS = ("DRAFT", "SUBMITTED", "APPROVED", "REJECTED")
 _BILLABLE = ("billable", "nonBillable", "notApplicable")
@@ -282,15 +276,12 @@ def _settings(history: History) -> list[Object]:
 
 
 def _status_update(history: History) -> Object | None:
-    """One in four has none yet."""
-    number = history.number("status")
-    if number % 4 == 0:
+    """The compact form; one in four has none yet."""
+    if history.number("status") % 4 == 0:
         return None
-    return {
-        **_status(history, "status_update"),
-        "resource_subtype": f"{history.kind}_status_update",
-        "status_type": _STATUSES[number % len(_STATUSES)][0],
-    }
+    status = _status(history, "status_update")
+    compact = {name: status[name] for name in ("gid", "resource_type", "title")}
+    return compact | {"resource_subtype": f"{history.kind}_status_update"}
 
 
 def _status(history: History, resource_type: str) -> Object:
@@ -309,11 +300,11 @@ def _project(organization: Organization, history: History, number: int, now: int
     chance, held = history.chance, _held(organization, history)
     done = history.number("completed")
     completed = done % 2 == 1
-    status = held["current_status_update"]
-    if status:
-        color = _STATUSES[history.number("status") % len(_STATUSES)][1]
-        author = {"color": color, "author": status["created_by"], "modified_at": status["created_at"]}
-        status = _status(history, "project_status") | author
+    status: Object | None = None
+    if held["current_status_update"]:
+        status = _status(history, "project_status")
+        color = _STATUS_COLORS[history.number("status") % len(_STATUS_COLORS)]
+        status |= {"color": color, "author": status["created_by"], "modified_at": status["created_at"]}
     team = _team(organization, number)
     return held | {
         "color": _COLORS[(chance >> 4) % len(_COLORS)],
