@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.command import run_command_line
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import TAP, WORKSPACE, Run, settings_for
+from tests.conftest import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,24 +19,6 @@ if TYPE_CHECKING:
 
 TELLS = " `tap-asana-export --about` tells of every setting."
 TOKEN = "SECRET1234"  # noqa: S105 - of nothing
-
-
-@pytest.fixture
-def run_here(
-    arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Callable[..., Run]:
-    """Run the tap's command in this process."""
-
-    def run(settings: Any, *options: str, **files: Any) -> Run:
-        handlers = [*logging.getLogger().handlers]
-        monkeypatch.setattr(sys, "argv", ["tap-asana-export", *arguments(settings, **files)[len(TAP) :], *options])
-        with pytest.raises(SystemExit) as ended:
-            run_command_line()
-        out, err = capfdbinary.readouterr()
-        logging.getLogger().handlers = handlers
-        return Run(ended.value.code or 0, out, err.decode())  # type: ignore[arg-type]
-
-    return run
 
 
 def refusal(config: dict[str, Any]) -> str:
