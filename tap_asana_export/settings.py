@@ -98,10 +98,7 @@ def read_environment(schema: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SettingError: a variable is not JSON where it must be, or names no setting.
     """
-    types = {
-        name: {setting["type"]} if isinstance(setting["type"], str) else {*setting["type"]}
-        for name, setting in schema["properties"].items()
-    }
+    types = {name: _types(setting) for name, setting in schema["properties"].items()}
     # The SDK also looks into a file .env. It is not to make values of the texts: for it "{}" is false.
     as_texts = {"properties": {name: {"type": "string"} for name in types}}
     texts = parse_environment_config(as_texts, PREFIX)
@@ -113,20 +110,30 @@ def read_environment(schema: Mapping[str, Any]) -> dict[str, Any]:
         if variable.startswith(PREFIX) and variable not in names and not variable.startswith(others):
             meant = _names_none(variable.removeprefix(PREFIX).lower(), types)
             raise SettingError(f"Settings: the environment variable {variable} {meant}.")
-    return {name: _value(name, text, types[name]) for name, text in texts.items() if text.strip()}
+    return {
+        name: _value(f"the environment variable {PREFIX}{name.upper()}", text, types[name])
+        for name, text in texts.items()
+    }
 
 
-def _value(name: str, text: str, types: Collection[str]) -> Any:
-    """The value of a setting that an environment variable holds as text; a number stays one."""
-    text = text.strip()
+def _types(setting: Mapping[str, Any]) -> list[str]:
+    types: str | list[str] = setting["type"]
+    return [types] if isinstance(types, str) else types
+
+
+def _value(what: str, text: str, types: Collection[str]) -> Any:
+    """The value of a setting that is given as text; None if that is blank."""
     if "string" in types:
         return text
+    text = text.strip()
+    if not text:
+        return None
     if text[0] in "[{":
         try:
             return json.loads(text, object_pairs_hook=_each_once, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             cause = f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else "cannot be read"
-            raise SettingError(f"Settings: the environment variable {PREFIX}{name.upper()} {cause}.") from None
+            raise SettingError(f"Settings: {what} {cause}.") from None
     if "boolean" in types:
         return WORDS.get(text.lower(), text)
     if "integer" in types:
@@ -137,17 +144,24 @@ def _value(name: str, text: str, types: Collection[str]) -> Any:
 # ── what the tap makes of them ────────────────────────────────────────────────────────────────────────────
 
 
-def read_settings(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def read_settings(config: Mapping[str, Any], own: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """All settings, with defaults where nothing is set, gids as texts, numbers as numbers.
 
     Args:
-        config: as it was given; there a number may be a Decimal, or text if it came from the environment.
-        schema: JSON Schema of the tap's own settings.
+        config: as it was given; there a number may be a Decimal, and what comes from the environment a text.
+        own: JSON Schema of the tap's own settings.
+        schema: JSON Schema of all settings, the SDK's own as well.
+
+    Raises:
+        SettingError: a text is not JSON where it must be.
     """
     settings: dict[str, Any] = dict(config)
     for name, setting in schema["properties"].items():
-        value = settings.get(name)
-        settings[name] = setting.get("default") if value is None else _fitted(value, setting)
+        if isinstance(value := settings.get(name), str):
+            settings[name] = _value(name, value, _types(setting))
+    for name, setting in own["properties"].items():
+        value = _fitted(settings.get(name), setting)
+        settings[name] = setting.get("default") if value is None or value == "" else value
     return settings
 
 

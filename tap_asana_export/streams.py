@@ -397,11 +397,13 @@ def read_catalog(catalog: Any) -> Catalog | None:
 
 
 def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> None:
-    """Fail if a catalog selects what there is not.
+    """Fail if a catalog selects nothing, or what there is not.
 
     Raises:
         SettingError: with the name, and the one that was perhaps meant.
     """
+    if catalog is not None and not any(stream.selected for stream in streams.values()):
+        raise SettingError(f"The catalog selects nothing: select at least one of {', '.join(streams)}.")
     for name, entry in (catalog or {}).items():
         if name not in streams:
             if entry.metadata.resolve_selection()[()]:

@@ -264,7 +264,7 @@ class TapAsanaExport(Tap):
         self.append_builtin_config(schema)
         config = dict(config or {}) | (read_environment(schema) if parse_env_config else {})
         redaction.add_secret_settings(config)
-        settings = read_settings(config, SETTINGS.to_dict())
+        settings = read_settings(config, SETTINGS.to_dict(), schema)
         # The SDK's own validation prints the value that does not fit, even if it is a token.
         check_settings(settings, schema, complete=validate_config)
         redaction.add_secret_settings(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import pwd
 import shutil
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_asana_export.command import run_command_line
 from tap_asana_export.sandbox import Sandbox
 from tests.support.leaks import TOKEN, log_config, require_no_secret, write_log_config
 
@@ -195,6 +197,24 @@ def run_tap(arguments: Callable[..., list[str]]) -> Callable[..., Run]:
             timeout=60,
         )
         return Run(done.returncode, done.stdout, done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def run_here(
+    arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Callable[..., Run]:
+    """Run the tap's command to its end in this process, which takes a tenth of the time."""
+
+    def run(settings: Any, *options: str, **files: Any) -> Run:
+        handlers = [*logging.getLogger().handlers]
+        monkeypatch.setattr(sys, "argv", ["tap-asana-export", *arguments(settings, **files)[len(TAP) :], *options])
+        with pytest.raises(SystemExit) as ended:
+            run_command_line()
+        out, err = capfdbinary.readouterr()
+        logging.getLogger().handlers = handlers
+        return Run(ended.value.code or 0, out, err.decode())  # type: ignore[arg-type]
 
     return run
 

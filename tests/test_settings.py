@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.command import run_command_line
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import TAP, WORKSPACE, Run, settings_for
+from tests.conftest import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,24 +19,6 @@ if TYPE_CHECKING:
 
 TELLS = " `tap-asana-export --about` tells of every setting."
 TOKEN = "SECRET1234"  # noqa: S105 - of nothing
-
-
-@pytest.fixture
-def run_here(
-    arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Callable[..., Run]:
-    """Run the tap's command in this process."""
-
-    def run(settings: Any, *options: str, **files: Any) -> Run:
-        handlers = [*logging.getLogger().handlers]
-        monkeypatch.setattr(sys, "argv", ["tap-asana-export", *arguments(settings, **files)[len(TAP) :], *options])
-        with pytest.raises(SystemExit) as ended:
-            run_command_line()
-        out, err = capfdbinary.readouterr()
-        logging.getLogger().handlers = handlers
-        return Run(ended.value.code or 0, out, err.decode())  # type: ignore[arg-type]
-
-    return run
 
 
 def refusal(config: dict[str, Any]) -> str:
@@ -159,7 +138,9 @@ def test_numbers_are_gids_and_texts_are_numbers() -> None:
         ({"workspaces": [True]}, "workspaces[0] must be of type string"),
         ({"workspaces": [-1]}, "workspaces[0] must be a gid, that is a text of digits"),
         ({"workspaces": [1200, "1200"]}, "workspaces must not name the same gid twice"),
-        ({"workspaces": "1200"}, "workspaces must be of type array"),
+        ({"workspaces": 1200}, "workspaces must be of type array"),
+        ({"workspaces": "My Company"}, "workspaces[0] must be a gid, that is a text of digits"),
+        ({"sandbox": "perhaps"}, "sandbox must be of type boolean or object"),
         ({"graph_parents": ["x"]}, "graph_parents[0] must be a gid, that is a text of digits"),
         ({"job_gids": {"My Company": "1"}}, "job_gids must be a gid, that is a text of digits"),
         ({"job_gids": {"1200": "latest"}}, "job_gids.1200 must be a gid, that is a text of digits"),
@@ -270,6 +251,7 @@ def test_every_kind_of_setting_comes_from_the_environment(monkeypatch: pytest.Mo
         OVERLAP="90",
         DEFER="yes",
         START_DATE="",
+        API_URL=" ",
         FLATTENING_MAX_DEPTH="2",
         LOGLEVEL="ERROR",
         SANDBOX_TASKS="3",
@@ -287,9 +269,19 @@ def test_every_kind_of_setting_comes_from_the_environment(monkeypatch: pytest.Mo
         "overlap": 90,
         "defer": True,
         "start_date": None,
+        "api_url": "https://app.asana.com/api/1.0",
         "flattening_max_depth": 2,
     }
     assert {name: settings[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("FALSE", False), ('{"tasks": 3}', {"tasks": 3})])
+def test_a_text_as_meltano_passes_it_on_from_a_setting_without_kind_is_what_it_says(text: str, value: Any) -> None:
+    settings = TapAsanaExport(
+        config={"access_token": "x", "sandbox": text, "workspaces": "1200", "filters": ""}
+    ).settings
+
+    assert (settings["sandbox"], settings["workspaces"], settings["filters"]) == (value, ["1200"], {})
 
 
 def test_without_config_env_the_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
