@@ -213,7 +213,7 @@ class Files:
             if end == begin:
                 more = f"-{len(files) + 1}" if files else ""
                 path = f"{self._config.root}{name}/{self._folder}/{self._stem}-{number:05}{more}{self._config.suffix}"
-                files.append(File(self._config, path, Path(self._spool.name), self._schemas[name]))
+                files.append(File(self._config, path, Path(self._spool.name), self._schemas[name], name))
                 end = files[-1].room(text, begin, self._config.size)
             yield files[-1], text[begin:end]
             begin = end
@@ -258,14 +258,16 @@ class File:
         path: of the file on its file system.
         spool: a folder for what is on its way to another machine.
         schema: JSON Schema of the records.
+        stream: whose records they are.
 
     Raises:
         BatchError: it cannot be written.
     """
 
-    def __init__(self, config: BatchConfig, path: str, spool: Path, schema: Mapping[str, Any]) -> None:
+    def __init__(self, config: BatchConfig, path: str, spool: Path, schema: Mapping[str, Any], stream: str) -> None:
         self._config = config
         self._schema = schema
+        self._stream = stream
         self._path = path
         self._is_local = isinstance(config.place, LocalFileSystem)
         # Renaming is what makes a file appear all at once; it works within one file system only.
@@ -303,7 +305,7 @@ class File:
             return Lines(self._temporary, self._config.compression)
         from tap_asana_export.parquet import Table  # noqa: PLC0415 - needs an extra
 
-        return Table(self._temporary, self._config.compression, self._schema)
+        return Table(self._temporary, self._config.compression, self._schema, self._stream)
 
     def complete(self) -> str:
         """Put the file where it belongs, all at once; returns its URL."""
@@ -325,6 +327,9 @@ class File:
     def _telling(self) -> Iterator[None]:
         try:
             yield
+        except BatchError:
+            self.discard()
+            raise
         except Exception as error:  # noqa: BLE001 - every kind of store raises errors of its own
             self.discard()
             raise BatchError(self._path, str(error) or type(error).__name__) from None

@@ -20,6 +20,7 @@ TapError
 ├── MapError           an expression of stream_maps cannot be evaluated for an object
 ├── UnknownFieldError  Asana sends a field that is not in the schema, and unknown_fields is `fail`
 ├── BatchError         a batch file cannot be written
+│   └── UnfitError         a value does not fit its column of a Parquet file
 ├── UnexpectedError    something that nobody has thought of
 ├── SomeFailedError    some of several exports failed
 └── OutputError        stdout takes no more messages
@@ -289,6 +290,33 @@ class BatchError(TapError):
         super().__init__(
             f"The batch file {path} cannot be written ({cause}). No file was announced that is not complete. "
             "See to the place that batch_config names, then run again."
+        )
+
+
+class UnfitError(BatchError):
+    """A value does not fit its column of a Parquet file.
+
+    Args:
+        stream: whose record it is in.
+        name: of the property.
+        gids: what tells which record.
+        kind: of the value.
+        column: type or format of the column, as the schema has it.
+    """
+
+    @staticmethod
+    def text_of(name: str) -> str:
+        """A stream map's expression that makes text of a property, whatever it is, and leaves null."""
+        return f"str(record.get('{name}')) if record.get('{name}') != None else None"
+
+    def __init__(self, stream: str, name: str, gids: Mapping[str, Any], kind: str, column: str) -> None:
+        where = ", ".join(f"{each} {gid}" for each, gid in gids.items())
+        TapError.__init__(
+            self,
+            f"Stream {stream}: the property {name} of the record with {where} is {kind} that its Parquet column, "
+            f"{column}, cannot hold as it is. It is not rounded, and no file was announced that is not complete. To "
+            "have the record, set batch_config.encoding.format to jsonl, or make the column text from now on with "
+            f'the setting stream_maps: {{"{stream}": {{"{name}": "{self.text_of(name)}"}}}}; then run again.',
         )
 
 
