@@ -132,8 +132,7 @@ def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
 
 def pending_jobs(state: Mapping[str, Any]) -> dict[str, str]:
     """By gid of a workspace or parent, the job that its state holds: what the setting job_gids takes."""
-    bookmarks = msgspec.convert(state, State).bookmarks
-    partitions = msgspec.convert(bookmarks.get("exports", {}), StreamState).partitions
+    partitions = msgspec.convert(state.get("bookmarks", {}).get("exports", {}), StreamState).partitions
     return {
         each.context.workspace_gid or each.context.parent_gid or "": each.pending.job_gid
         for each in partitions
