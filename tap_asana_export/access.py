@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import requests
 
+from tap_asana_export.asana import ask_now
 from tap_asana_export.errors import AnswerError
-from tap_asana_export.waiting import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tap_asana_export.asana import Asana
 
 logger = logging.getLogger(__name__)
+
+MOST_SECONDS = 10
+"""Seconds to wait for an answer, all tries together."""
 
 COMMANDS = {"run", "el", "elt", "invoke", "job", "schedule"}
 """Commands of Meltano that start an extractor because its records are wanted."""
@@ -75,7 +78,7 @@ def check_access(asana: Asana, workspace_gids: Iterable[str]) -> None:
     for workspace_gid in workspace_gids:
         logger.info("Workspace %s: asking Asana for it.", workspace_gid)
         try:
-            finish(asana.workspace(workspace_gid))
+            ask_now(asana.workspace(workspace_gid), MOST_SECONDS)
         except AnswerError as error:
             # A service account scoped to data export may be kept from the rest of the API.
             if error.status != requests.codes.forbidden:

@@ -19,7 +19,7 @@ from tap_asana_export.connection import connection_problem
 from tap_asana_export.errors import AnswerError, GrantError, SettingError, UnreachableError, UnreadableError
 from tap_asana_export.redaction import redact_line
 from tap_asana_export.session import new_session
-from tap_asana_export.waiting import Pause
+from tap_asana_export.waiting import Pause, finish, stop_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -425,6 +425,20 @@ class Asana:
             )
             say()
             yield Pause(seconds, say)
+
+
+def ask_now(work: Waiting[T], seconds: float) -> T:
+    """Ask Asana now, pausing between tries for so many seconds at the most.
+
+    Raises:
+        UnreachableError: Asana wants to be asked later.
+        AnswerError: as the work does.
+    """
+
+    def too_late() -> Exception:
+        return UnreachableError("Asana", f"it wants to be asked again later than in {seconds:g} s (wait_timeout)")
+
+    return finish(stop_at(time.monotonic() + seconds, work, too_late))
 
 
 def retry_after(response: requests.Response) -> float | None:

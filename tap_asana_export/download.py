@@ -99,6 +99,7 @@ class Download:
 
     Attributes:
         bytes: how many of the file came in so far.
+        is_whole: whether all of them have come.
         file_id: tells this file from another one at the same place, if storage told enough.
     """
 
@@ -109,7 +110,7 @@ class Download:
         self._timeout = timeout
         self._clock = clock
         self._version = Version()
-        self._is_whole = False
+        self.is_whole = False
         self._left = threading.Event()
         self._session = new_session(user_agent=user_agent)
         self._session.headers["Accept-Encoding"] = "identity"
@@ -133,12 +134,12 @@ class Download:
     def _body(self) -> Iterator[bytes]:
         """The file as storage keeps it: any Content-Encoding is left on, `read_text` looks at the bytes."""
         failures = 0
-        while not self._is_whole:
+        while not self.is_whole:
             reached = self.bytes
             error: type[DownloadError] = DownloadError
             try:
                 yield from self._from(reached)
-                if self._is_whole or self.bytes > reached:
+                if self.is_whole or self.bytes > reached:
                     failures = 0  # a part came, as long as storage said that it would be
                     continue
                 cause = "storage sent nothing"
@@ -196,9 +197,9 @@ class Download:
         self._look_whether_whole()
 
     def _look_whether_whole(self) -> None:
-        self._is_whole = self._version.total is not None and self.bytes >= self._version.total
-        if self._is_whole and not self.bytes:
-            self._is_whole = False  # an export without objects is an empty gzip file, not an empty one
+        self.is_whole = self._version.total is not None and self.bytes >= self._version.total
+        if self.is_whole and not self.bytes:
+            self.is_whole = False  # an export without objects is an empty gzip file, not an empty one
 
     def _check(self, response: requests.Response, start: int) -> Place:
         """Which bytes the answer brings; raises if they are not of the file that was begun, or do not join on."""
@@ -247,7 +248,7 @@ class Download:
         if self._version.total not in {None, self.bytes} and not self._version.strong_etag:
             raise ChangedError(ANOTHER)
         self._version = self._version._replace(total=self.bytes)
-        self._is_whole = True
+        self.is_whole = True
 
 
 def place_of(response: requests.Response) -> Place | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +23,13 @@ from tap_asana_export.errors import (
     LineError,
     UnreachableError,
     UnreadableError,
-    WaitError,
 )
-from tap_asana_export.jobs import Patience, request_export, wait
+from tap_asana_export.jobs import Patience, look, request_export, wait
 from tap_asana_export.lines import Pass, workspace_of
 from tap_asana_export.plan import FIRST, format_time, parse_time, request_for
 from tap_asana_export.run import pieces, tell, ways_of, write_export
 from tap_asana_export.tables import Tables
-from tap_asana_export.waiting import Pause, finish, stop_at
+from tap_asana_export.waiting import Pause, finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,7 +202,7 @@ class Export:
             self._say(job_gid, "it is in the state, but of another request; a new one is needed")
             return None
         try:
-            job = yield from self._asana.job(job_gid)
+            job = yield from look(self._asana, self._subject, job_gid, self._patience())
         except AnswerError as error:
             if wanted or error.status not in GONE:
                 raise
@@ -307,7 +304,7 @@ class Export:
                         pending["lines"] = 0
                     self._run.save_state()
                     cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
-                    is_of_file = isinstance(error, DamagedError)
+                    is_of_file = isinstance(error, DamagedError) or (isinstance(error, DownloadError) and file.is_whole)
                     raise LineError(self._subject, job.gid, reading.lines + 1, cause, is_of_file=is_of_file) from None
                 if reading.lines < pending["lines"]:
                     raise ChangedError(
@@ -326,14 +323,11 @@ class Export:
 
     def _signed_urls(self, job: Job, url: str | None) -> Iterator[str]:
         """The file's URL, signed anew each time: it is good for minutes."""
-        patience = self._patience()
         while True:
             if url is None:
                 raise GoneError("Asana has no file for the job any more")
             yield url
-            again = self._asana.job(job.gid)
-            too_late = functools.partial(WaitError, self._subject, job.gid, "being read", patience.wait_timeout)
-            job = finish(stop_at(time.monotonic() + patience.wait_timeout, again, too_late))
+            job = finish(look(self._asana, self._subject, job.gid, self._patience()))
             url = job.export.download_url if job.export else None
 
     def _say(self, job_gid: str, what: str) -> None:

@@ -141,7 +141,7 @@ def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Cl
         logger.info("%s: export job %s is %s, after %.0f s", subject, job.gid, said, said_at - start)
 
     def too_late() -> Exception:
-        status = "succeeded, but without a file," if job.status == "succeeded" else job.status
+        status = "succeeded, but without a file" if job.status == "succeeded" else job.status
         return WaitError(subject, job.gid, status, clock.monotonic() - start)
 
     for pause in _pauses(patience.poll_interval):
@@ -156,6 +156,23 @@ def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Cl
         work = _wait_and_look(asana, job.gid, pause, say)
         job = yield from stop_at(start + patience.wait_timeout, work, too_late, clock)
     raise AssertionError  # the pauses never end
+
+
+def look(asana: Asana, subject: Subject, job_gid: str, patience: Patience, clock: Clock = time) -> Waiting[Job]:
+    """Look at a job once, waiting for the answer no longer than for a job.
+
+    Raises:
+        WaitError: Asana wants to be asked later than `wait_timeout` allows.
+        AnswerError: the job is unknown.
+        UnreachableError: no answer.
+        UnreadableError: the answer is not this job.
+    """
+    start = clock.monotonic()
+
+    def too_late() -> Exception:
+        return WaitError(subject, job_gid, "not told of", clock.monotonic() - start)
+
+    return stop_at(start + patience.wait_timeout, asana.job(job_gid), too_late, clock)
 
 
 def _wait_and_look(asana: Asana, job_gid: str, seconds: float, say: Callable[[], None]) -> Waiting[Job]:

@@ -17,7 +17,7 @@ from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 from singer_sdk.singerlib import Catalog, Metadata, RecordMessage, Schema
 
 from tap_asana_export.access import check_access, under_meltano_config_test
-from tap_asana_export.asana import connect
+from tap_asana_export.asana import ask_now, connect
 from tap_asana_export.batch import read_batch_config
 from tap_asana_export.checkpoint import Checkpoint, checkpoint_folder
 from tap_asana_export.errors import (
@@ -35,7 +35,7 @@ from tap_asana_export.plan import Subject, fingerprint
 from tap_asana_export.records import is_verbatim, schema_messages
 from tap_asana_export.run import Run, Selected
 from tap_asana_export.selection import ADDITIONAL, opt_in, properties, without_items
-from tap_asana_export.waiting import finish, run_concurrently
+from tap_asana_export.waiting import run_concurrently
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -143,7 +143,8 @@ class Exports(AsanaStream):
         Raises:
             SettingError: there are none.
         """
-        gids: list[str] = self.settings["workspaces"] or [each.gid for each in finish(asana.workspaces())]
+        gids: list[str] = self.settings["workspaces"]
+        gids = gids or [each.gid for each in ask_now(asana.workspaces(), self.settings["wait_timeout"])]
         if not gids:
             raise SettingError(
                 "The token sees no workspace: its user must be a member of one. Check that the token is the right one."

@@ -72,7 +72,7 @@ def test_a_run_that_is_killed_while_it_waits_leaves_its_job_to_the_next_one(
     assert (again.code, len(parameters(sandbox)), again.by_gid("tasks")) == (0, 1, expected(sandbox, "tasks"))
     if signum != signal.SIGKILL:
         job_gid = again.records("exports")[0]["job_gid"]
-        assert said.decode().rstrip().split(" | ")[-1].split(None, 1)[-1] == (
+        assert Run(tap.returncode, b"", said.decode()).last_line == (
             f"Ended by {signal.Signals(signum).name}. The next run goes on with the jobs in the state or the "
             f'checkpoint; without both, set job_gids to {{"{WORKSPACE}": "{job_gid}"}}.'
         )

@@ -44,7 +44,7 @@ def test_a_signal_while_waiting(signum: signal.Signals, sandbox: Sandbox, argume
     assert messages[-1]["type"] == "STATE"
     [exports] = messages[-1]["value"]["bookmarks"]["exports"]["partitions"]
     assert f"export job {exports['pending']['job_gid']} is not_started" in line.decode()
-    assert f"Ended by {signum.name}; the next run goes on from the state." in err
+    assert f"Ended by {signum.name}. The next run goes on with the jobs in the state or the checkpoint; " in err
 
 
 class Pipe:
