@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Run
+    from tests.support.odd_asana import Request
 
 LINES = b"".join(
     b'{"gid":"%d","resource_type":"task","modified_at":"2026-11-26T09:00:00.000Z"}\n' % number for number in range(9)
@@ -55,6 +56,13 @@ def debug(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 
 HEADER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nno colon here\r\n\r\n" % len(LINES) + LINES
+
+
+def repeated(text: bytes) -> Callable[[Request], bytes]:
+    """A file that holds the signature of the URL that it comes from."""
+    return lambda request: raw("200 OK", text % request.target.partition("=")[2].encode())(request)
+
+
 REPEATED = f"https://user:{MARK}@storage.example/file?X-Amz-Signature={SIGNATURE}"
 SCENES: dict[str, tuple[list[Any], int, str]] = {
     "all is well": ([], 0, ""),
@@ -72,12 +80,8 @@ SCENES: dict[str, tuple[list[Any], int, str]] = {
     ),
     "a reason that repeats the URL": ([raw(f"400 No {REPEATED} here")], 1, "storage answered 400 No https://"),
     "a page that repeats the URL": ([raw("200 OK", f"<{REPEATED}".encode())], 1, "neither gzip nor JSON"),
-    "a page that begins with the signature": ([raw("200 OK", SIGNATURE.encode() + b"9" * 99)], 1, "neither gzip"),
-    "a line that repeats the signature": (
-        [raw("200 OK", b'{"a":"' + SIGNATURE.encode() + b'0"}')],
-        1,
-        "breaks at line 1",
-    ),
+    "a page that begins with the signature": ([repeated(b"%b <html>")], 1, "neither gzip"),
+    "a line that repeats the signature": ([repeated(b'{"a":"%b"}')], 1, "breaks at line 1"),
     "a head too large": ([raw("200 OK", b"", X=SIGNATURE * 9000)], 0, "going on"),
 }
 
