@@ -43,7 +43,7 @@ _COLON = r"(?::|%(?:25)*3a)"
 _SLASH = r"(?:\\?/|%(?:25)*2f|\\u002f)"
 _AT = r"(?:@|%(?:25)*40)"
 # A password may hold a slash in a URL that was written by hand, but `host:443/a@b` is no password.
-_USER = rf"(?:[^\s\"'<>/?#]*{_AT}|[^\s\"'<>/?#@:]*:(?!\d+/)[^\s\"'<>?]*{_AT})"
+_USER = rf"(?:[^\s\"'<>/?#]*|[^\s\"'<>/?#@:]*:(?!\d+/)[^\s\"'<>?]*)(?={_AT})"
 _IN_URL = r"[^\s\"'<>]"
 _HEADERS = r"(?:proxy-)?authorization|(?:set-)?cookie|x-amz-security-token"
 _PARAMETERS = (
@@ -59,11 +59,11 @@ PATTERNS = tuple(
         # /path?query, but not a bracket or a full stop behind it
         rf"({_SLASH}[^\s\"'<>?]*?{_QUESTION}){_IN_URL}*[^\s\"'<>),.;:\]}}]",
         # Authorization: Basic …, {'authorization': b'Bearer …'}
-        rf"(\b(?:{_HEADERS})(?:['\"]\s*[:=,]|\s*[:=])\s*b?['\"]?)(?:(?!\\[rn])[^'\"\r\n}}])+",
+        rf"(\b(?:{_HEADERS})(?:['\"]\s*[:=,]|\s*[:=])\s*(?:b?['\"])?)(?:(?!\\[rn])[^'\"\r\n}}])+",
         # Bearer …, but not the words "bearer token"
         r"(\b(?:bearer|basic|digest|negotiate)(?:\s|%(?:25)*20|\+)+)(?=\S*\d|\S{20})[^\s\"'<>,;)]+",
         # X-Amz-Signature=…
-        rf"((?<![a-z-])(?:{_PARAMETERS}){_EQUALS}b?['\"]?)[^\s&\"'<>,;)]+",
+        rf"((?<![a-z-])(?:{_PARAMETERS}){_EQUALS}(?:b?['\"])?)[^\s&\"'<>,;)]+",
         # "password": "…"
         rf"({_QUOTE}[a-z_]*(?:secret|token|password|account_key)[a-z_]*{_QUOTE}\s*:\s*b?{_QUOTE})[^'\"\\]+",
         # Signature: …
@@ -93,12 +93,16 @@ class _Secrets:
                 self._derived.update(dict.fromkeys(new))
                 while len(self._derived) > MOST_DERIVED:
                     self._derived.popitem(last=False)
-            forms = {form for value in (*self._settings, *self._derived) for form in _forms(value)}
-            self._pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+            self._pattern = None
 
     def redact(self, text: str) -> str:
         """The text without them."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        with self._lock:
+            if self._pattern is None:
+                forms = {form for value in (*self._settings, *self._derived) for form in _forms(value)}
+                longest_first = sorted(forms, key=len, reverse=True)
+                self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        return self._pattern.sub(MASK, text)
 
 
 _secrets = _Secrets()
@@ -152,7 +156,7 @@ def _secrets_of(value: Any, *, is_secret: bool = False) -> Iterator[str]:
 def _secrets_of_url(url: str) -> Iterator[str]:
     location, _, query = url.partition("?")
     if found := re.search(f"://({_USER})", location):
-        password = found[1].removesuffix("@").partition(":")[2]
+        password = found[1].partition(":")[2]
         yield from (password, unquote(password))
     for name, value in parse_qsl(query):
         if SECRET_NAME.search(name):
@@ -277,4 +281,4 @@ def _clean_copy(error: BaseException, seen: set[int]) -> BaseException:
 
 def without_credentials(url: str) -> str:
     """A URL as it may be shown: without its query, user and password; a path as it is."""
-    return re.sub(rf"(?<=://){_USER}", f"{MASK}@", url.partition("?")[0]) if "://" in url else url
+    return re.sub(rf"(?<=://){_USER}", MASK, url.partition("?")[0]) if "://" in url else url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -20,6 +21,15 @@ MOST_INTERIM = 20
 """How many interim answers (RFC 9110, section 15.2) a server may send before the final one."""
 MOST_REDIRECTS = 10
 PORTS = {"http": 80, "https": 443}
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Let a log line through, without the traceback that urllib3 adds to a header which it cannot read."""
+    record.exc_info = None
+    return True
+
+
+logging.getLogger("urllib3.connection").addFilter(_is_told)
 
 
 def new_session(*, user_agent: str, api_url: str | None = None) -> Session:

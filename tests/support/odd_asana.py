@@ -130,7 +130,7 @@ class OddAsana:
         self.storage = storage
         self._scenes = iter(scenes)
         self._api_interim = api_interim
-        self._first_api_answer = first_api_answer
+        self.first_api_answer = first_api_answer
         self._signatures = itertools.count()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -189,8 +189,8 @@ class OddAsana:
     def _answer(self, request: Request) -> bytes:
         if request.target.startswith("/file"):
             return next(self._scenes, self.storage.answer)(request)
-        if self._first_api_answer is not None:
-            answer, self._first_api_answer = self._first_api_answer, None
+        if self.first_api_answer is not None:
+            answer, self.first_api_answer = self.first_api_answer, None
             return answer(request)
         url = f"http://{self.host}/file?X-Amz-Signature={SIGNATURE}{next(self._signatures)}"
         export = {"gid": "7", "created_at": CREATED_AT, "completed_at": CREATED_AT, "download_url": url}
