@@ -149,7 +149,10 @@ def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
             elif line.resource_type in RESOURCE - GRAPH or line.stories is not msgspec.UNSET:
                 graph = False
             gid = gid or gid_of(line.workspace) or (gid_of(line.organization) if line.resource_type == "team" else None)
-            _require_gid(gid, file, number)
+            if gid and not IS_GID(gid):  # it would become a folder of batch files
+                broken = FileError(file.url, number, f"a workspace's gid is digits, but here it is {gid[:40]!a}")
+                gid = None
+                break
             if graph or (graph is False and gid):
                 break
     except FileError as error:
@@ -163,12 +166,6 @@ def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
             f"{file.name} does not tell of which workspace it is: set workspaces to its one gid."
         )
     return Subject(gid)
-
-
-def _require_gid(gid: str | None, file: File, number: int) -> None:
-    """Refuse what is no gid: it would become a folder of batch files."""
-    if gid is not None and not IS_GID(gid):
-        raise FileError(file.url, number, f"the gid of a workspace is digits, but here it is {gid[:40]!a}")
 
 
 def _lines(file: File) -> Iterator[tuple[int, Line]]:

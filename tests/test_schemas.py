@@ -543,7 +543,7 @@ def test_the_script_writes_schemas_beside_it_and_cuts_recursion(
         "StoryResponse": described,
         "TimeTrackingEntryBase": described,
         "UserCompact": described,
-        "UserResponse": {"properties": {"gid": gid, "resource_subtype": color["properties"]["name"]}, "type": "object"},
+        "UserResponse": {"properties": {"gid": gid, "resource_subtype": {"type": "string"}}, "type": "object"},
         "SectionResponse": {
             "properties": {
                 "gid": gid,

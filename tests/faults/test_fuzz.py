@@ -71,6 +71,15 @@ def refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
+def whole(value: Any) -> Any:
+    """The value with U+FFFD in place of halves of characters."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {whole(name): whole(inner) for name, inner in value.items()}
+    return [whole(each) for each in value] if isinstance(value, list) else value
+
+
 def told_by(text: bytes, streams: dict[str, Stream]) -> Outcome:
     """What a text should bring, decoded the plain way: one line after the other."""
     wanted: list[dict[str, Any]] = []
@@ -78,8 +87,7 @@ def told_by(text: bytes, streams: dict[str, Stream]) -> Outcome:
         if not line.strip():
             continue
         try:
-            item = json.loads(line.decode(), parse_constant=refuse)
-            json.dumps(item, ensure_ascii=False).encode()
+            item = whole(json.loads(line.decode(), parse_constant=refuse))
             stream = streams.get(msgspec.convert(item["resource_type"], str))
             if stream is not None:
                 msgspec.convert(item["gid"], str)
@@ -142,6 +150,7 @@ GOOD = [
     b'{"gid":"4","resource_type":"task","unknown":{"deep":[1,{"er":null}]},"name":"x"}',
     b'{"gid":"5","resource_type":"sprocket","name":"of a type that no stream takes"}',
     b'{"resource_type":"sprocket"}',
+    b'{"gid":"7","resource_type":"task","name":"\\ud83d \\ud83d\\ude00 \\\\ud83d \\uDC00","new \\ud83d":["\\udfff"]}',
     b'{"gid":"6","resource_type":"message","num_likes":123456789012345678901234567890,"n\\u0061me":"y"}',
 ]
 BAD = [
@@ -159,7 +168,7 @@ BAD = [
     b'{"gid":"1","resource_type":"task","name":"a',
     b'{"gid":"1","resource_type":"task","name":"a"}}',
     b'{"gid":"1","resource_type":"task","name":"\\q"}',
-    b'{"gid":"1","resource_type":"task","name":"\\ud800"}',
+    b'{"gid":"1","resource_type":"task","name":"\\ud80"}',
     b'{"gid":"1","resource_type":"task","num_likes":01}',
     b'{"gid":"1","resource_type":"task","num_likes":NaN}',
     b'{"gid":"1","resource_type":"task"} {"gid":"2","resource_type":"task"}',
@@ -264,6 +273,109 @@ def check(streams: dict[str, Stream], file: bytes, cuts: list[int]) -> None:
         assert expected.bad is not None
     else:
         assert outcome == expected
+
+
+# ── one object, three ways ────────────────────────────────────────────────────────────────────────────────
+
+WAYS: dict[str, dict[str, Any]] = {
+    "verbatim": {},
+    "mapped": {"stream_maps": {name: {"__filter__": "True"} for name in ("tasks", "task_followers")}},
+    "flattened": {"flattening_enabled": True, "flattening_max_depth": 2},
+}
+SCALARS = st.one_of(
+    st.sampled_from(["null", "true", "false", "0", "-0", "1.10", "1E2", "1e400", "-1e-400", "12345678901234567890123"]),
+    st.text(max_size=4).map(json.dumps),
+    st.sampled_from(['"cut \\ud83d"', '"\\ud83d\\ude00"', '"\\\\ud83d"', '"\\udc00\\ud83d"', '"{[\\"]}"']),
+)
+NAMES = ["gid", "name", "user", "new", "über", "a b", "class", 'q"', "\ud83d", "additional_fields", "parent", ""]
+
+
+def an_object(values: st.SearchStrategy[str], names: list[str] = NAMES) -> st.SearchStrategy[str]:
+    """JSON of objects with these values."""
+    pairs = st.dictionaries(st.sampled_from(names), values, max_size=4)
+    return pairs.map(lambda each: "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in each.items()) + "}")
+
+
+def an_array(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """JSON of arrays of these values."""
+    return st.lists(values, max_size=3).map(lambda each: f"[{', '.join(each)}]")
+
+
+ANYTHING = st.recursive(SCALARS, lambda inner: an_object(inner) | an_array(inner), max_leaves=6)
+FOLLOWER = an_object(ANYTHING).map(lambda text: text.replace("{", '{"gid":"8",', 1).replace(",}", "}"))
+TASK = st.fixed_dictionaries(
+    {},
+    optional={
+        "followers": an_array(FOLLOWER | ANYTHING) | ANYTHING,
+        **dict.fromkeys(["name", "assignee", "num_likes", "parent", "custom_fields", "memberships"], ANYTHING),
+        **dict.fromkeys(["new", "a b", "class", "\ud83d", "additional_fields", "workspace_gid"], ANYTHING),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def ways() -> Iterator[dict[str, dict[str, Stream]]]:
+    """Tasks and their followers by way, with whatever their schemas do not know."""
+    found = {}
+    for name, config in WAYS.items():
+        catalog = TapAsanaExport(config={"sandbox": True}).catalog_dict
+        for stream in catalog["streams"]:
+            for each in stream["metadata"]:
+                each["metadata"]["selected"] = stream["tap_stream_id"] in {"tasks", "task_followers"}
+        tap = TapAsanaExport(config={"sandbox": True, "unknown_fields": "keep", **config}, catalog=catalog)
+        found[name] = {stream: tap.streams[stream] for stream in ("tasks", "task_followers")}
+    logging.disable()
+    yield found
+    logging.disable(logging.NOTSET)
+
+
+def rows(streams: dict[str, Stream], line: bytes) -> dict[str, list[dict[str, Any]]]:
+    """The records that one line makes."""
+    sink = Messages(MessageWriter(), TIME)
+    selected = [Selected(source, streams[source.stream]) for source in SOURCES if source.stream in streams]
+    Pass(ways_of({"task": selected}, Subject(WORKSPACE), sink, dict.fromkeys(streams))).read(line)
+    found: dict[str, list[dict[str, Any]]] = {stream: [] for stream in streams}
+    for message in map(json.loads, sink.out.split(b"\n")[:-1]):
+        found[message["stream"]].append(message["record"])
+    return found
+
+
+def kept(value: dict[str, Any], stream: Stream, own: dict[str, Any]) -> dict[str, Any]:
+    """An object as a record, in which nothing is lost."""
+    known = {*stream.schema["properties"]} - {"additional_fields"}
+    more = {name: each for name, each in value.items() if name not in known}
+    record = {name: each for name, each in value.items() if name in known and name not in own} | own
+    return record | ({"additional_fields": more} if more else {})
+
+
+@EXAMPLES
+@given(TASK)
+def test_an_object_loses_nothing_whatever_way_it_goes(
+    ways: dict[str, dict[str, Stream]], properties: dict[str, str]
+) -> None:
+    pairs = {"gid": '"1"', "resource_type": '"task"', **properties}
+    line = ("{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in pairs.items()) + "}").encode()
+    item = whole(json.loads(line))
+    brought = {way: rows(streams, line) for way, streams in ways.items()}
+
+    tasks, followers = ways["verbatim"]["tasks"], ways["verbatim"]["task_followers"]
+    parts = item.get("followers")
+    good = (
+        [each for each in parts if isinstance(each, dict) and isinstance(each.get("gid"), str)]
+        if (isinstance(parts, list))
+        else []
+    )
+    own = {"task_gid": "1", "task_modified_at": None, "workspace_gid": WORKSPACE}
+    wanted = {
+        "tasks": [kept(item, tasks, {"workspace_gid": WORKSPACE})],
+        "task_followers": [kept(each, followers, own) for each in good],
+    }
+    assert brought["verbatim"] == wanted
+    assert brought["mapped"] == wanted
+    for stream, records in brought["flattened"].items():
+        columns = ways["flattened"][stream].stream_maps[0].transformed_schema["properties"].keys()
+        assert [each["gid"] for each in records] == [each["gid"] for each in wanted[stream]]
+        assert all(record.keys() <= columns for record in records)
 
 
 # ── broken files ──────────────────────────────────────────────────────────────────────────────────────────
