@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_asana_export.access import is_config_test
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
@@ -413,6 +415,36 @@ def test_testing_the_connection_without_a_network_ends_within_seconds_and_says_w
     assert run.last_line.startswith(f"GET /workspaces/{WORKSPACE}: no answer")
     assert run.stderr.count("trying again") <= 1
     assert f"Workspace {WORKSPACE}: asking Asana for it." in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "is_test"),
+    [
+        ("/usr/bin/python3 /venv/bin/meltano config test tap-asana-export", True),
+        ("/usr/bin/python3 /venv/bin/meltano --log-level=debug --environment dev config tap-asana-export test", True),
+        ("C:/venv/meltano.exe config --plugin-type extractor test tap-asana-export", True),
+        ("/usr/bin/python3 /venv/bin/meltano invoke tap-asana-export", False),
+        ("/usr/bin/python3 /venv/bin/meltano --environment config invoke tap-asana-export test", False),
+        ("/usr/bin/python3 /venv/bin/meltano --environment=test run tap-asana-export target-test", False),
+        ("/usr/bin/python3 /venv/bin/meltano test tap-asana-export config", False),
+        ("/bin/sh -c ./config test", False),
+        ("", False),
+    ],
+)
+def test_meltano_config_test_is_told_by_its_command_line(line: str, is_test: bool) -> None:  # noqa: FBT001
+    assert is_config_test(line.split(" ")) is is_test
+
+
+def test_under_another_command_line_an_export_is_wanted(sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
+    done = subprocess.run(
+        arguments(settings_for(sandbox)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        env=os.environ | {"MELTANO_EXTRACTOR_NAME": "tap-asana-export"},
+    )
+
+    assert done.stdout.count(b'"type":"RECORD","stream":"tasks"') == 40
 
 
 # ── the command as a whole ────────────────────────────────────────────────────────────────────────────────
