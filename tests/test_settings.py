@@ -160,10 +160,9 @@ def test_numbers_are_gids_and_texts_are_numbers() -> None:
         ({"api_url": "app.asana.com/api/1.0"}, "api_url must be a URL such as https://app.asana.com/api/1.0"),
         ({"batch_config": "s3"}, "batch_config must be of type object"),
         ({"batch_config": {"storage": {"root": 1}}}, "batch_config.storage.root must be of type string"),
-        (
-            {"stream_maps": {"tasks": 7}},
-            "stream_maps.tasks has the wrong shape: see https://sdk.meltano.com/en/latest/stream_maps.html",
-        ),
+        ({"stream_maps": {"tasks": 7}}, "stream_maps.tasks must be of type object or string"),
+        ({"stream_maps": {"tasks": {"name": 7}}}, "stream_maps.tasks.name must be of type string"),
+        ({"stream_maps": {"__else__": "name"}}, 'stream_maps.__else__ must be null or "__NULL__"'),
         ({"flattening_max_depth": "deep"}, "flattening_max_depth must be of type integer"),
     ],
     ids=str,
