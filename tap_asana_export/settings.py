@@ -140,7 +140,7 @@ def _types(setting: Mapping[str, Any]) -> list[str]:
 def _value(what: str, text: str, types: Collection[str]) -> Any:
     """The value of a setting that is given as text; None if that is blank."""
     if "string" in types:
-        return text
+        return WORDS.get(text.strip().lower(), text) if "boolean" in types else text
     text = text.strip()
     if not text:
         return None

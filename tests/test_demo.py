@@ -104,7 +104,7 @@ def test_meltano_config_test_without_a_network_ends_in_one_line(clone: Path) -> 
     )
 
     assert "Plugin configuration is invalid" in said
-    assert "\nGET /workspaces: no answer" in said
+    assert "\nGET /workspaces: there is no connection to 127.0.0.1:1 (Connection refused)." in said
 
 
 def test_an_export_that_is_wanted_comes_though_stdout_and_stderr_are_one_pipe(clone: Path, sandbox: Sandbox) -> None:

@@ -374,9 +374,9 @@ def test_a_file_of_settings_that_holds_no_object(run_here: Callable[..., Run], c
 def test_settings_of_a_later_file_come_before_those_of_an_earlier_one_whatever_its_byte_order_mark(
     sandbox: Sandbox, run_here: Callable[..., Run], tmp_path: Path
 ) -> None:
-    later = tmp_path / "later.json"
-    later.write_text(json.dumps({"access_token": sandbox.access_token}), encoding="utf-8-sig")
-    run = run_here(settings_for(sandbox) | {"access_token": "wrong"}, f"--config={later}", "--test")
+    settings, later = settings_for(sandbox), tmp_path / "later.json"
+    later.write_text(json.dumps({"access_token": settings["access_token"]}), encoding="utf-8-sig")
+    run = run_here(settings | {"access_token": "wrong"}, f"--config={later}", "--test")
 
     assert run.code == 0
 
@@ -411,7 +411,7 @@ def test_testing_the_connection_without_a_network_ends_within_seconds_and_says_w
     run = run_here(settings, "--test")
 
     assert (run.code, run.of("RECORD")) == (1, [])
-    assert run.last_line.startswith(f"GET /workspaces/{WORKSPACE}: no answer")
+    assert run.last_line.startswith(f"GET /workspaces/{WORKSPACE}: there is no connection to 127.0.0.1:")
     assert run.stderr.count("trying again") <= 1
     assert f"Workspace {WORKSPACE}: asking Asana for it." in run.stderr
 

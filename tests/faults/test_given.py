@@ -92,7 +92,7 @@ class Given:
         self.folder = folder
         self.sandbox = sandbox
         # Time goes by at once: what is waited for is over.
-        self.settings = settings_for(sandbox, wait_timeout=2, busy_timeout=0.1, request_timeout=5)
+        self.settings = settings_for(sandbox, wait_timeout=2, busy_timeout=0.1, checkpoint=False, request_timeout=5)
 
     def run(self, **files: Any) -> tuple[int, list[dict[str, Any]], str]:
         """Its exit code, its messages, and the last line of its log."""
@@ -104,7 +104,7 @@ class Given:
         out, err, root = io.BytesIO(), io.StringIO(), logging.getLogger()
         before = sys.argv, sys.stdout, sys.stderr, root.handlers
         sys.argv, root.handlers = line, []
-        sys.stdout = types.SimpleNamespace(buffer=out, write=err.write, flush=err.flush, fileno=lambda: 1)  # type: ignore[assignment]
+        sys.stdout = types.SimpleNamespace(buffer=out, write=err.write, flush=err.flush, fileno=lambda: 1)
         sys.stderr = err
         try:
             command.run_command_line()
