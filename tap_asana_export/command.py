@@ -7,8 +7,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from singer_sdk.exceptions import MapExpressionError
-
 from tap_asana_export import redaction
 from tap_asana_export.access import under_meltano_config_test
 from tap_asana_export.errors import OutputError, TapError
@@ -35,8 +33,6 @@ def run_command_line() -> None:
         if isinstance(error, OutputError) and sys.stdout is not None:
             # Python flushes stdout once more at exit and would complain about the same broken pipe.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except MapExpressionError as error:
-        _fail(f"Setting stream_maps: {error} Correct the expression.")
     except Exception as error:  # noqa: BLE001 - what nobody thought of must not show its values, which may be secret
         _fail(f"{_unexpected(error)} This is a fault of the tap: please report this line. LOGLEVEL=DEBUG tells more.")
         TapAsanaExport.logger.debug("The fault came from here:", exc_info=error)

@@ -34,6 +34,22 @@ UNSENDABLE = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 SENT = ("access_token", *GRANT, "user_agent", "api_url")
 """Settings that are sent to Asana as they are."""
 
+# The SDK's own schema of it (singer-sdk 0.54.9) is none: jsonschema fails at it with AttributeError.
+_ELSE = {"enum": [None, "__NULL__"]}
+_MAP = {
+    "type": ["object", "string", "null"],
+    "properties": {
+        "__else__": _ELSE,
+        "__alias__": {"type": "string"},
+        "__source__": {"type": "string"},
+        "__filter__": {"type": "string"},
+        "__key_properties__": {"type": ["array", "null"], "items": {"type": "string"}},
+    },
+    "additionalProperties": {"type": ["string", "null"]},
+}
+STREAM_MAPS = {"type": "object", "properties": {"__else__": _ELSE}, "additionalProperties": _MAP}
+"""JSON Schema of the setting `stream_maps`; https://sdk.meltano.com/en/latest/stream_maps.html"""
+
 # ── where settings, catalog and state come from ───────────────────────────────────────────────────────────
 
 
@@ -124,7 +140,7 @@ def _types(setting: Mapping[str, Any]) -> list[str]:
 def _value(what: str, text: str, types: Collection[str]) -> Any:
     """The value of a setting that is given as text; None if that is blank."""
     if "string" in types:
-        return text
+        return WORDS.get(text.strip().lower(), text) if "boolean" in types else text
     text = text.strip()
     if not text:
         return None
@@ -213,8 +229,9 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], *, co
     # Settings of Meltano's own for a plugin begin with an underscore.
     names = {name for name in given if not name.startswith("_")}
     wrong = [f"{name!r} {_names_none(name, schema['properties'])}" for name in sorted(names - {*schema["properties"]})]
+    schema = {**schema, "properties": {**schema["properties"], "stream_maps": STREAM_MAPS}}
     validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
-    wrong += [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(given) if not _is_no_key(error)]
+    wrong += [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(given)]
     wrong += [
         f"{name} holds a line break or another character that cannot be sent"
         for name in SENT
@@ -236,11 +253,6 @@ def _names_none(name: str, names: Collection[str]) -> str:
     """What is said of a name that no setting has."""
     close = difflib.get_close_matches(name, names, n=1)
     return f"is no setting{f' (perhaps {close[0]}?)' if close else ''}"
-
-
-def _is_no_key(error: jsonschema.ValidationError) -> bool:
-    """Whether a stream map says that records have no key, which the SDK takes but has not in its schema."""
-    return error.instance is None and [*error.absolute_path][-1:] == ["__key_properties__"]
 
 
 def _wrong_credentials(settings: Mapping[str, Any]) -> str | None:
@@ -282,13 +294,13 @@ def _wish(error: jsonschema.ValidationError) -> str:
         schema, instance = cast("dict[str, Any]", error.schema), cast("dict[str, Any]", error.instance)
         unknown = ", ".join(map(repr, sorted(instance.keys() - schema.get("properties", {}).keys())))
         return f"knows no {unknown}, only {', '.join(sorted(schema.get('properties', {})))}"
+    if error.validator == "enum":
+        return f"must be {' or '.join(map(json.dumps, limit))}"
     rule = f"format {limit}" if error.validator == "format" else str(error.validator)
     return WISHES.get(rule, "breaks the rule {rule} {limit}").format(rule=rule, limit=limit)
 
 
 WISHES = {
-    "anyOf": "has the wrong shape: see https://sdk.meltano.com/en/latest/stream_maps.html",
-    "enum": "must be one of {limit}",
     "exclusiveMinimum": "must be more than {limit}",
     "format date-time": "must be a date-time such as 2026-01-31T00:00:00Z",
     "format uri": "must be a URL such as https://app.asana.com/api/1.0",

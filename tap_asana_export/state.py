@@ -116,7 +116,11 @@ def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
     try:
         bookmarks = msgspec.convert(state, State).bookmarks
         for name in streams:
-            msgspec.convert(state["bookmarks"].get(name, {}), StreamState)
+            of_stream = msgspec.convert(state["bookmarks"].get(name, {}), StreamState)
+            contexts = [each.context for each in of_stream.partitions]
+            if twice := [each for each in contexts if contexts.count(each) > 1]:
+                gid = twice[0].workspace_gid or twice[0].parent_gid
+                raise msgspec.ValidationError(f"it holds {gid} twice for the stream {name}")  # noqa: TRY301
     except msgspec.ValidationError as error:
         cause = str(error)
     else:

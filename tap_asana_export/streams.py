@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
+from singer_sdk.exceptions import AbortedSyncPausedException
 from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 from singer_sdk.singerlib import Catalog, Metadata, RecordMessage, Schema
@@ -109,7 +110,11 @@ class Exports(AsanaStream):
         ]
         self.batch = read_batch_config(self.settings)
         with self.writer.ending_on_signals(lambda: self.tap.state):
-            if self.ABORT_AT_RECORD_COUNT == 1 or under_meltano_config_test():
+            if self.ABORT_AT_RECORD_COUNT == 1:
+                self.check_access()
+                # The SDK takes this for a good end, and does not write its STATE, which would be empty.
+                raise AbortedSyncPausedException
+            if under_meltano_config_test():
                 self.check_access()
             elif self.settings["export_files"]:
                 read_files(self.begin(selected))

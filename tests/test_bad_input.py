@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sources import SOURCES
-from tests.conftest import Run, settings_for
+from tests.conftest import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,9 +174,12 @@ def test_a_catalog_that_selects_nothing(
 def test_a_stream_map_that_cannot_be_evaluated(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
     run = run_here(settings_for(sandbox, stream_maps={"tasks": {"size": "len(notes)"}}))
 
-    assert (run.code, run.last_line) == (
-        1,
-        "Setting stream_maps: Failed to evaluate simpleeval expressions len(notes). Correct the expression.",
+    assert run.code == 1
+    assert re.fullmatch(
+        rf"Workspace {WORKSPACE}: stream tasks: the expression for size in stream_maps cannot be evaluated for the "
+        r"object \d+ \(FunctionNotDefined: Function 'len' not defined, for expression 'len\(notes\)'\.\)\. Bookmarks "
+        r"stay where they were\. Any value may be null: correct the expression, .*, then run again\.",
+        run.last_line,
     )
 
 

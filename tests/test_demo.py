@@ -27,12 +27,19 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("clone") / "repository", ignore=NOT_IN_A_CLONE))
 
 
-def meltano(clone: Path, *arguments: str, **env: str) -> str:
+def meltano(clone: Path, *arguments: str, code: int = 0, **env: str) -> str:
+    """What Meltano says, and its plugin with it: of both, stdout and stderr are one pipe."""
     done = subprocess.run(
-        [*UVX, "meltano", *arguments], cwd=clone, capture_output=True, text=True, check=False, env=os.environ | env
+        [*UVX, "meltano", *arguments],
+        cwd=clone,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env=os.environ | env,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    assert done.returncode == code, done.stdout
+    return done.stdout
 
 
 def test_the_demo_loads_an_organization_and_then_only_what_changed(clone: Path) -> None:
@@ -83,3 +90,31 @@ def test_meltano_config_test_looks_at_the_workspace_and_starts_no_export(clone: 
         ("GET", "/api/1.0/workspaces"),
         ("GET", f"/api/1.0/workspaces/{WORKSPACE}"),
     ]
+
+
+def test_meltano_config_test_without_a_network_ends_in_one_line(clone: Path) -> None:
+    said = meltano(
+        clone,
+        "config",
+        "test",
+        "tap-asana-export",
+        code=1,
+        TAP_ASANA_EXPORT_API_URL="http://127.0.0.1:1/api/1.0",
+        TAP_ASANA_EXPORT_ACCESS_TOKEN="x",  # noqa: S106 - of nobody
+    )
+
+    assert "Plugin configuration is invalid" in said
+    assert "\nGET /workspaces: there is no connection to 127.0.0.1:1 (Connection refused)." in said
+
+
+def test_an_export_that_is_wanted_comes_though_stdout_and_stderr_are_one_pipe(clone: Path, sandbox: Sandbox) -> None:
+    said = meltano(
+        clone,
+        "--environment=dev",
+        "invoke",
+        "tap-asana-export",
+        TAP_ASANA_EXPORT_API_URL=sandbox.api_url,
+        TAP_ASANA_EXPORT_ACCESS_TOKEN=sandbox.access_token,
+    )
+
+    assert said.count('"type":"RECORD","stream":"tasks"') == 40

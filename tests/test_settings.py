@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_asana_export.access import is_config_test
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
@@ -158,10 +160,9 @@ def test_numbers_are_gids_and_texts_are_numbers() -> None:
         ({"api_url": "app.asana.com/api/1.0"}, "api_url must be a URL such as https://app.asana.com/api/1.0"),
         ({"batch_config": "s3"}, "batch_config must be of type object"),
         ({"batch_config": {"storage": {"root": 1}}}, "batch_config.storage.root must be of type string"),
-        (
-            {"stream_maps": {"tasks": 7}},
-            "stream_maps.tasks has the wrong shape: see https://sdk.meltano.com/en/latest/stream_maps.html",
-        ),
+        ({"stream_maps": {"tasks": 7}}, "stream_maps.tasks must be of type object or string"),
+        ({"stream_maps": {"tasks": {"name": 7}}}, "stream_maps.tasks.name must be of type string"),
+        ({"stream_maps": {"__else__": "name"}}, 'stream_maps.__else__ must be null or "__NULL__"'),
         ({"flattening_max_depth": "deep"}, "flattening_max_depth must be of type integer"),
     ],
     ids=str,
@@ -373,9 +374,9 @@ def test_a_file_of_settings_that_holds_no_object(run_here: Callable[..., Run], c
 def test_settings_of_a_later_file_come_before_those_of_an_earlier_one_whatever_its_byte_order_mark(
     sandbox: Sandbox, run_here: Callable[..., Run], tmp_path: Path
 ) -> None:
-    later = tmp_path / "later.json"
-    later.write_text(json.dumps({"access_token": sandbox.access_token}), encoding="utf-8-sig")
-    run = run_here(settings_for(sandbox) | {"access_token": "wrong"}, f"--config={later}", "--test")
+    settings, later = settings_for(sandbox), tmp_path / "later.json"
+    later.write_text(json.dumps({"access_token": settings["access_token"]}), encoding="utf-8-sig")
+    run = run_here(settings | {"access_token": "wrong"}, f"--config={later}", "--test")
 
     assert run.code == 0
 
@@ -388,7 +389,7 @@ def test_testing_the_connection_starts_no_export_and_writes_no_record(
 ) -> None:
     run = run_here(settings_for(sandbox), "--test")
 
-    assert (run.code, run.of("RECORD"), run.of("BATCH")) == (0, [], [])
+    assert (run.code, {message["type"] for message in run.messages}) == (0, {"SCHEMA"})
     assert [(each.method, each.path) for each in sandbox.requests] == [("GET", f"/api/1.0/workspaces/{WORKSPACE}")]
     assert f"Workspace {WORKSPACE}: the token is accepted." in run.stderr
 
@@ -410,9 +411,39 @@ def test_testing_the_connection_without_a_network_ends_within_seconds_and_says_w
     run = run_here(settings, "--test")
 
     assert (run.code, run.of("RECORD")) == (1, [])
-    assert run.last_line.startswith(f"GET /workspaces/{WORKSPACE}: no answer")
+    assert run.last_line.startswith(f"GET /workspaces/{WORKSPACE}: there is no connection to 127.0.0.1:")
     assert run.stderr.count("trying again") <= 1
     assert f"Workspace {WORKSPACE}: asking Asana for it." in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "is_test"),
+    [
+        ("/usr/bin/python3 /venv/bin/meltano config test tap-asana-export", True),
+        ("/usr/bin/python3 /venv/bin/meltano --log-level=debug --environment dev config tap-asana-export test", True),
+        ("C:/venv/meltano.exe config --plugin-type extractor test tap-asana-export", True),
+        ("/usr/bin/python3 /venv/bin/meltano invoke tap-asana-export", False),
+        ("/usr/bin/python3 /venv/bin/meltano --environment config invoke tap-asana-export test", False),
+        ("/usr/bin/python3 /venv/bin/meltano --environment=test run tap-asana-export target-test", False),
+        ("/usr/bin/python3 /venv/bin/meltano test tap-asana-export config", False),
+        ("/bin/sh -c ./config test", False),
+        ("", False),
+    ],
+)
+def test_meltano_config_test_is_told_by_its_command_line(line: str, is_test: bool) -> None:  # noqa: FBT001
+    assert is_config_test(line.split(" ")) is is_test
+
+
+def test_under_another_command_line_an_export_is_wanted(sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
+    done = subprocess.run(
+        arguments(settings_for(sandbox)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        env=os.environ | {"MELTANO_EXTRACTOR_NAME": "tap-asana-export"},
+    )
+
+    assert done.stdout.count(b'"type":"RECORD","stream":"tasks"') == 40
 
 
 # ── the command as a whole ────────────────────────────────────────────────────────────────────────────────
