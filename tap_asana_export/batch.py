@@ -10,8 +10,8 @@ files of these lines are complete before one of them is announced, and announced
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
-import os
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from tap_asana_export.deflate import zlib
 from tap_asana_export.errors import BatchError, SettingError
+from tap_asana_export.leftovers import OWNER, remove_leftovers
 from tap_asana_export.plan import format_time
 from tap_asana_export.records import Outlet, encode
 
@@ -50,6 +51,9 @@ BLOCKS_BEHIND = 3
 
 UPLOADS = 4
 """Files to upload side by side."""
+
+SPOOL = "tap-asana-export-"
+"""How names of folders begin that hold what is on its way to another machine."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,18 @@ class Files:
         self._behind: deque[Future[None]] = deque()
         self._compressing = ThreadPoolExecutor(1, "compress")
         self._uploading = ThreadPoolExecutor(UPLOADS, "upload")
-        self._spool = tempfile.TemporaryDirectory(prefix="tap-asana-export-")
+        self._spool = tempfile.TemporaryDirectory(prefix=f"{SPOOL}{OWNER}-")
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed runs left: incomplete files of the same workspace or parent, and folders of uploads.
+
+        Incomplete multipart uploads are the store's business: it can be told to give them up after a while.
+        """
+        remove_leftovers(Path(tempfile.gettempdir()).glob(f"{SPOOL}*"))
+        if isinstance(self._config.place, LocalFileSystem):
+            mine = f"{glob.escape(self._config.root)}*/{glob.escape(self._folder)}/.*.part"
+            remove_leftovers(map(Path, glob.glob(mine)))  # noqa: PTH207 - root may end within a name
 
     def __enter__(self) -> Self:
         """Files that are not complete when this is left are removed."""
@@ -175,7 +190,12 @@ class Files:
         self._spool.cleanup()
 
     def outlet(self, name: str, version: int | None) -> Outlet:
-        """A line a record; if rows have versions, with the columns that target-postgres takes from no BATCH message."""
+        """A line a record; if rows have versions, with the columns that target-postgres takes from no BATCH message.
+
+        Raises:
+            BatchError: the files would lie outside of the root.
+        """
+        self._path(name, 1)
         more = b"" if version is None else b',"_sdc_table_version":%d,"_sdc_extracted_at":%b' % (version, self._time)
         return self._outlets.setdefault(name, Outlet(bytearray(), b"", more, b"\n"))
 
@@ -211,12 +231,24 @@ class Files:
         while begin < len(text):
             end = files[-1].room(text, begin, self._config.size) if files else begin
             if end == begin:
-                more = f"-{len(files) + 1}" if files else ""
-                path = f"{self._config.root}{name}/{self._folder}/{self._stem}-{number:05}{more}{self._config.suffix}"
+                path = self._path(name, number, f"-{len(files) + 1}" if files else "")
                 files.append(File(self._config, path, Path(self._spool.name), self._schemas[name], name))
                 end = files[-1].room(text, begin, self._config.size)
             yield files[-1], text[begin:end]
             begin = end
+
+    def _path(self, name: str, number: int, more: str = "") -> str:
+        """The path of a file.
+
+        Raises:
+            BatchError: it leads out of the root, whatever the stream or the gids are called.
+        """
+        below = f"{name}/{self._folder}/{self._stem}-{number:05}{more}{self._config.suffix}"
+        if {"", ".", ".."} & {*below.split("/")} or "\\" in below or "\0" in below:
+            raise BatchError(
+                f"{self._config.root}{below}", "what stream and gids are called may not lead to another folder"
+            )
+        return f"{self._config.root}{below}"
 
     def _close(self, lines: int) -> None:
         """Have the files so far completed, and announce those before them."""
@@ -272,7 +304,7 @@ class File:
         self._is_local = isinstance(config.place, LocalFileSystem)
         # Renaming is what makes a file appear all at once; it works within one file system only.
         folder, _, name = path.rpartition("/")
-        self._temporary = Path(folder if self._is_local else f"{spool}/{folder}") / f".{name}.{os.getpid()}.part"
+        self._temporary = Path(folder if self._is_local else f"{spool}/{folder}") / f".{name}.{OWNER}.part"
         self._records = self._bytes = 0
         self._writer: Any = None
 

@@ -116,6 +116,16 @@ class Run:
         return state
 
     @property
+    def warnings(self) -> list[str]:
+        """What the tap warned of; what the SDK does, such as of an old Python, is not counted."""
+        lines = [line.split(" | ", 3) for line in self.stderr.split("\n")]
+        return [
+            text
+            for _, level, logger, text in (line for line in lines if len(line) == 4)
+            if level.strip() == "WARNING" and logger.strip().startswith("tap_asana_export")
+        ]
+
+    @property
     def last_line(self) -> str:
         """The last line of the log, without time, level and logger."""
         return self.stderr.strip().split("\n")[-1].split(" | ", 3)[-1].strip()

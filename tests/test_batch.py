@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -20,8 +21,11 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from tap_asana_export import batch
-from tap_asana_export.errors import UnfitError
+from tap_asana_export.errors import BatchError, UnfitError
+from tap_asana_export.output import MessageWriter
+from tap_asana_export.plan import Subject
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sinks import Origin
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import STREAMS
 from tests.test_graph import STREAMS as GRAPHS
@@ -583,6 +587,77 @@ def test_after_a_signal_no_half_file_is_left_and_the_next_run_makes_the_rest(
     check_states(ended)
     check_states(rest, lines)
     assert_whole(large, tmp_path, ended, rest)
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_one_and_what_others_write_is_not(
+    large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    monkeypatch.setenv("TMPDIR", str(spool))
+    command = arguments(settings_for(large, **into(tmp_path / "out", 5)))
+    killed = watch(patched(command, "import os; batch.File.complete = lambda _: os.kill(os.getpid(), 9)"))
+    assert killed.code == -signal.SIGKILL
+    left = [file for file in in_folder(tmp_path / "out") if file.suffix == ".part"]
+    folders = [*spool.iterdir()]
+    assert left
+    assert folders
+
+    [mine, *_] = left
+    other_host = mine.with_name(f".{mine.name.split('.')[1]}.jsonl.gz.elsewhere-7-0123abcd.part")
+    running = mine.with_name(mine.name.replace(owner_of(mine), owner_of(mine).replace(pid_of(mine), str(os.getpid()))))
+    other_workspace = mine.parents[1] / OTHER / mine.name
+    strangers = mine.with_name(".vim.part")
+    old = mine.with_name(f"{other_host.name.removesuffix('.part')[:-1]}e.part")
+    other_workspace.parent.mkdir()
+    for file in (other_host, running, other_workspace, strangers, old):
+        file.write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    os.utime(strangers, (yesterday, yesterday))
+    rest = watch(command)
+
+    assert rest.code == 0
+    kept = [file for file in in_folder(tmp_path / "out") if file.suffix == ".part"]
+    assert kept == sorted([other_host, running, other_workspace, strangers])
+    assert [*spool.iterdir()] == []
+
+
+def owner_of(part: Path) -> str:
+    """What of an incomplete file's name tells whose it is."""
+    return part.name.split(".")[-2]
+
+
+def pid_of(part: Path) -> str:
+    return owner_of(part).split("-")[1]
+
+
+@pytest.mark.parametrize("place", ["gid", "workspace", "alias", "middle"])
+def test_no_file_gets_outside_of_the_root_whatever_gids_and_streams_are_called(place: str, tmp_path: Path) -> None:
+    config = batch.read_batch_config(into(tmp_path / "root"))
+    assert config
+    odd = {"middle": "a/../../x"}.get(place, "../../x")
+    origin = Origin(
+        Subject(odd if place == "workspace" else "1"),
+        odd if place in {"gid", "middle"} else "2",
+        datetime(2026, 1, 1, tzinfo=timezone.utc),
+    )
+    name = odd if place == "alias" else "tasks"
+    with batch.Files(config, MessageWriter(), {}, origin) as files, pytest.raises(BatchError, match="may not lead to"):
+        files.outlet(name, None)
+    assert in_folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("alias", ["../../tasks", "..", "a/../../../x", "/x", "a\\..\\x"])
+def test_an_alias_that_leads_out_of_the_root_is_refused(
+    sandbox: Sandbox, run_tap: Callable[..., Run], tmp_path: Path, alias: str
+) -> None:
+    run = run_tap(settings_for(sandbox, stream_maps={"tasks": {"__alias__": repr(alias)}}, **into(tmp_path / "out")))
+
+    assert (run.code, run.of("BATCH")) == (1, [])
+    assert "what stream and gids are called may not lead to another folder" in run.last_line
+    assert "Traceback" not in run.stderr
+    assert [file for file in in_folder(tmp_path) if file.suffix == ".gz"] == []
 
 
 def assert_whole(sandbox: Sandbox, root: Path, *runs: Run) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from tap_asana_export.leftovers import OWNER, remove_leftovers
 from tap_asana_export.sandbox import graph
 from tap_asana_export.sandbox.export import (
     FORMS,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _API = "/api/1.0"
 _FIRST_WORKSPACE = 1200000000000001
+_FOLDER = "asana-sandbox-"
 _PAGE = 100
 _JOBS = 10**10
 _UNFINISHED = ("not_started", "in_progress")
@@ -168,7 +170,9 @@ class Sandbox:
 
     def start(self) -> Self:
         """Listen on two ports: one is Asana's API, the other the storage that download URLs point to."""
-        self._directory = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="asana-sandbox-")))
+        remove_leftovers(Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"))
+        folder = tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{OWNER}-")
+        self._directory = Path(self._open.enter_context(folder))
         self._open.callback(self._stop_writing)
         api = Listener(self.port, lambda request: self._logged(request, self._respond))
         self._open.callback(api.close)

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, expected, settings_for
 from tests.faults.conftest import hasty_postgres
@@ -29,8 +31,6 @@ from tests.targets import STREAMS, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tap_asana_export.sandbox.wire import Request
     from tests.targets import Postgres, Target
@@ -294,6 +294,29 @@ def test_after_kills_the_next_run_that_ends_leaves_tables_that_equal_the_organiz
     assert moments == []
 
 
+def change(sandbox: Sandbox, chance: random.Random, stream: str) -> None:
+    """Change and delete objects of all workspaces, and add some, so that about as many are there as before."""
+    workspaces = sandbox.organizations
+    gids = {gid: workspace for workspace in workspaces for gid in expected(sandbox, stream, workspace)}
+    for gid in chance.sample(sorted(gids), min(5, len(gids))):
+        if gid in workspaces[gids[gid]]:  # a task's subtasks go with it
+            getattr(workspaces[gids[gid]], chance.choice(("touch", "touch", "delete")))(gid)
+    left = sum(gid in workspaces[workspace] for gid, workspace in gids.items())
+    for _ in range(max(1, len(gids) - left)):
+        workspaces[chance.choice([*workspaces])].add(stream.rstrip("s"))
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_two_workspaces_live_through_any_number_of_kills(stream: str) -> None:
+    chance = random.Random(0)  # noqa: S311 - it shall be repeatable
+    with Sandbox(workspaces=2, tasks=20, messages=6, teams=6, large=0, change_interval=0) as sandbox:
+        counts = []
+        for _ in range(40):
+            change(sandbox, chance, stream)
+            counts.append(sum(len(expected(sandbox, stream, workspace)) for workspace in sandbox.organizations))
+    assert counts[0] - 1 <= min(counts) <= max(counts) < 2 * counts[0]
+
+
 def test_after_kills_with_deletions_two_workspaces_in_one_table_are_both_as_they_should_be(
     postgres: Postgres, pytestconfig: pytest.Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -315,11 +338,7 @@ def test_after_kills_with_deletions_two_workspaces_in_one_table_are_both_as_they
         undisturbed = ran.seconds
         for number in range(kills):
             for stream in STREAMS:
-                for gid, each in chance.sample(sorted(objects(stream).items()), 5):
-                    organization = sandbox.organizations[each["workspace_gid"]]
-                    if gid in organization:  # a task's subtasks go with it
-                        getattr(organization, chance.choice(("touch", "touch", "delete")))(gid)
-                organization.add(stream.rstrip("s"))
+                change(sandbox, chance, stream)
             if chance.random() < 0.7:
                 age(ran.state)
             before = {stream: target.table(stream).keys() for stream in STREAMS}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 import zlib
@@ -28,6 +30,7 @@ from tests.conftest import WORKSPACE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from email.message import Message
+    from pathlib import Path
 
     from tests.conftest import Clock
 
@@ -777,6 +780,24 @@ def test_closing_leaves_no_file_thread_or_listener() -> None:
     assert not directory.exists()
     with pytest.raises(ConnectionRefusedError):
         api(sandbox, "/users/me")
+
+
+def test_the_files_of_a_killed_sandbox_are_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-m", "tap_asana_export.sandbox", "--tasks", "3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
+        assert process.stdout
+        process.stdout.readline()
+        left = [*tmp_path.iterdir()]
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        with Sandbox(tasks=1):  # that of a living process stays
+            assert len([*tmp_path.iterdir()]) == len(left) + 1
+        process.kill()
+    assert [*tmp_path.iterdir()] == left != []
+    with Sandbox(tasks=1):
+        assert len([*tmp_path.iterdir()]) == 1
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize(
