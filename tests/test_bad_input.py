@@ -117,9 +117,9 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_settings_that_cannot_work(name: str, sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
+def test_settings_that_cannot_work(name: str, sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     settings, line = SETTINGS[name]
-    run = run_here(settings_for(sandbox) | settings)
+    run = run_tap(settings_for(sandbox) | settings)
 
     assert (run.code, run.last_line) == (1, line)
     assert {message["type"] for message in run.messages} <= {"SCHEMA"}
@@ -145,9 +145,9 @@ STATES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_state_from_elsewhere(name: str, sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
+def test_a_state_from_elsewhere(name: str, sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     state, cause = STATES[name]
-    run = run_here(settings_for(sandbox), state=state)
+    run = run_tap(settings_for(sandbox), state=state)
 
     assert (run.code, run.stdout, run.last_line) == (
         1,
@@ -157,12 +157,10 @@ def test_a_state_from_elsewhere(name: str, sandbox: Sandbox, run_here: Callable[
     )
 
 
-def test_a_catalog_that_selects_nothing(
-    sandbox: Sandbox, run_here: Callable[..., Run], catalog: dict[str, Any]
-) -> None:
+def test_a_catalog_that_selects_nothing(sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]) -> None:
     nothing = {"streams": [each for each in catalog["streams"] if each["tap_stream_id"] == "exports"]}
     nothing["streams"][0]["metadata"][-1]["metadata"]["selected"] = True
-    run = run_here(settings_for(sandbox), catalog=nothing)
+    run = run_tap(settings_for(sandbox), catalog=nothing)
 
     streams = ", ".join(source.stream for source in SOURCES)
     assert (run.code, run.last_line) == (
@@ -171,8 +169,8 @@ def test_a_catalog_that_selects_nothing(
     )
 
 
-def test_a_stream_map_that_cannot_be_evaluated(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
-    run = run_here(settings_for(sandbox, stream_maps={"tasks": {"size": "len(notes)"}}))
+def test_a_stream_map_that_cannot_be_evaluated(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox, stream_maps={"tasks": {"size": "len(notes)"}}))
 
     assert run.code == 1
     assert re.fullmatch(

@@ -42,11 +42,11 @@ def refusal(catalog: Any, **settings: Any) -> str:
 
 @pytest.mark.parametrize("more", [{}, {"schema": {}}, {"schema": {"type": "object"}, "key_properties": []}], ids=str)
 def test_a_catalog_by_hand_brings_its_streams_whole_and_goes_on_incrementally(
-    sandbox: Sandbox, run_here: Callable[..., Run], more: dict[str, Any]
+    sandbox: Sandbox, run_tap: Callable[..., Run], more: dict[str, Any]
 ) -> None:
     catalog = of_streams("tasks", **more)
-    first = run_here(settings_for(sandbox), catalog=catalog)
-    run_here(settings_for(sandbox), catalog=catalog, state=first.state)
+    first = run_tap(settings_for(sandbox), catalog=catalog)
+    run_tap(settings_for(sandbox), catalog=catalog, state=first.state)
 
     assert first.by_gid("tasks") == expected(sandbox, "tasks")
     assert [(each["stream"], each["key_properties"]) for each in first.of("SCHEMA")] == [("tasks", ["gid"])]
@@ -56,10 +56,10 @@ def test_a_catalog_by_hand_brings_its_streams_whole_and_goes_on_incrementally(
 
 @pytest.mark.parametrize("left", [("tasks",), ("exports",), ("exports", "teams")])
 def test_a_stream_that_the_catalog_does_not_hold_is_not_selected(
-    sandbox: Sandbox, run_here: Callable[..., Run], catalog: dict[str, Any], left: tuple[str, ...]
+    sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any], left: tuple[str, ...]
 ) -> None:
     partial = {"streams": [each for each in catalog["streams"] if each["tap_stream_id"] in {*left, "messages"}]}
-    run = run_here(settings_for(sandbox), catalog=partial)
+    run = run_tap(settings_for(sandbox), catalog=partial)
 
     assert (run.code, {each["stream"] for each in run.of("SCHEMA")} | {"exports"}) == (
         0,
@@ -68,8 +68,8 @@ def test_a_stream_that_the_catalog_does_not_hold_is_not_selected(
     assert bool(run.records("exports")) == ("exports" in left)
 
 
-def test_a_catalog_without_streams_selects_nothing(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
-    run = run_here(settings_for(sandbox), catalog={"streams": []})
+def test_a_catalog_without_streams_selects_nothing(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox), catalog={"streams": []})
 
     names = ", ".join(sorted(["exports", *(each.stream for each in SOURCES)]))
     assert (run.code, run.stdout, run.last_line) == (
@@ -117,9 +117,9 @@ def test_a_catalog_that_cannot_be_used(catalog: Any, cause: str) -> None:
 # ── stream maps ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_map_of_all_streams_applies_to_what_is_selected(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
+def test_a_map_of_all_streams_applies_to_what_is_selected(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     maps = {"*": {"first": "gid[0]", "gid": "gid", "__else__": None}, "graph_tasks": {"gid": None}}
-    run = run_here(settings_for(sandbox, stream_maps=maps))
+    run = run_tap(settings_for(sandbox, stream_maps=maps))
 
     assert run.code == 0
     assert {each["stream"]: each["schema"]["properties"].keys() for each in run.of("SCHEMA")} == dict.fromkeys(
@@ -130,10 +130,10 @@ def test_a_map_of_all_streams_applies_to_what_is_selected(sandbox: Sandbox, run_
 
 @pytest.mark.parametrize("schema", [{}, {"type": "object"}], ids=str)
 def test_a_map_in_a_catalog_without_schema(
-    sandbox: Sandbox, run_here: Callable[..., Run], schema: dict[str, Any]
+    sandbox: Sandbox, run_tap: Callable[..., Run], schema: dict[str, Any]
 ) -> None:
     catalog = of_streams("tasks", schema=schema)
-    run = run_here(settings_for(sandbox, stream_maps={"tasks": {"loud": "name.upper()"}}), catalog=catalog)
+    run = run_tap(settings_for(sandbox, stream_maps={"tasks": {"loud": "name.upper()"}}), catalog=catalog)
 
     assert {gid: task["loud"] for gid, task in run.by_gid("tasks").items()} == {
         gid: task["name"].upper() for gid, task in expected(sandbox, "tasks").items()
@@ -175,10 +175,10 @@ def test_a_stream_map_that_cannot_be_used_is_refused_before_anything_is_asked(
 
 
 def test_names_of_streams_that_are_not_selected_or_removed_are_free(
-    sandbox: Sandbox, run_here: Callable[..., Run], catalog: dict[str, Any]
+    sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:
     maps = {"tasks": {"__alias__": "exports"}, "exports": None, "teams": {"__alias__": "messages"}}
-    run = run_here(settings_for(sandbox, stream_maps=maps), catalog=select(catalog, {("messages",): False}))
+    run = run_tap(settings_for(sandbox, stream_maps=maps), catalog=select(catalog, {("messages",): False}))
 
     assert {each["stream"] for each in run.of("SCHEMA")} == {"exports", "messages"}
     assert (len(run.records("exports")), len(run.records("messages"))) == (40, 3)
@@ -187,10 +187,10 @@ def test_names_of_streams_that_are_not_selected_or_removed_are_free(
 # ── states ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_state_as_meltano_and_targets_have_it_is_unwrapped(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
-    state = run_here(settings_for(sandbox)).state
+def test_a_state_as_meltano_and_targets_have_it_is_unwrapped(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    state = run_tap(settings_for(sandbox)).state
     for given in ({"singer_state": state}, {"type": "STATE", "value": state}):
-        run_here(settings_for(sandbox), state=given)
+        run_tap(settings_for(sandbox), state=given)
 
     assert [set(request[0].get("filters", ())) for request in parameters(sandbox)] == [
         set(),
@@ -201,8 +201,8 @@ def test_a_state_as_meltano_and_targets_have_it_is_unwrapped(sandbox: Sandbox, r
 @pytest.mark.parametrize(
     "state", ["", " \n", "null", "{}", '{"singer_state": {}}', '{"bookmarks": {}}', '{"type": "STATE", "value": {}}']
 )
-def test_an_empty_state_is_none(sandbox: Sandbox, run_here: Callable[..., Run], state: str) -> None:
-    run = run_here(settings_for(sandbox), state=state)
+def test_an_empty_state_is_none(sandbox: Sandbox, run_tap: Callable[..., Run], state: str) -> None:
+    run = run_tap(settings_for(sandbox), state=state)
 
     assert (run.code, run.by_gid("tasks")) == (0, expected(sandbox, "tasks"))
 
@@ -234,9 +234,9 @@ def test_a_state_of_another_shape_is_refused(state: Any, cause: str) -> None:
 
 
 def test_workspaces_are_asked_for_only_if_the_catalog_selects_something(
-    sandbox: Sandbox, run_here: Callable[..., Run]
+    sandbox: Sandbox, run_tap: Callable[..., Run]
 ) -> None:
-    run = run_here(settings_for(sandbox, workspaces=[]), catalog=of_streams("exports"))
+    run = run_tap(settings_for(sandbox, workspaces=[]), catalog=of_streams("exports"))
 
     assert (run.code, [*sandbox.requests]) == (1, [])
     assert WORKSPACE not in run.stderr

@@ -20,7 +20,7 @@ import pytest
 from tap_asana_export.sandbox import Sandbox
 from tests.conftest import WORKSPACE, Run, select, settings_for
 from tests.test_graph import STREAMS as GRAPHS
-from tests.test_graph import in_graph, run_here, selecting
+from tests.test_graph import in_graph, run_tap, selecting
 from tests.test_run import ask, export_file
 
 if TYPE_CHECKING:
@@ -485,7 +485,7 @@ def test_wherever_a_file_is_cut_or_changed_the_run_ends_well_or_with_its_words(
 
     def came(content: bytes) -> tuple[Run, list[str]]:
         settings = {"export_files": [str(put(form, content))], "workspaces": [WORKSPACE]}
-        run = run_here(settings)
+        run = run_tap(settings)
         return run, [each["record"]["gid"] for each in run.of("RECORD") if each["stream"] != "exports"]
 
     assert came(file)[1] == expected

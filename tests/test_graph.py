@@ -548,7 +548,7 @@ def test_a_url_that_has_expired_is_signed_anew(
 # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def run_here(settings: dict[str, Any], catalog: Any = None, state: Any = None) -> Run:
+def run_tap(settings: dict[str, Any], catalog: Any = None, state: Any = None) -> Run:
     """A run of the tap in this process; in place of its log there is only the last line."""
     stdout = io.TextIOWrapper(io.BytesIO())
     code, words = 0, ""
@@ -577,16 +577,16 @@ def test_whatever_goes_wrong_once_the_next_run_brings_the_rest(
         sandbox.graph_format = form
         settings = graph_settings(sandbox, parent := parents(sandbox)["team"], poll_interval=1)
         sandbox.faults = {fault: 1}
-        first = run_here(settings, graph_catalog)
+        first = run_tap(settings, graph_catalog)
         assert sandbox.faults == {fault: 0}
         assert (first.code, bool(first.last_line)) == ((1, True) if fault in FAILING else (0, False)), first.last_line
         wanted = {stream: by_key(records) for stream, records in in_graph(sandbox, parent).items()}
         if first.code:
             state: Any = first.state if first.of("STATE") else None
             if fault == "bad_line":
-                assert run_here(settings, graph_catalog, state).last_line == first.last_line
+                assert run_tap(settings, graph_catalog, state).last_line == first.last_line
                 state["bookmarks"]["exports"]["partitions"][0]["pending"] = None
-            second = run_here(settings, graph_catalog, state)
+            second = run_tap(settings, graph_catalog, state)
             rows = {stream: rows_of(first, second, stream=stream) for stream in wanted}
             assert (second.code, second.last_line, rows) == (0, "", wanted)
         else:

@@ -20,6 +20,7 @@ from tap_asana_export.asana import Asana
 from tap_asana_export.errors import AnswerError, TapError
 from tap_asana_export.redaction import redact, redact_error, without_credentials
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.waiting import finish
 from tests.conftest import settings_for
 from tests.support.leaks import LEAK, MARK, TOKEN, log_config, require_no_secret, write_log_config
 from tests.support.odd_asana import SIGNATURE, OddAsana, Storage, cut, raw
@@ -209,7 +210,7 @@ def test_a_session_sends_the_token_to_its_own_origin_only(
         monkeypatch.setenv("NETRC", home["NETRC"])
     with OddAsana(STORAGE) as far, OddAsana(STORAGE) as near:
         near.first_api_answer = raw("307 Temporary Redirect", Location=f"http://{far.host}/api/jobs/9")
-        job = Asana(f"http://{near.host}/api", TOKEN, user_agent="test", timeout=5).job("9")
+        job = finish(Asana(f"http://{near.host}/api", TOKEN, user_agent="test", timeout=5).job("9"))
     assert job.gid == "9"
     assert [each.headers.get("authorization") for each in (*near.requests, *far.requests)] == [f"Bearer {TOKEN}", None]
 
@@ -238,7 +239,7 @@ def test_other_hosts_are_asked_by_way_of_the_proxy(
     with OddAsana(STORAGE, api_interim=b"HTTP/1.1 103 Early Hints\r\n\r\n") as proxy:
         monkeypatch.setenv("http_proxy", f"http://user:password@{proxy.host}")
         monkeypatch.setenv("no_proxy", "")
-        job = Asana("http://asana.example/api", TOKEN, user_agent="test", timeout=5).job("9")
+        job = finish(Asana("http://asana.example/api", TOKEN, user_agent="test", timeout=5).job("9"))
     [asked] = proxy.requests
     assert (job.gid, asked.target.partition("?")[0]) == ("9", "http://asana.example/api/jobs/9")
     assert asked.headers["proxy-authorization"].startswith("Basic ")

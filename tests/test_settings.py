@@ -52,9 +52,9 @@ def test_an_unknown_setting_is_an_error_with_the_name_that_was_meant(given: dict
 
 
 def test_an_unknown_setting_ends_the_run_before_anything_is_asked(
-    sandbox: Sandbox, run_here: Callable[..., Run]
+    sandbox: Sandbox, run_tap: Callable[..., Run]
 ) -> None:
-    run = run_here(settings_for(sandbox, workspace=[WORKSPACE]))
+    run = run_tap(settings_for(sandbox, workspace=[WORKSPACE]))
 
     assert (run.code, run.stdout) == (1, b"")
     assert run.last_line == f"Settings: 'workspace' is no setting (perhaps workspaces?).{TELLS}"
@@ -80,9 +80,9 @@ def test_settings_of_the_sdk_and_of_meltano_are_known() -> None:
 # ── values ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_secret_that_ends_its_line_is_stripped(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
+def test_a_secret_that_ends_its_line_is_stripped(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     settings = settings_for(sandbox) | {"access_token": f" {sandbox.access_token}\n", "api_url": f"{sandbox.api_url} "}
-    run = run_here(settings, "--test")
+    run = run_tap(settings, "--test")
 
     assert (run.code, {each.headers["authorization"] for each in sandbox.requests}) == (
         0,
@@ -94,12 +94,10 @@ def test_a_secret_that_ends_its_line_is_stripped(sandbox: Sandbox, run_here: Cal
 @pytest.mark.parametrize(
     "name", ["access_token", "client_id", "client_secret", "refresh_token", "user_agent", "api_url"]
 )
-def test_what_cannot_be_sent_is_refused_without_showing_it(
-    name: str, inside: str, run_here: Callable[..., Run]
-) -> None:
+def test_what_cannot_be_sent_is_refused_without_showing_it(name: str, inside: str, run_tap: Callable[..., Run]) -> None:
     oauth = dict.fromkeys(("client_id", "client_secret", "refresh_token"), "987")
     settings = (oauth if name in oauth else {"access_token": "987"}) | {name: f"https://{TOKEN}.test/{inside}{TOKEN}"}
-    run = run_here(settings)
+    run = run_tap(settings)
 
     assert (run.code, run.stdout) == (1, b"")
     assert run.last_line == (f"Settings: {name} holds a line break or another character that cannot be sent.{TELLS}")
@@ -171,31 +169,31 @@ def test_a_value_that_cannot_be_is_refused_by_name(given: dict[str, Any], cause:
     assert refusal({"access_token": TOKEN} | given) == f"Settings: {cause}.{TELLS}"
 
 
-def test_discovery_needs_no_token_but_right_settings(run_here: Callable[..., Run]) -> None:
-    assert json.loads(run_here({}, "--discover").stdout)["streams"]
-    run = run_here({"batch_config": "s3"}, "--discover")
+def test_discovery_needs_no_token_but_right_settings(run_tap: Callable[..., Run]) -> None:
+    assert json.loads(run_tap({}, "--discover").stdout)["streams"]
+    run = run_tap({"batch_config": "s3"}, "--discover")
 
     assert (run.code, run.stdout, run.last_line) == (1, b"", f"Settings: batch_config must be of type object.{TELLS}")
 
 
 @pytest.mark.parametrize(("scheme", "extra"), [("s3", "s3"), ("gs", "gs"), ("gcs", "gs"), ("az", "az"), ("abfs", "az")])
 def test_a_store_that_needs_a_package_is_told_with_its_extra(
-    sandbox: Sandbox, run_here: Callable[..., Run], scheme: str, extra: str
+    sandbox: Sandbox, run_tap: Callable[..., Run], scheme: str, extra: str
 ) -> None:
     url = f"{scheme}://lake"
     needs = f"{scheme}:// needs a package: pip install tap-asana-export[{extra}]."
-    batches = run_here(settings_for(sandbox, batch_config={"storage": {"root": url}}))
-    files = run_here({"export_files": [url], "workspaces": ["1200"]})
+    batches = run_tap(settings_for(sandbox, batch_config={"storage": {"root": url}}))
+    files = run_tap({"export_files": [url], "workspaces": ["1200"]})
 
     assert (batches.code, batches.last_line) == (1, f"Settings: batch_config.storage.root cannot be used: {needs}")
     assert (files.code, files.last_line) == (1, f"Settings: export_files names {url}, which cannot be read: {needs}")
     assert not sandbox.requests
 
 
-def test_params_of_a_store_that_it_does_not_know(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
+def test_params_of_a_store_that_it_does_not_know(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     storage = {"root": "http://127.0.0.1/", "params": {"client_kwargs": TOKEN}}
     for params in (7, {"protocol": 3, "fo": TOKEN}):
-        run = run_here(settings_for(sandbox, batch_config={"storage": storage | {"params": params}}))
+        run = run_tap(settings_for(sandbox, batch_config={"storage": storage | {"params": params}}))
         assert run.code == 1
         assert run.last_line.startswith("Settings: batch_config.storage")
         assert TOKEN not in run.stderr
@@ -204,11 +202,11 @@ def test_params_of_a_store_that_it_does_not_know(sandbox: Sandbox, run_here: Cal
 # ── Asana's answers that settings are the cause of ────────────────────────────────────────────────────────
 
 
-def test_a_token_that_sees_no_workspace_is_an_error(run_here: Callable[..., Run]) -> None:
+def test_a_token_that_sees_no_workspace_is_an_error(run_tap: Callable[..., Run]) -> None:
     with Sandbox(workspaces=1, tasks=1) as sandbox:
         sandbox.organizations.clear()
         for options in ([], ["--test"]):
-            run = run_here(settings_for(sandbox, workspaces=[]), *options)
+            run = run_tap(settings_for(sandbox, workspaces=[]), *options)
 
             assert (run.code, run.records("exports"), run.last_line) == (
                 1,
@@ -217,9 +215,9 @@ def test_a_token_that_sees_no_workspace_is_an_error(run_here: Callable[..., Run]
             )
 
 
-def test_a_wrong_job_gid_is_named(sandbox: Sandbox, run_here: Callable[..., Run]) -> None:
-    unknown = run_here(settings_for(sandbox, job_gids={WORKSPACE: "404"}))
-    elsewhere = run_here(settings_for(sandbox, job_gids={"1201": "991"}))
+def test_a_wrong_job_gid_is_named(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    unknown = run_tap(settings_for(sandbox, job_gids={WORKSPACE: "404"}))
+    elsewhere = run_tap(settings_for(sandbox, job_gids={"1201": "991"}))
 
     assert (unknown.code, unknown.last_line) == (
         1,
@@ -306,10 +304,10 @@ def test_without_config_env_the_environment_is_left_alone(monkeypatch: pytest.Mo
     ids=str,
 )
 def test_a_variable_that_cannot_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, run_here: Callable[..., Run], name: str, value: str, cause: str
+    monkeypatch: pytest.MonkeyPatch, run_tap: Callable[..., Run], name: str, value: str, cause: str
 ) -> None:
     environment(monkeypatch, **{name: value})
-    run = run_here({"access_token": "x"}, "--config=ENV")
+    run = run_tap({"access_token": "x"}, "--config=ENV")
 
     assert (run.code, run.stdout, run.last_line) == (
         1,
@@ -337,13 +335,13 @@ FILES: dict[str, tuple[bytes | None, str]] = {
 @pytest.mark.parametrize("option", ["config", "state", "catalog"])
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_cannot_be_read_is_named(
-    sandbox: Sandbox, run_here: Callable[..., Run], tmp_path: Path, option: str, name: str
+    sandbox: Sandbox, run_tap: Callable[..., Run], tmp_path: Path, option: str, name: str
 ) -> None:
     content, cause = FILES[name]
     path = tmp_path / "given.json"
     if content is not None:
         path.write_bytes(content)
-    run = run_here(settings_for(sandbox), f"--{option}={path}")
+    run = run_tap(settings_for(sandbox), f"--{option}={path}")
 
     assert (run.code, run.stdout) == (1, b"")
     assert run.last_line == cause.format(file=f"the file given with --{option}, '{path}'")
@@ -352,9 +350,9 @@ def test_a_file_that_cannot_be_read_is_named(
 
 @pytest.mark.parametrize("option", ["config", "state", "catalog"])
 def test_a_folder_in_place_of_a_file(
-    sandbox: Sandbox, run_here: Callable[..., Run], tmp_path: Path, option: str
+    sandbox: Sandbox, run_tap: Callable[..., Run], tmp_path: Path, option: str
 ) -> None:
-    run = run_here(settings_for(sandbox), f"--{option}={tmp_path}")
+    run = run_tap(settings_for(sandbox), f"--{option}={tmp_path}")
 
     assert (run.code, run.last_line) == (
         1,
@@ -363,8 +361,8 @@ def test_a_folder_in_place_of_a_file(
 
 
 @pytest.mark.parametrize("content", ["[1]", '"x"', "7", "true"])
-def test_a_file_of_settings_that_holds_no_object(run_here: Callable[..., Run], content: str) -> None:
-    run = run_here(content)
+def test_a_file_of_settings_that_holds_no_object(run_tap: Callable[..., Run], content: str) -> None:
+    run = run_tap(content)
 
     assert run.code == 1
     assert run.last_line.startswith("The file given with --config, '")
@@ -372,11 +370,11 @@ def test_a_file_of_settings_that_holds_no_object(run_here: Callable[..., Run], c
 
 
 def test_settings_of_a_later_file_come_before_those_of_an_earlier_one_whatever_its_byte_order_mark(
-    sandbox: Sandbox, run_here: Callable[..., Run], tmp_path: Path
+    sandbox: Sandbox, run_tap: Callable[..., Run], tmp_path: Path
 ) -> None:
     settings, later = settings_for(sandbox), tmp_path / "later.json"
     later.write_text(json.dumps({"access_token": settings["access_token"]}), encoding="utf-8-sig")
-    run = run_here(settings | {"access_token": "wrong"}, f"--config={later}", "--test")
+    run = run_tap(settings | {"access_token": "wrong"}, f"--config={later}", "--test")
 
     assert run.code == 0
 
@@ -385,30 +383,30 @@ def test_settings_of_a_later_file_come_before_those_of_an_earlier_one_whatever_i
 
 
 def test_testing_the_connection_starts_no_export_and_writes_no_record(
-    sandbox: Sandbox, run_here: Callable[..., Run]
+    sandbox: Sandbox, run_tap: Callable[..., Run]
 ) -> None:
-    run = run_here(settings_for(sandbox), "--test")
+    run = run_tap(settings_for(sandbox), "--test")
 
     assert (run.code, {message["type"] for message in run.messages}) == (0, {"SCHEMA"})
     assert [(each.method, each.path) for each in sandbox.requests] == [("GET", f"/api/1.0/workspaces/{WORKSPACE}")]
     assert f"Workspace {WORKSPACE}: the token is accepted." in run.stderr
 
 
-def test_testing_export_files_reads_none(run_here: Callable[..., Run], tmp_path: Path) -> None:
+def test_testing_export_files_reads_none(run_tap: Callable[..., Run], tmp_path: Path) -> None:
     file = tmp_path / "export.jsonl"
     file.write_text("{nonsense")
-    run = run_here({"export_files": [str(file)]}, "--test")
+    run = run_tap({"export_files": [str(file)]}, "--test")
 
     assert (run.code, run.of("RECORD")) == (0, [])
     assert f"File {file} can be read." in run.stderr
 
 
 def test_testing_the_connection_without_a_network_ends_within_seconds_and_says_what_it_tried(
-    run_here: Callable[..., Run],
+    run_tap: Callable[..., Run],
 ) -> None:
     with Sandbox() as gone:
         settings = settings_for(gone)
-    run = run_here(settings, "--test")
+    run = run_tap(settings, "--test")
 
     assert (run.code, run.of("RECORD")) == (1, [])
     assert run.last_line.startswith(f"GET /workspaces/{WORKSPACE}: there is no connection to 127.0.0.1:")
@@ -450,13 +448,13 @@ def test_under_another_command_line_an_export_is_wanted(sandbox: Sandbox, argume
 
 
 def test_a_fault_of_the_tap_is_one_line_that_shows_no_value(
-    sandbox: Sandbox, run_here: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, run_tap: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_down(*_: Any) -> None:
         raise ZeroDivisionError(TOKEN)
 
     monkeypatch.setattr("tap_asana_export.streams.Exports.subjects", break_down)
-    run = run_here(settings_for(sandbox))
+    run = run_tap(settings_for(sandbox))
 
     assert run.code == 1
     assert run.last_line.startswith("Unexpected ZeroDivisionError in ")

@@ -212,7 +212,7 @@ def test_what_ends_the_process_is_not_taken_for_an_error_of_one_work_by_what_fai
         try:
             raise SystemExit(143)
         finally:
-            {}["clean-up"]
+            dict[str, str]()["clean-up"]
 
     with pytest.raises(SystemExit, match="143"):
         list(run_concurrently([("a", ended()), ("b", work("b", [1, 1], []))], clock))

@@ -45,7 +45,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "BLOCK", 500)
 
 
-def run_here(server: OddAsana, **settings: Any) -> Run:
+def run_tap(server: OddAsana, **settings: Any) -> Run:
     """A run in this process; in place of its log there is only the last line."""
     stdout = io.TextIOWrapper(io.BytesIO())
     code, words = 0, ""
@@ -94,7 +94,7 @@ def test_a_file_comes_whole_however_it_is_sent(framing: str, ranges: str, valida
         )
         scenes = [cut(storage.answer, share) for share in BREAKS[breaks]]
         with OddAsana(storage, scenes, api_interim=interim) as server:
-            run = run_here(server)
+            run = run_tap(server)
             assert came_through(run), (len(data), run.stderr)
             assert [each.headers.get("if-match") for each in server.downloads if validators != "strong"] == [
                 None for _ in server.downloads if validators != "strong"
@@ -157,7 +157,7 @@ PASSING: dict[str, list[Callable[[Request], bytes]]] = {
 @pytest.mark.parametrize("name", PASSING)
 def test_an_odd_answer_on_the_way_does_not_keep_the_file_from_coming_whole(name: str) -> None:
     with OddAsana(WHOLE, PASSING[name]) as server:
-        run = run_here(server)
+        run = run_tap(server)
         assert came_through(run), run.stderr
 
 
@@ -165,7 +165,7 @@ def test_an_odd_answer_on_the_way_does_not_keep_the_file_from_coming_whole(name:
 @pytest.mark.parametrize("name", [each for each in PASSING if each != "half the file and no length"])
 def test_an_odd_answer_that_is_all_that_comes_ends_in_one_line_or_in_the_whole_file(name: str) -> None:
     with OddAsana(WHOLE, itertools.cycle(PASSING[name])) as server:
-        run = run_here(server)
+        run = run_tap(server)
         if not came_through(run):
             breaks, gone = (
                 "Workspace 1: the file of export job 9 breaks at line ",
@@ -212,7 +212,7 @@ FAILING: dict[str, tuple[Storage, list[Callable[[Request], bytes]], str]] = {
 def test_what_is_not_the_file_ends_the_run_in_one_line_and_moves_no_bookmark(name: str) -> None:
     storage, scenes, words = FAILING[name]
     with OddAsana(storage, scenes) as server:
-        run = run_here(server)
+        run = run_tap(server)
         assert (run.code, run.stderr[: len(words)], run.stderr.count("\n")) == (1, words, 0)
         assert bookmark(run) is None
 
@@ -233,7 +233,7 @@ def test_another_file_of_the_same_length_is_never_joined_to_the_first(validators
     first = Storage(PLAIN, VALIDATORS.get(validators, {}))
     then = Storage(other, THEN.get(validators, {}), ranges=ranges, most=len(OTHER) // 5)
     with OddAsana(then, [cut(first.answer, 0.5)]) as server:
-        run = run_here(server)
+        run = run_tap(server)
         records = run.records("tasks")
         anew = records[-other.count(b"\n") :]
         assert (run.code, bookmark(run)) == (0, CREATED_AT)
@@ -262,7 +262,7 @@ def run_again() -> Callable[..., list[Run]]:
     def run(first: Storage, then: Storage) -> list[Run]:
         refused = itertools.repeat(raw("404 Not Found"), 1)
         with OddAsana(first, [cut(first.answer, 0.5), *refused]) as server:
-            runs = [run_here(server)]
+            runs = [run_tap(server)]
             assert runs[0].code == 1
             server.storage = then
             stdout = io.TextIOWrapper(io.BytesIO())
@@ -286,13 +286,13 @@ TWICE = [
 @pytest.mark.parametrize("data", TWICE)
 def test_a_file_that_a_proxy_gzips_once_more_comes_whole(data: bytes) -> None:
     with OddAsana(Storage(data, headers={"Content-Encoding": "gzip"}, framing="chunked")) as server:
-        assert came_through(run_here(server))
+        assert came_through(run_tap(server))
 
 
 @pytest.mark.parametrize("end", [*range(30, len(TWICE[0]), 97), len(TWICE[0]) - 1])
 def test_a_file_gzipped_twice_and_cut_anywhere_is_not_whole(end: int) -> None:
     with OddAsana(Storage(TWICE[0][:end], headers={"Content-Encoding": "gzip"})) as server:
-        run = run_here(server)
+        run = run_tap(server)
         assert (run.code, bookmark(run), "ends too early" in run.stderr) == (1, None, True)
 
 
@@ -303,4 +303,4 @@ def test_a_file_gzipped_twice_and_cut_anywhere_is_not_whole(end: int) -> None:
 def test_interim_answers_of_the_api_are_read_over(status: int) -> None:
     interim = b"HTTP/1.1 %d Wait\r\nX-Later: yes\r\n\r\n" % status
     with OddAsana(WHOLE, api_interim=interim * 3) as server:
-        assert came_through(run_here(server))
+        assert came_through(run_tap(server))

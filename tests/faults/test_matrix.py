@@ -300,14 +300,14 @@ def sandbox(organization: dict[str, Any], clock: Clock, monkeypatch: pytest.Monk
 def everything(organization: dict[str, Any]) -> Records:
     """What an undisturbed run brings of the organization, in this order."""
     with Sandbox(**organization, job_seconds=0, clock=Clock()) as sandbox:
-        run = run_here(settings_for(sandbox), state=BEFORE)
+        run = run_tap(settings_for(sandbox), state=BEFORE)
         assert {stream: run.by_gid(stream) for stream in STREAMS} == {
             stream: expected(sandbox, stream) for stream in STREAMS
         }
     return records(run)
 
 
-def run_here(settings: dict[str, Any], *, state: dict[str, Any]) -> Run:
+def run_tap(settings: dict[str, Any], *, state: dict[str, Any]) -> Run:
     """A run of the tap in this process; in place of its log there is only the last line."""
     stdout = io.TextIOWrapper(io.BytesIO())
     code, words = 0, ""
@@ -410,7 +410,7 @@ def test_a_fault_ends_the_run_as_it_should_and_the_next_one_brings_the_rest(
 ) -> None:
     always = often == "always"
     striker = Striker(sandbox, fault, phase, always=always)
-    assert try_cell(CELLS[fault][phase][always], striker, everything, sandbox, run_here)
+    assert try_cell(CELLS[fault][phase][always], striker, everything, sandbox, run_tap)
 
 
 ELSEWHERE = {
@@ -429,7 +429,7 @@ def test_a_fault_does_nothing_at_a_phase_that_it_cannot_strike(
     fault: str, phase: str, everything: Records, sandbox: Sandbox
 ) -> None:
     striker = Striker(sandbox, fault, phase, always=False)
-    assert not try_cell(WELL, striker, everything, sandbox, run_here)
+    assert not try_cell(WELL, striker, everything, sandbox, run_tap)
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def test_the_command_does_the_same(
     fault: str, phase: str, organization: dict[str, Any], run_tap: Callable[..., Run]
 ) -> None:
     with Sandbox(**organization, job_seconds=0) as sandbox:
-        everything = records(run_here(settings_for(sandbox), state=BEFORE))
+        everything = records(run_tap(settings_for(sandbox), state=BEFORE))
         sandbox.requests.clear()
         striker = Striker(sandbox, fault, phase, always=True)
         assert try_cell(CELLS[fault][phase][1], striker, everything, sandbox, run_tap)
@@ -449,9 +449,9 @@ def test_the_command_does_the_same(
 def test_a_download_of_nothing_is_no_export(everything: Records, sandbox: Sandbox) -> None:
     settings = settings_for(sandbox, poll_interval=1)
     sandbox.faults, sandbox.fault_at = {"truncated": -1}, 0.0
-    run = run_here(settings, state=BEFORE)
+    run = run_tap(settings, state=BEFORE)
     sandbox.faults = {}
-    again = run_here(settings, state=run.state)
+    again = run_tap(settings, state=run.state)
 
     assert (run.code, bookmarks(run.state)) == (1, bookmarks(BEFORE))
     assert (again.code, records(again), posts(sandbox)) == (0, everything, 1)
@@ -463,13 +463,13 @@ def test_what_a_damaged_file_brought_is_put_right_by_the_next_run(
 ) -> None:
     settings = settings_for(sandbox, poll_interval=1)
     sandbox.faults, sandbox.fault_at = {"corrupt": 1}, place / 100
-    run = run_here(settings, state=BEFORE)
+    run = run_tap(settings, state=BEFORE)
 
     assert run.code == 1
     assert run.last_line.startswith(
         f"Workspace {WORKSPACE}: the file of export job {last_job(sandbox)} breaks at line "
     )
     assert bookmarks(run.state) == bookmarks(BEFORE)
-    again = run_here(settings, state=run.state)
+    again = run_tap(settings, state=run.state)
     assert (again.code, posts(sandbox)) == (0, 1)
     assert table(records(run) + records(again)) == table(everything)
