@@ -59,7 +59,7 @@ PATTERNS = tuple(
         # /path?query, but not a bracket or a full stop behind it
         rf"({_SLASH}[^\s\"'<>?]*?{_QUESTION}){_IN_URL}*[^\s\"'<>),.;:\]}}]",
         # Authorization: Basic …, {'authorization': b'Bearer …'}
-        rf"(\b(?:{_HEADERS})(?:['\"]\s*[:=,]|\s*[:=])\s*(?:b?['\"])?)(?:(?!\\[rn])[^'\"\r\n}}])+",
+        rf"((?:{_HEADERS})(?:['\"]\s*[:=,]|\s*[:=])\s*(?:b?['\"])?)(?:(?!\\[rn])[^'\"\r\n}}])+",
         # Bearer …, but not the words "bearer token"
         r"(\b(?:bearer|basic|digest|negotiate)(?:\s|%(?:25)*20|\+)+)(?=\S*\d|\S{20})[^\s\"'<>,;)]+",
         # X-Amz-Signature=…
