@@ -754,11 +754,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown format": (
         {"storage": {"root": "/nowhere"}, "encoding": {"format": "xml"}},
-        f"Settings: batch_config.encoding.format breaks the rule enum ['jsonl', 'parquet']. {TELLS}",
+        f"Settings: batch_config.encoding.format must be one of ['jsonl', 'parquet']. {TELLS}",
     ),
     "an unknown compression": (
         {"storage": {"root": "/nowhere"}, "encoding": {"compression": "zip"}},
-        f"Settings: batch_config.encoding.compression breaks the rule enum ['gzip', 'none']. {TELLS}",
+        f"Settings: batch_config.encoding.compression must be one of ['gzip', 'none']. {TELLS}",
     ),
 }
 BLOCKED = "import sys; sys.modules.update(dict.fromkeys({}))"

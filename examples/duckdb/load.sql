@@ -48,7 +48,8 @@ from query(reading({
   "full": 'BOOLEAN',
   objects: 'JSON',
   lines: 'BIGINT',
-  bytes: 'BIGINT'
+  bytes: 'BIGINT',
+  unknown_fields: 'JSON'
 }))
 qualify row_number() over (partition by gid order by filename desc) = 1;
 
