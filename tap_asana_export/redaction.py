@@ -110,10 +110,10 @@ _secrets = _Secrets()
 
 def redact(text: str) -> str:
     """The text, with `***` in place of every secret that it holds."""
-    text = _secrets.redact(text)
+    # First by place: a secret that is a common word, such as "password", would hide the name of another one's place.
     for pattern in PATTERNS:
         text = pattern.sub(rf"\1{MASK}", text)
-    return text
+    return _secrets.redact(text)
 
 
 def redact_line(text: str) -> str:
