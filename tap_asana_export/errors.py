@@ -267,8 +267,8 @@ class MapError(TapError):
     def __init__(self, origin: str, stream: str, keys: str, name: str, reason: str) -> None:
         super().__init__(
             f"{origin}: stream {stream}: the expression for {name} in stream_maps cannot be evaluated for the object "
-            f"with {keys} ({reason}). Bookmarks stay where they were. Any value may be null: correct the expression, for "
-            "instance with `… if … else None`, then run again."
+            f"with {keys} ({reason}). Bookmarks stay where they were. Any value may be null: correct the expression, "
+            "for instance with `… if … else None`, then run again."
         )
 
 
