@@ -264,11 +264,11 @@ class FileError(TapError):
 class MapError(TapError):
     """An expression of the setting stream_maps cannot be evaluated for an object."""
 
-    def __init__(self, origin: str, stream: str, gid: object, name: str, reason: str) -> None:
+    def __init__(self, origin: str, stream: str, keys: str, name: str, reason: str) -> None:
         super().__init__(
             f"{origin}: stream {stream}: the expression for {name} in stream_maps cannot be evaluated for the object "
-            f"{gid} ({reason}). Bookmarks stay where they were. Any value may be null: correct the expression, for "
-            "instance with `… if … else None`, then run again."
+            f"with {keys} ({reason}). Bookmarks stay where they were. Any value may be null: correct the expression, "
+            "for instance with `… if … else None`, then run again."
         )
 
 

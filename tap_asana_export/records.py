@@ -353,7 +353,8 @@ class Mapped:
                     raise
                 cause = error.__cause__ or error
                 reason = f"{type(cause).__name__}: {cause}"
-                raise MapError(self._unknown.origin, self._stream.name, record.get("gid"), name, reason) from None
+                keys = ", ".join(f"{key} {values.get(key)}" for key in self._stream.primary_keys)
+                raise MapError(self._unknown.origin, self._stream.name, keys, name, reason) from None
             if mapped is not None:
                 if stream_map.flattening_enabled:
                     self._fit(mapped, stream_map)

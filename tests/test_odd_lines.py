@@ -250,7 +250,7 @@ def test_an_expression_that_cannot_be_evaluated_is_named_with_its_object(
     of = "1" if name == "b" or "nobody" in reason else "2"
     assert said.startswith(
         f"Workspace {WORKSPACE}: stream tasks: the expression for {name} in stream_maps cannot be evaluated for the "
-        f"object {of} ({reason}"
+        f"object with gid {of} ({reason}"
     )
     assert "\n" not in said
 
