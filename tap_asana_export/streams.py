@@ -225,7 +225,8 @@ class Exports(AsanaStream):
     def warn_of_others(self, run: Run, subjects: Iterable[Subject]) -> None:
         """Say that no deletion is found while the state knows of workspaces or parents that are not exported."""
         contexts = [each["context"] for _, stream in run.selected for each in stream.stream_state.get("partitions", [])]
-        known = {each for context in contexts for each in context.items()}
+        names = ("workspace_gid", "parent_gid")
+        known = {(name, context[name]) for context in contexts for name in names if context.get(name)}
         here = {each for subject in subjects for each in subject.context.items()}
         if known - here and self.settings["emit_activate_version_messages"]:
             logger.warning(
