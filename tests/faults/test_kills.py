@@ -185,9 +185,10 @@ class Loading:
 
     def settle(self) -> None:
         """Run until an export came through that was requested after the organization stood still."""
-        while pending(self._state):
-            self.run()
-        self.run()
+        for _ in range(4):  # the state, or else the checkpoint, may still have a job that was requested before
+            if self.run().posts:
+                return
+        raise AssertionError("no run requested an export")
 
     def differences(self) -> list[str]:
         """Where the tables are not what they should be. A killed run may have stored its export's record, or not."""
@@ -350,10 +351,9 @@ def test_after_kills_with_deletions_two_workspaces_in_one_table_are_both_as_they
                 assert before[stream] & objects(stream).keys() <= target.table(stream).keys()
         age(ran.state)
         assert ran.state is not None
-        if any(each["pending"] for each in ran.state["bookmarks"]["exports"]["partitions"]):
-            # It may go on with a full export that was asked for before the last changes.
-            ran = run(sandbox, target, tmp_path / "unfinished", ran.state, workspaces=workspaces, **options)
-            age(ran.state)
+        # It may go on with a full export that was asked for before the last changes: the checkpoint knows of it too.
+        ran = run(sandbox, target, tmp_path / "unfinished", ran.state, workspaces=workspaces, **options)
+        age(ran.state)
         ran = run(sandbox, target, tmp_path / "last", ran.state, workspaces=workspaces, **options)
         assert ran.ended_well, ran.logs
         assert [found for stream in STREAMS for found in target.differences(stream, objects(stream))] == []
