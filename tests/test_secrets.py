@@ -107,7 +107,7 @@ def test_no_secret_is_in_any_log_of_a_download(scene: str, debug: dict[str, str]
 ANSWERS: dict[str, tuple[Any, str]] = {
     "a message that repeats the token": (
         raw("400 Bad Request", json.dumps({"errors": [{"message": f"What is\n{TOKEN}, Bearer {TOKEN}?"}]}).encode()),
-        "Asana answered 400: What is ***, Bearer ***?",
+        "Asana answered 400: What is ***, Bearer ***",
     ),
     "a reason that repeats the header": (
         raw(f"401 Not with Authorization: Bearer {TOKEN}"),
