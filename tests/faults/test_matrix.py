@@ -355,7 +355,7 @@ def resumed_at(requests: Iterable[Exchange]) -> str | None:
 
 def try_cell(cell: Cell, striker: Striker, everything: Records, sandbox: Sandbox, run_tap: Callable[..., Run]) -> bool:
     """Hold a cell's runs against what they should come to; whether the fault has struck."""
-    settings = settings_for(sandbox, poll_interval=sandbox.job_seconds / 2 or 0.01, busy_timeout=10, wait_timeout=20)
+    settings = settings_for(sandbox, poll_interval=sandbox.job_seconds / 2 or 0.01, busy_timeout=10, wait_timeout=200)
     sandbox.on_request = striker
     state, out = BEFORE, []
     if striker.phase == "resume":
