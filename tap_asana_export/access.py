@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from tap_asana_export.asana import ask_now
+from tap_asana_export.asana.client import ask_now
 from tap_asana_export.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_asana_export.asana import Asana
+    from tap_asana_export.asana.client import Asana
 
 logger = logging.getLogger(__name__)
 

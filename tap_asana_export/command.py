@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from tap_asana_export import redaction
 from tap_asana_export.access import under_meltano_config_test
 from tap_asana_export.errors import OutputError, TapError
+from tap_asana_export.replication.state import pending_jobs
 from tap_asana_export.signals import Terminated
-from tap_asana_export.state import pending_jobs
 from tap_asana_export.tap import TapAsanaExport
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from tap_asana_export.checkpoint import KEPT as KEPT_WITHOUT_STATE
-from tap_asana_export.checkpoint import RunningJob
-from tap_asana_export.download import Download
+from tap_asana_export.asana.download import Download
+from tap_asana_export.asana.jobs import Patience, look, request_export, wait
 from tap_asana_export.errors import (
     AnswerError,
     ChangedError,
@@ -24,19 +23,23 @@ from tap_asana_export.errors import (
     UnreachableError,
     UnreadableError,
 )
-from tap_asana_export.jobs import Patience, look, request_export, wait
-from tap_asana_export.lines import Pass, workspace_of
-from tap_asana_export.plan import FIRST, format_time, parse_time, request_for
-from tap_asana_export.run import pieces, tell, ways_of, write_export
+from tap_asana_export.output.checkpoint import KEPT as KEPT_WITHOUT_STATE
+from tap_asana_export.output.checkpoint import RunningJob
+from tap_asana_export.records.router import Pass, workspace_of
+from tap_asana_export.replication.coverage import FIRST
+from tap_asana_export.replication.request import request_for
 from tap_asana_export.tables import Tables
+from tap_asana_export.times import format_time, parse_time
+from tap_asana_export.transfer import pieces, tell, ways_of, write_export
 from tap_asana_export.waiting import Pause, finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_asana_export.asana import Asana, AsanaExport, Job
-    from tap_asana_export.plan import Subject
-    from tap_asana_export.run import Run
+    from tap_asana_export.asana.client import Asana
+    from tap_asana_export.asana.models import AsanaExport, Job
+    from tap_asana_export.sources import Subject
+    from tap_asana_export.transfer import Run
     from tap_asana_export.waiting import Waiting
 
 logger = logging.getLogger(__name__)

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import msgspec
 
-from tap_asana_export.batch import lacking
 from tap_asana_export.errors import DownloadError, FileError, SettingError
-from tap_asana_export.lines import HALF, Pass, without_halves
-from tap_asana_export.plan import Subject, fingerprint
-from tap_asana_export.records import gid_of
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.output.batch import lacking
+from tap_asana_export.records.objects import gid_of
+from tap_asana_export.records.reader import BLOCK, blocks
+from tap_asana_export.records.router import HALF, Pass, without_halves
 from tap_asana_export.redaction import without_credentials
-from tap_asana_export.run import by_resource_type, pieces, tell, ways_of, write_export
-from tap_asana_export.sources import SOURCES
-from tap_asana_export.text import BLOCK, blocks
+from tap_asana_export.sources import SOURCES, Subject
+from tap_asana_export.transfer import by_resource_type, pieces, tell, ways_of, write_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_asana_export.run import Run
+    from tap_asana_export.transfer import Run
 
 RESOURCE, GRAPH = (
     {kind for source in SOURCES for kind in source.resource_types if source.graph == graph} for graph in (False, True)

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import jsonschema
 from singer_sdk.configuration._dict_config import parse_environment_config
 
-from tap_asana_export.asana import GRANT
+from tap_asana_export.asana.auth import GRANT
 from tap_asana_export.errors import SettingError
-from tap_asana_export.plan import parse_time
+from tap_asana_export.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -55,7 +55,9 @@ class Source:
 
 
 PART_OF_TASK = ("task_gid", "gid")
+
 PART_OF_MESSAGE = ("message_gid", "gid")
+
 IN_GRAPH = ("parent_gid", "gid")
 
 SOURCES = (
@@ -82,3 +84,20 @@ SOURCES = (
     Source("graph_allocations", ("allocation",), IN_GRAPH, graph=True),
     Source("graph_time_tracking_entries", ("time_tracking_entry",), IN_GRAPH, graph=True),
 )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an export is of: a workspace, or the graph below a goal, team, portfolio or project."""
+
+    gid: str
+    graph: bool = False
+
+    @property
+    def context(self) -> dict[str, str]:
+        """How records and the state name it."""
+        return {"parent_gid" if self.graph else "workspace_gid": self.gid}
+
+    def __str__(self) -> str:
+        """How the log names it."""
+        return f"Graph of {self.gid}" if self.graph else f"Workspace {self.gid}"

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import difflib
-import fnmatch
 import importlib.resources
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.exceptions import AbortedSyncPausedException
-from singer_sdk.helpers._catalog import get_selected_schema
-from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
-from singer_sdk.singerlib import Catalog, Metadata, RecordMessage, Schema
+from singer_sdk.singerlib import Catalog, MetadataMapping, RecordMessage, Schema, SchemaMessage
 
 from tap_asana_export.access import check_access, under_meltano_config_test
-from tap_asana_export.asana import ask_now, connect
-from tap_asana_export.batch import read_batch_config
-from tap_asana_export.checkpoint import Checkpoint, checkpoint_folder
+from tap_asana_export.asana.client import Asana, ask_now
+from tap_asana_export.catalog import complete
 from tap_asana_export.errors import (
     OutputError,
     SettingError,
@@ -32,31 +25,32 @@ from tap_asana_export.errors import (
 )
 from tap_asana_export.export import export
 from tap_asana_export.files import File, read_files
-from tap_asana_export.plan import Subject, fingerprint
-from tap_asana_export.records import is_verbatim, schema_messages
-from tap_asana_export.run import Run, Selected
-from tap_asana_export.selection import ADDITIONAL, opt_in, properties, without_items
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.output.batch import BatchConfig, read_batch_config
+from tap_asana_export.output.checkpoint import Checkpoint, checkpoint_folder
+from tap_asana_export.records.schemas import is_verbatim, schema_messages
+from tap_asana_export.records.selection import ADDITIONAL, opt_in
+from tap_asana_export.run import connect
+from tap_asana_export.sources import Source, Subject
+from tap_asana_export.transfer import Run, Selected
 from tap_asana_export.waiting import run_concurrently
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import MetadataMapping, SchemaMessage
 
-    from tap_asana_export.asana import Asana
-    from tap_asana_export.batch import BatchConfig
-    from tap_asana_export.output import MessageWriter
-    from tap_asana_export.selection import Breadcrumb
-    from tap_asana_export.sources import Source
+    from tap_asana_export.output.messages import MessageWriter
 
 logger = logging.getLogger(__name__)
 
 # A wheel carries the schemas inside the package; in a checkout, so in an editable install, they stand beside.
 _PACKAGED = importlib.resources.files(__package__) / "schemas"
+
 SCHEMAS = SchemaDirectory(_PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "schemas")
 
 FAST = "records leave as Asana wrote them"
+
 SLOW = "stream maps or flattening make the records, which takes several times as long"
 
 
@@ -317,163 +311,3 @@ class ObjectStream(AsanaStream):
     def get_records(self, context: Context | None) -> Iterable[Record]:  # noqa: ARG002 - the SDK's signature
         """None: one pass over the file serves all streams, and `Exports` makes it."""
         return ()
-
-
-def complete(
-    metadata: MetadataMapping, schema: Mapping[str, Any], always: Iterable[str], on_request: Iterable[Breadcrumb]
-) -> None:
-    """Add to a stream's metadata what the SDK leaves out of it.
-
-    Args:
-        metadata: of the catalog that was given, or of the one that is discovered.
-        schema: the stream's own.
-        always: properties that cannot be deselected.
-        on_request: properties that are not selected by default.
-    """
-    for breadcrumb in list(metadata):
-        metadata[without_items(breadcrumb)] = metadata.pop(breadcrumb)
-    for breadcrumb, _ in properties(schema):
-        metadata.setdefault(breadcrumb, Metadata(inclusion=Metadata.InclusionType.AVAILABLE))
-    for breadcrumb in on_request:
-        if metadata[breadcrumb].selected_by_default is None:
-            metadata[breadcrumb].selected_by_default = False
-    for name in always:
-        metadata["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
-
-
-class JsonSchema(msgspec.Struct):
-    """A JSON Schema in a catalog, as far as the tap and the SDK look at it."""
-
-    type: str | list[str] | None = None
-    properties: dict[str, JsonSchema] | None = None
-    items: JsonSchema | None = None
-
-
-class MetadataShape(msgspec.Struct, rename="kebab"):
-    """The metadata of a stream or of a property."""
-
-    inclusion: Literal["available", "automatic", "unsupported"] | None = None
-    selected: bool | None = None
-    selected_by_default: bool | None = None
-    replication_key: str | None = None
-    forced_replication_method: str | None = None
-    table_key_properties: list[str] | None = None
-
-
-class MetadataEntry(msgspec.Struct):
-    """Metadata, and of what they are."""
-
-    breadcrumb: list[str]
-    metadata: MetadataShape
-
-
-class StreamShape(msgspec.Struct):
-    """A stream in a catalog."""
-
-    tap_stream_id: str
-    stream: str | None = None
-    schema: JsonSchema | None = None
-    metadata: list[MetadataEntry] = []
-    key_properties: list[str] | None = None
-    replication_key: str | None = None
-    replication_method: str | None = None
-
-
-class CatalogShape(msgspec.Struct):
-    """A catalog, as the SDK needs it to be."""
-
-    streams: list[StreamShape]
-
-
-def read_catalog(catalog: Any) -> Catalog | None:
-    """The catalog that was given; None if none was.
-
-    Raises:
-        SettingError: it is something else.
-    """
-    if catalog is None or isinstance(catalog, Catalog):
-        return catalog
-    try:
-        names = [each.tap_stream_id for each in msgspec.convert(catalog, CatalogShape).streams]
-    except msgspec.ValidationError as error:
-        raise SettingError(f"The catalog cannot be used: {error}. Make it anew with --discover.") from None
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingError(f"The catalog has the stream {twice[0]!r} twice. Make it anew with --discover.")
-    given = [{name: value for name, value in each.items() if value is not None} for each in catalog["streams"]]
-    return Catalog.from_dict({"streams": given})
-
-
-def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> None:
-    """Fail if a catalog selects nothing, or what there is not.
-
-    Raises:
-        SettingError: with the name, and the one that was perhaps meant.
-    """
-    if catalog is not None and not any(stream.selected for stream in streams.values()):
-        raise SettingError(f"The catalog selects nothing: select at least one of {', '.join(streams)}.")
-    for name, entry in (catalog or {}).items():
-        if name not in streams:
-            if entry.metadata.resolve_selection()[()]:
-                raise SettingError(f"The catalog selects a stream '{name}'; there are {', '.join(streams)}.")
-            continue
-        stream = streams[name]
-        own = stream.schema["properties"]
-        if lacking := [key for key in (*stream.primary_keys, stream.replication_key) if key and key not in own]:
-            raise SettingError(
-                f"The catalog makes {lacking[0]!r} a key of the stream {name}, which has no such property. "
-                "Make the catalog anew with --discover."
-            )
-        known = {breadcrumb for breadcrumb, _ in properties(stream.schema)} | {()}
-        named = {breadcrumb for breadcrumb, _ in properties(entry.schema.to_dict()) if stream.mask[breadcrumb]}
-        named |= {breadcrumb for breadcrumb, metadata in stream.metadata.items() if metadata.selected}
-        for breadcrumb in sorted(named - known):
-            close = difflib.get_close_matches(".".join(breadcrumb[1::2]), [".".join(each[1::2]) for each in known], n=1)
-            raise SettingError(
-                f"The catalog selects '{'.'.join(breadcrumb[1::2])}' of the stream {name}, which there is not"
-                f"{f'; perhaps {close[0]}?' if close else '.'} Make the catalog anew with --discover."
-            )
-
-
-def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> PluginMapper:
-    """What stream maps and flattening make of the selected streams; the others stay as they are.
-
-    Args:
-        settings: the tap's.
-        streams: all streams, by name.
-
-    Raises:
-        SettingError: a map cannot be used, is of no stream, or gives a stream the name of another one.
-    """
-    given = {name: copy.deepcopy(value) for name, value in settings.items() if value is not None}
-    for name, stream_map in given.get("stream_maps", {}).items():
-        source = stream_map.get("__source__", name) if isinstance(stream_map, dict) else name
-        if name != "__else__" and not fnmatch.filter(streams, source):
-            close = difflib.get_close_matches(source, streams, n=1)
-            meant = f"; perhaps {close[0]}?" if close else f"; there are {', '.join(streams)}."
-            raise SettingError(f"Setting stream_maps: it maps a stream {source!r}, which there is not{meant}")
-    try:
-        mapper, plain = (PluginMapper(config, logger) for config in (given, {**given, "stream_maps": {}}))
-        for name, stream in streams.items():
-            # What Singer's schemas know; not marks such as x-asana-opt-in.
-            schema = Schema.from_dict(stream.effective_schema).to_dict()
-            selected = get_selected_schema(name, schema, stream.mask)
-            of_stream = mapper if stream.selected else plain
-            of_stream.register_raw_stream_schema(name, selected, stream.primary_keys)
-    except Exception as error:  # noqa: BLE001 - a map's text is a program, and may make Python's parser raise anything
-        raise SettingError(f"Setting stream_maps: {str(error).rstrip('.')}. Correct the map.") from None
-    maps = [(name, each) for name, all_maps in mapper.stream_maps.items() for each in all_maps]
-    of_names: dict[str, str] = {}
-    for stream_name, each in maps:
-        if isinstance(each, RemoveRecordTransform):
-            continue
-        alias = each.stream_alias
-        if not isinstance(alias, str) or not alias:
-            raise SettingError(f"Setting stream_maps: the name that it gives {stream_name} is no text. Correct it.")
-        if alias in of_names:
-            raise SettingError(
-                f"Setting stream_maps: records of {of_names[alias]} and of {stream_name} would both be of a stream "
-                f"{alias!r}. Give one of them another name."
-            )
-        of_names[alias] = stream_name
-    mapper.stream_maps |= plain.stream_maps
-    return mapper

@@ -6,21 +6,15 @@ import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from tap_asana_export.plan import (
-    Scope,
-    Want,
-    aim_for,
-    bound,
-    fingerprint,
-    format_time,
-    parse_time,
-    reason_for_all,
-    scope_of,
-)
-from tap_asana_export.records import TAG, activate_version_messages
-from tap_asana_export.run import by_resource_type
-from tap_asana_export.selection import selected_fields, usual_fields
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.records.objects import TAG
+from tap_asana_export.records.schemas import activate_version_messages
+from tap_asana_export.records.selection import selected_fields, usual_fields
+from tap_asana_export.replication.coverage import Scope, aim_for, reason_for_all, scope_of
+from tap_asana_export.replication.request import Want, bound
 from tap_asana_export.sources import INCREMENTAL
+from tap_asana_export.times import format_time, parse_time
+from tap_asana_export.transfer import by_resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,9 +22,10 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.singerlib import Message
 
-    from tap_asana_export.asana import AsanaExport
-    from tap_asana_export.plan import Aim, Subject
-    from tap_asana_export.run import Run, Selected
+    from tap_asana_export.asana.models import AsanaExport
+    from tap_asana_export.replication.coverage import Aim
+    from tap_asana_export.sources import Subject
+    from tap_asana_export.transfer import Run, Selected
 
 
 class Tables:

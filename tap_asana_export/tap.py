@@ -15,12 +15,14 @@ from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
 from tap_asana_export import redaction
-from tap_asana_export.output import MessageWriter
+from tap_asana_export.catalog import check_catalog, read_catalog
+from tap_asana_export.output.messages import MessageWriter
+from tap_asana_export.replication.state import check_state
 from tap_asana_export.settings import check_settings, read_config, read_environment, read_json, read_settings
 from tap_asana_export.signals import unchanged
 from tap_asana_export.sources import SOURCES
-from tap_asana_export.state import check_state
-from tap_asana_export.streams import Exports, ObjectStream, check_catalog, map_streams, read_catalog
+from tap_asana_export.stream_maps import map_streams
+from tap_asana_export.streams import Exports, ObjectStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

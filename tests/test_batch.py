@@ -20,12 +20,11 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from tap_asana_export import batch
 from tap_asana_export.errors import BatchError, UnfitError
-from tap_asana_export.output import MessageWriter
-from tap_asana_export.plan import Subject
+from tap_asana_export.output import batch
+from tap_asana_export.output.messages import MessageWriter, Origin
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sinks import Origin
+from tap_asana_export.sources import Subject
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import STREAMS
 from tests.test_graph import STREAMS as GRAPHS
@@ -101,7 +100,8 @@ def lines_of(state: dict[str, Any]) -> int:
 
 def patched(command: list[str], changes: str) -> list[str]:
     """The tap's command, with other limits."""
-    code = f"from tap_asana_export import batch, export, text; {changes}; "
+    code = f"from tap_asana_export import export; from tap_asana_export.output import batch; "
+        f"from tap_asana_export.records import reader as text; {changes}; "
     return [sys.executable, "-c", f"{code}from tap_asana_export.__main__ import main; main()", *command[3:]]
 
 
@@ -376,7 +376,7 @@ def tasks_file(folder: Path, *properties: str) -> Path:
 @pytest.mark.parametrize("unfit", UNFIT)
 def test_a_value_that_its_column_of_parquet_cannot_hold_is_an_error_that_names_it(unfit: str, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    from tap_asana_export.parquet import Table  # noqa: PLC0415 - needs an extra
+    from tap_asana_export.output.parquet import Table  # noqa: PLC0415 - needs an extra
 
     name, value, kind, column = UNFIT[unfit]
     table = Table(tmp_path / "file", "none", json.loads((SCHEMAS / "tasks.json").read_text()), "tasks")

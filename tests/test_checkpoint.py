@@ -13,8 +13,8 @@ from unittest.mock import ANY
 
 import pytest
 
-from tap_asana_export.checkpoint import checkpoint_folder
-from tap_asana_export.plan import format_time
+from tap_asana_export.output.checkpoint import checkpoint_folder
+from tap_asana_export.times import format_time
 from tests.conftest import WORKSPACE, Run, expected, settings_for
 from tests.test_run import parameters
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.plan import parse_time
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.times import parse_time
 from tests.conftest import WORKSPACE, Run, expected, settings_for
 from tests.targets import STREAMS, Postgres, target_postgres
 from tests.test_targets import feed, load

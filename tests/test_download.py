@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_asana_export.download import Download
+from tap_asana_export.asana.download import Download
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.text import read_text
+from tap_asana_export.records.reader import read_text
 from tests.conftest import TAP, WORKSPACE, Run, expected, settings_for
 
 if TYPE_CHECKING:

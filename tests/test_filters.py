@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.gids import Gids
-from tap_asana_export.plan import changed_after, parse_time
+from tap_asana_export.records.gids import Gids
+from tap_asana_export.replication.request import changed_after
+from tap_asana_export.times import parse_time
 from tests.conftest import WORKSPACE, Run, expected, settings_for
 from tests.test_run import export_file, parameters
 

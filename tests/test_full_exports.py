@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.plan import Scope, aim_for, format_time, reason_for_all
+from tap_asana_export.replication.coverage import Scope, aim_for, reason_for_all
+from tap_asana_export.times import format_time
 from tests.conftest import Run, select, settings_for
 from tests.test_run import parameters
 

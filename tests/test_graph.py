@@ -21,15 +21,17 @@ from unittest.mock import ANY
 import jsonschema
 import pytest
 
-from tap_asana_export import download, export
-from tap_asana_export.asana import Asana
+from tap_asana_export import export
+from tap_asana_export.asana import download
+from tap_asana_export.asana.client import Asana
 from tap_asana_export.errors import TapError
-from tap_asana_export.plan import Scope, format_time, parse_time
+from tap_asana_export.replication.coverage import Scope
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.export import FORMS
 from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sandbox.graph import KINDS
 from tap_asana_export.tap import TapAsanaExport
+from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import finish
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import Postgres, target_postgres
@@ -87,7 +89,7 @@ def graph_settings(sandbox: Sandbox, *parents: str, **settings: Any) -> dict[str
 
 def patched(command: list[str], changes: str) -> list[str]:
     """The tap's command, with the limits that it has for large exports made small."""
-    code = f"from tap_asana_export import export, text; {changes}; from tap_asana_export.__main__ import main; main()"
+    code = f"from tap_asana_export import export; from tap_asana_export.records import reader as text; {changes}; from tap_asana_export.__main__ import main; main()"
     return [sys.executable, "-c", code, *command[3:]]
 
 

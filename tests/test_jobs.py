@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.asana import Asana, AsanaExport, Job
+from tap_asana_export.asana.client import Asana
+from tap_asana_export.asana.jobs import Patience, request_export, wait
 from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
-from tap_asana_export.jobs import Patience, request_export, wait
-from tap_asana_export.plan import Request, Subject
+from tap_asana_export.replication.request import Request
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, TOO_MANY
+from tap_asana_export.sources import Subject
 from tap_asana_export.waiting import finish
 from tests.conftest import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tap_asana_export.asana.models import AsanaExport, Job
     from tests.conftest import Clock, Run
 
 TASKS = [{"resource_type": "task"}]

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, quote
 
 import pytest
 
-from tap_asana_export.asana import Asana, Grant
+from tap_asana_export.asana.auth import Grant
+from tap_asana_export.asana.client import Asana
 from tap_asana_export.errors import GrantError, UnreachableError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.wire import Answer, Listener, json_answer

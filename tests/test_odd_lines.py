@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from jsonschema import Draft7Validator
 
-from tap_asana_export import text as text_module
 from tap_asana_export.errors import FileError, MapError, TapError, UnknownFieldError
+from tap_asana_export.records import reader as text_module
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import WORKSPACE, Run, select, settings_for
@@ -486,7 +486,7 @@ def test_thousands_of_unknown_fields_and_types_take_no_longer_than_known_ones(
 def test_only_so_many_unknown_fields_are_named(
     bring: Callable[..., Brought], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tap_asana_export.records.UNKNOWN_NAMES", 5)
+    monkeypatch.setattr("tap_asana_export.records.passthrough.UNKNOWN_NAMES", 5)
     brought = bring(*(task(str(n), **{f"new_{n}": n}) for n in range(9)))
 
     assert brought.records("exports")[0]["unknown_fields"] == {"tasks": [f"new_{n}" for n in range(5)]}

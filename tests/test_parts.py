@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
-from tap_asana_export.lines import Pass
-from tap_asana_export.output import MessageWriter
-from tap_asana_export.plan import Subject
-from tap_asana_export.run import Selected, by_resource_type, ways_of
+from tap_asana_export.output.messages import Messages, MessageWriter
+from tap_asana_export.records.router import Pass
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.organization import Organization
-from tap_asana_export.sinks import Messages
+from tap_asana_export.sources import Subject
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
+from tap_asana_export.transfer import Selected, by_resource_type, ways_of
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import STREAMS, target_duckdb
 from tests.test_filters import overlapping

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.lines import Pass
-from tap_asana_export.output import MessageWriter
-from tap_asana_export.plan import Subject
-from tap_asana_export.records import is_verbatim
-from tap_asana_export.run import Selected, by_resource_type, ways_of
+from tap_asana_export.output.messages import Messages, MessageWriter
+from tap_asana_export.records.router import Pass
+from tap_asana_export.records.schemas import is_verbatim
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sinks import Messages
+from tap_asana_export.sources import Subject
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
+from tap_asana_export.transfer import Selected, by_resource_type, ways_of
 from tests.conftest import WORKSPACE, select
 
 if TYPE_CHECKING:

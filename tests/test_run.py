@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
 
-from tap_asana_export.plan import format_time, parse_time
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.times import format_time, parse_time
 from tests.conftest import UVX, WORKSPACE, Run, expected, settings_for
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from tap_asana_export import redaction
-from tap_asana_export.asana import Asana
+from tap_asana_export.asana.client import Asana
 from tap_asana_export.errors import AnswerError, TapError
 from tap_asana_export.redaction import redact, redact_error, without_credentials
 from tap_asana_export.sandbox import Sandbox

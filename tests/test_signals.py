@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.output import MessageWriter
+from tap_asana_export.output.messages import MessageWriter
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.signals import Terminated
 from tests.conftest import settings_for

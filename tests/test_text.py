@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_asana_export import text
 from tap_asana_export.errors import DamagedError, DownloadError
-from tap_asana_export.text import blocks, one_object_a_line
+from tap_asana_export.records import reader as text
+from tap_asana_export.records.reader import blocks, one_object_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

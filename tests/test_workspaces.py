@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.jobs import JOBS_AT_ONCE
+from tap_asana_export.asana.jobs import JOBS_AT_ONCE
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.waiting import Pause, Slots, run_concurrently
 from tests.conftest import Clock, Run, expected, settings_for

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tap_asana_export import export, text
+from tap_asana_export import export
 from tap_asana_export.__main__ import main
+from tap_asana_export.records import reader as text
 
 text.TEXT = 1 << 15
 export.STATE_EVERY = 5

@@ -16,17 +16,15 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from tap_asana_export import lines as lines_module
-from tap_asana_export import text as text_module
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.lines import Pass
-from tap_asana_export.output import MessageWriter
-from tap_asana_export.plan import Subject
-from tap_asana_export.run import Selected, ways_of
+from tap_asana_export.output.messages import Messages, MessageWriter
+from tap_asana_export.records import reader as text_module
+from tap_asana_export.records import router as lines_module
+from tap_asana_export.records.router import Pass
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sinks import Messages
-from tap_asana_export.sources import SOURCES
+from tap_asana_export.sources import SOURCES, Subject
 from tap_asana_export.tap import TapAsanaExport
+from tap_asana_export.transfer import Selected, ways_of
 from tests.conftest import WORKSPACE
 from tests.test_download import Body
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export import download
+from tap_asana_export.asana import download
 from tap_asana_export.errors import TapError
 from tap_asana_export.tap import TapAsanaExport
 from tests.conftest import Clock, Run

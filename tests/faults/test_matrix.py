@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pytest
 
-from tap_asana_export import download, export
+from tap_asana_export import export
+from tap_asana_export.asana import download
 from tap_asana_export.errors import TapError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tap_asana_export import download
-from tap_asana_export.asana import Asana
-from tap_asana_export.download import Download
+from tap_asana_export.asana import download
+from tap_asana_export.asana.client import Asana
+from tap_asana_export.asana.download import Download
 from tap_asana_export.errors import AnswerError, ChangedError, DownloadError, GoneError
-from tap_asana_export.text import BLOCK, BLOCKS_AHEAD
+from tap_asana_export.records.reader import BLOCK, BLOCKS_AHEAD
 from tap_asana_export.waiting import finish
 from tests.conftest import Clock
 

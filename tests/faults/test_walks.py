@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tap_asana_export import export, text
+from tap_asana_export import export
 from tap_asana_export.errors import TapError
-from tap_asana_export.plan import format_time, parse_time
+from tap_asana_export.records import reader as text
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
+from tap_asana_export.times import format_time, parse_time
 from tests.conftest import Clock, select, settings_for
 from tests.targets import STREAMS
 

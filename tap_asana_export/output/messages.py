@@ -1,22 +1,67 @@
-"""Where the records of an export go: into messages on stdout. `batch` has the other way, files."""
+"""Singer messages on their way to stdout: whole lines, also when a signal ends the run."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
-from singer_sdk.singerlib import RecordMessage
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.singerlib import Message, RecordMessage, StateMessage
+from typing_extensions import Self
 
-from tap_asana_export.records import Outlet, encode
+from tap_asana_export.errors import OutputError
+from tap_asana_export.output.buffers import Outlet
+from tap_asana_export.records.objects import encode
+from tap_asana_export.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from typing_extensions import Self
+    from tap_asana_export.sources import Subject
 
-    from tap_asana_export.output import MessageWriter
-    from tap_asana_export.plan import Subject
+
+class MessageWriter(MsgSpecWriter):
+    """Writes messages to stdout; a signal that comes while it does waits until they are out."""
+
+    def write_message(self, message: Message) -> None:
+        """Write a message.
+
+        Raises:
+            OutputError: the target has gone, or the disk is full.
+            Terminated: a signal came meanwhile.
+        """
+        self.write(self.format_message(message))
+
+    def write(self, lines: bytes | bytearray) -> None:
+        """Write whole lines; raises as `write_message` does."""
+        with self.undisturbed():
+            try:
+                _write(sys.stdout.buffer, lines)
+            except OSError as error:
+                raise OutputError(error.strerror or type(error).__name__) from None
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Let a signal wait until what is done here is done: whole lines written, and the state knowing of them."""
+        return SIGNALS.undisturbed()
+
+    def ending_on_signals(self, state: Callable[[], Mapping[str, Any]]) -> AbstractContextManager[None]:
+        """While this lasts a signal ends the run between two messages, with the state as the last one."""
+
+        def write_state() -> Mapping[str, Any]:
+            self.write_message(StateMessage(value=state()))
+            return state()
+
+        return SIGNALS.ending(write_state)
+
+
+def _write(stdout: BinaryIO, data: bytes | bytearray) -> None:
+    # With PYTHONUNBUFFERED=1 this is a raw file, whose write may take less than it is given.
+    view = memoryview(data)
+    while view:
+        view = view[stdout.write(view) :]
+    stdout.flush()
 
 
 Schemas: TypeAlias = "Mapping[str, Mapping[str, Any]]"

@@ -6,26 +6,25 @@ import contextlib
 import functools
 import logging
 import time
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 import msgspec
 import requests
 import urllib3
 
-from tap_asana_export.connection import connection_problem
-from tap_asana_export.errors import AnswerError, GrantError, SettingError, UnreachableError, UnreadableError
+from tap_asana_export.asana.auth import OAUTH_ERRORS, AccessToken, Bearer, Grant, OAuth
+from tap_asana_export.asana.connection import connection_problem
+from tap_asana_export.asana.models import JOB_FIELDS, Job, JobEnvelope, Page, Resource
+from tap_asana_export.asana.session import new_session
+from tap_asana_export.errors import AnswerError, GrantError, UnreachableError, UnreadableError
 from tap_asana_export.redaction import redact_line
-from tap_asana_export.session import new_session
-from tap_asana_export.waiting import Pause, finish, stop_at
+from tap_asana_export.waiting import Clock, Pause, Waiting, finish, stop_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
-
-    from tap_asana_export.waiting import Clock, Waiting
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -40,194 +39,6 @@ Begun: TypeAlias = "Callable[[Job], None]"
 
 def _ignore(job: Job) -> None:
     """Take a job, and do nothing with it."""
-
-
-GID: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
-"""A gid, which may become the name of a folder: anything but digits is refused."""
-
-
-@dataclass(frozen=True)
-class AsanaExport:
-    """What a job makes: `created_at` and `completed_at` bound the time that its file's objects are of."""
-
-    gid: str
-    created_at: datetime
-    completed_at: datetime | None = None
-    # Signed: whoever has the URL has the file, so it stays out of every repr and log.
-    download_url: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class Job:
-    """Asana's record of work that goes on by itself; `export` is None as long as Asana does not tell of it."""
-
-    gid: str
-    status: str
-    export: AsanaExport | None
-
-
-@dataclass(frozen=True)
-class ExportAnswer:
-    """An export as a job's answer has it: compact objects have no more than a gid."""
-
-    gid: GID | None = None
-    created_at: datetime | None = None
-    completed_at: datetime | None = None
-    download_url: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class JobAnswer:
-    """A job as Asana answers."""
-
-    gid: GID
-    status: str = "not_started"
-    new_resource_export: ExportAnswer | None = None
-    new_graph_export: ExportAnswer | None = None
-
-    def job(self) -> Job:
-        """The job, without its export where that is not told in full."""
-        answer = self.new_resource_export or self.new_graph_export
-        if answer is None or answer.gid is None or answer.created_at is None:
-            return Job(self.gid, self.status, None)
-        created_at, completed_at = (
-            _with_zone(answer.created_at),
-            answer.completed_at and _with_zone(answer.completed_at),
-        )
-        return Job(self.gid, self.status, AsanaExport(answer.gid, created_at, completed_at, answer.download_url))
-
-
-def _with_zone(time: datetime) -> datetime:
-    """A time that says its zone; Asana's are UTC (https://developers.asana.com/docs/dates-and-times)."""
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-
-
-JOB_FIELDS = ",".join(
-    ["status"]
-    + [
-        f"{export}{name}"
-        for export in ("new_resource_export", "new_graph_export")
-        for name in ("", ".created_at", ".completed_at", ".download_url")
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Resource:
-    """Any of Asana's objects, by gid and name."""
-
-    gid: GID
-    name: str | None = None
-
-
-@dataclass(frozen=True)
-class NextPage:
-    """Where a list goes on."""
-
-    offset: str
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of a list."""
-
-    data: list[Resource]
-    next_page: NextPage | None = None
-
-
-@dataclass(frozen=True)
-class JobEnvelope:
-    """A job in Asana's envelope."""
-
-    data: JobAnswer
-
-
-@dataclass(frozen=True, repr=False)
-class Grant:
-    """What an OAuth app has of the user who authorized it: good for access tokens, as long as it is not revoked."""
-
-    client_id: str
-    client_secret: str
-    refresh_token: str
-
-
-GRANT = tuple(each.name for each in fields(Grant))
-"""The settings that make a grant."""
-
-# https://www.rfc-editor.org/rfc/rfc6749#section-5.2
-OAUTH_ERRORS = (
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-)
-
-
-@dataclass(frozen=True, repr=False)
-class AccessToken:
-    """Asana's answer to a grant; `expires_in` is in seconds, and a refresh token replaces the one before."""
-
-    access_token: str
-    expires_in: float = 3600
-    refresh_token: str | None = None
-
-
-class Bearer:
-    """One access token."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def token(self) -> Waiting[str]:
-        """The token."""
-        yield from ()
-        return self._token
-
-    def discard(self) -> None:
-        """Nothing: there is no other one."""
-
-
-class OAuth:
-    """Access tokens that Asana gives for a grant; another one is got before one is over.
-
-    Args:
-        grant: what to get access tokens with.
-        exchange: asks Asana for an access token.
-        clock: what tells when it is over.
-    """
-
-    # Nine tenths of an hour leave six minutes for a request to be on its way, and for clocks that differ.
-    SHARE = 0.9
-
-    def __init__(self, grant: Grant, exchange: Callable[[Grant], Waiting[AccessToken]], clock: Clock) -> None:
-        self._grant = grant
-        self._exchange = exchange
-        self._clock = clock
-        self._token: str | None = None
-        self._over_at = 0.0
-        self._exchanging = False
-
-    def token(self) -> Waiting[str]:
-        """A token that is good."""
-        while self._exchanging:  # asking twice at a time would use a refresh token that Asana replaces
-            yield Pause(1)
-        if self._token is None or self._clock.monotonic() >= self._over_at:
-            self._exchanging = True
-            try:
-                now = self._clock.monotonic()
-                granted = yield from self._exchange(self._grant)
-            finally:
-                self._exchanging = False
-            if granted.refresh_token:
-                self._grant = replace(self._grant, refresh_token=granted.refresh_token)
-            self._token, self._over_at = granted.access_token, now + self.SHARE * granted.expires_in
-        return self._token
-
-    def discard(self) -> None:
-        """Discard the access token, so that the next request gets another one."""
-        self._token = None
 
 
 class Asana:
@@ -479,45 +290,3 @@ def _oauth_message(response: requests.Response) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         kind = None
     return kind if kind in OAUTH_ERRORS else redact_line(response.reason or "no reason given")
-
-
-@contextlib.contextmanager
-def connect(
-    settings: Mapping[str, Any],
-    undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
-    *,
-    retries: int = 6,
-) -> Iterator[Asana]:
-    """Asana as the settings have it, or a sandbox that lives as long as the context.
-
-    Args:
-        settings: the tap's.
-        undisturbed: as `Asana` has it.
-        retries: how often to try a request again.
-
-    Raises:
-        SettingError: the setting `sandbox` names something that the sandbox does not know.
-    """
-    with contextlib.ExitStack() as stack:
-        api_url, token = settings["api_url"], settings["access_token"] or Grant(*(settings[each] for each in GRANT))
-        if sandbox := settings["sandbox"]:
-            from tap_asana_export.sandbox import Sandbox  # noqa: PLC0415 - only who plays in it pays for it
-
-            options = sandbox if isinstance(sandbox, dict) else {}
-            if unknown := options.keys() - Sandbox.settings().keys():
-                names = ", ".join(sorted(Sandbox.settings()))
-                raise SettingError(f"Settings: sandbox knows no '{', '.join(sorted(unknown))}', only {names}.")
-            try:
-                stand_in = Sandbox(**options)
-            except (TypeError, ValueError) as error:
-                raise SettingError(f"Settings: sandbox cannot be set up: {error}") from None
-            stack.enter_context(stand_in)
-            api_url, token = stand_in.api_url, stand_in.access_token
-        yield Asana(
-            api_url,
-            token,
-            user_agent=settings["user_agent"],
-            timeout=settings["request_timeout"],
-            undisturbed=undisturbed,
-            retries=retries,
-        )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import requests
 import urllib3
 
+from tap_asana_export.asana.session import new_session
 from tap_asana_export.errors import ChangedError, DownloadError, GoneError
+from tap_asana_export.records.reader import BLOCK, blocks, blocks_in_time
 from tap_asana_export.redaction import redact_line
-from tap_asana_export.session import new_session
-from tap_asana_export.text import BLOCK, blocks, blocks_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_asana_export.plan import Subject
+    from tap_asana_export.sources import Subject
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,10 @@ from tap_asana_export.waiting import SAY_EVERY, Pause, stop_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tap_asana_export.asana import Asana, AsanaExport, Job
-    from tap_asana_export.plan import Request, Subject
+    from tap_asana_export.asana.client import Asana
+    from tap_asana_export.asana.models import AsanaExport, Job
+    from tap_asana_export.replication.request import Request
+    from tap_asana_export.sources import Subject
     from tap_asana_export.waiting import Clock, Waiting
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tap_asana_export.errors import UnfitError
-from tap_asana_export.records import decode
+from tap_asana_export.records.objects import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from tap_asana_export.errors import SettingError
-from tap_asana_export.plan import Scope  # noqa: TC001 - msgspec reads the annotations at run time
+from tap_asana_export.replication.coverage import Scope  # noqa: TC001 - msgspec reads the annotations at run time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -21,30 +21,25 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from typing_extensions import Self
 
-from tap_asana_export.deflate import zlib
 from tap_asana_export.errors import BatchError, SettingError
 from tap_asana_export.leftovers import OWNER, remove_leftovers
-from tap_asana_export.plan import format_time
-from tap_asana_export.records import Outlet, encode
+from tap_asana_export.output.buffers import Outlet
+from tap_asana_export.output.jsonl import Lines
+from tap_asana_export.records.objects import encode
+from tap_asana_export.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from typing_extensions import Self
-
-    from tap_asana_export.output import MessageWriter
-    from tap_asana_export.sinks import Origin, Schemas
+    from tap_asana_export.output.messages import MessageWriter, Origin, Schemas
 
 BATCH_SIZE = 10_000
 """Records of a file at the most, as the SDK has it."""
 
 FILE_BYTES = 1 << 29
 """Bytes of text of a file at the most."""
-
-# Measured with 1 GB of text on two cores: with isal's levels 1, 2 and 3 all takes 4.4, 4.5 and 4.4 s, for files of 190,
-# 185 and 169 MB; alone they compress 655, 621 and 401 MB/s, zlib's level 1 does 164 MB/s.
-LEVEL = 3 if zlib.__name__.startswith("isal") else 1
 
 BLOCKS_BEHIND = 3
 """Blocks of records that may wait to be compressed."""
@@ -131,7 +126,7 @@ def lacking(url: str, error: Exception) -> str:
 
 def _require_parquet() -> None:
     try:
-        import tap_asana_export.parquet  # noqa: F401, PLC0415 - needs an extra
+        import tap_asana_export.output.parquet  # noqa: F401, PLC0415 - needs an extra
     except ImportError:
         raise SettingError(
             "Settings: batch_config.encoding.format parquet needs pyarrow: install tap-asana-export[parquet]."
@@ -335,7 +330,7 @@ class File:
     def _make(self) -> Any:
         if self._config.format == "jsonl":
             return Lines(self._temporary, self._config.compression)
-        from tap_asana_export.parquet import Table  # noqa: PLC0415 - needs an extra
+        from tap_asana_export.output.parquet import Table  # noqa: PLC0415 - needs an extra
 
         return Table(self._temporary, self._config.compression, self._schema, self._stream)
 
@@ -365,21 +360,3 @@ class File:
         except Exception as error:  # noqa: BLE001 - every kind of store raises errors of its own
             self.discard()
             raise BatchError(self._path, str(error) or type(error).__name__) from None
-
-
-class Lines:
-    """A file of JSON Lines, gzipped or not."""
-
-    def __init__(self, path: Path, compression: str) -> None:
-        self._file = path.open("wb")
-        self._gzip = zlib.compressobj(LEVEL, wbits=31) if compression == "gzip" else None
-
-    def write(self, text: bytes) -> None:
-        """Add lines."""
-        self._file.write(self._gzip.compress(text) if self._gzip else text)
-
-    def close(self) -> None:
-        """Write the rest."""
-        with self._file:
-            if self._gzip:
-                self._file.write(self._gzip.flush())

@@ -10,35 +10,37 @@ import operator
 import re
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from tap_asana_export.errors import DamagedError, TapError
-from tap_asana_export.gids import Gids
-from tap_asana_export.plan import fingerprint
-from tap_asana_export.records import (
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.records.gids import Gids
+from tap_asana_export.records.mapped import Mapped
+from tap_asana_export.records.nested import Part
+from tap_asana_export.records.objects import (
     ABSENT,
     NONE,
     TAG,
-    Mapped,
-    Verbatim,
+    Own,
+    Properties,
+    Taker,
+    decode_properties,
     decode_value,
     encode,
     gid_of,
-    is_verbatim,
     object_struct,
 )
+from tap_asana_export.records.passthrough import Verbatim
+from tap_asana_export.records.schemas import is_verbatim
 from tap_asana_export.sources import INCREMENTAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
-    from singer_sdk import Stream
-
-    from tap_asana_export.records import Outlet, Own, Properties, UnknownFields
-    from tap_asana_export.sources import Source
+    from tap_asana_export.records.unknown_fields import UnknownFields
 
 logger = logging.getLogger(__name__)
 
@@ -58,133 +60,6 @@ ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
 """An escape: of a whole character in two halves, of a half alone, which is a group, or another one."""
-
-decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-class Taker(NamedTuple):
-    """A stream that takes what lines hold, and where its records go."""
-
-    source: Source
-    stream: Stream
-    outlets: Callable[[str], Outlet]
-
-
-class Part:
-    """A stream whose records are cut out of an array of each object.
-
-    Args:
-        taker: the stream.
-        resource_type: of the objects.
-        given: properties that the tap can add to a record, as far as the object tells them.
-        unknown: takes note of the fields that the schema does not know.
-
-    Attributes:
-        name: of the stream.
-        array: the property with the array.
-        count: how many records were written.
-    """
-
-    def __init__(self, taker: Taker, resource_type: str, given: AbstractSet[str], unknown: UnknownFields) -> None:
-        source, self._stream, outlets = taker
-        self._resource_type = resource_type
-        self.name = self._stream.name
-        self.array = str(source.array)
-        self.count = 0
-        self._gid_of = source.gid_of
-        self._gid = str if "gid" in source.keys else None
-        self._told: set[str] = set()
-        also = [source.gid_of] if source.gid_of else []
-        own_gid = f"{source.gid_of}_gid"
-        self._own_gid = own_gid.encode()
-        own = {name: name in given or name == own_gid for name in source.own}
-        is_plain = is_verbatim(self._stream)
-        self._verbatim = Verbatim(self._stream, own, outlets, also, unknown=unknown) if is_plain else None
-        self._records: Any = self._verbatim or Mapped(self._stream, own, outlets, unknown=unknown)
-        self._compile()
-
-    def _compile(self) -> None:
-        item: Any = self._verbatim.struct(None, self._gid) if self._verbatim else dict[str, Any]
-        self._decode = msgspec.json.Decoder(list[item]).decode
-        self._decode_one = msgspec.json.Decoder(item).decode
-
-    def write(self, array: msgspec.Raw, own: Own, gid: str) -> None:
-        """Write the records of one object.
-
-        Args:
-            array: what the object has as array.
-            own: what the tap adds to each.
-            gid: of the object, for the log.
-        """
-        try:
-            items = self._decode(array)
-        except (msgspec.MsgspecError, RecursionError):
-            items = None
-        if items is None or (self._gid and not self._verbatim and None in map(gid_of, items)):
-            for item, rest in self._decode_odd(array, gid):
-                self._write(item, own, gid, rest)
-        elif self._gid_of is None:
-            self._records.write_all(items, self._records.own(own))
-            self.count += len(items)
-        else:
-            for item in items:
-                self._write(item, own, gid)
-
-    def _write(self, item: Any, own: Own, gid: str, rest: Properties = NONE) -> None:
-        """Write one record."""
-        if self._gid_of is not None:
-            inner = self._records.gid_of(item, self._gid_of)
-            if inner is None:
-                self._tell(gid, f"an item of {self.array} has no {self._gid_of}")
-                return
-            own = {**own, self._own_gid: encode(inner)}
-        self._records.write(item, self._records.own(own), rest)
-        self.count += 1
-
-    def _decode_odd(self, array: msgspec.Raw, gid: str) -> Iterator[tuple[Any, Properties]]:
-        """Decode an array item by item: some have properties that were not met before, or make no record.
-
-        Yields:
-            An item, and those of its properties that have no field.
-        """
-        try:
-            items = decode_items(array)
-        except (msgspec.MsgspecError, RecursionError):
-            self._tell(gid, f"{self.array} is {kind_of(array)}, not an array")
-            return
-        for item in items:
-            try:
-                properties = decode_properties(item)
-            except (msgspec.MsgspecError, RecursionError):
-                self._tell(gid, f"an item of {self.array} is {kind_of(item)}, not an object")
-                continue
-            if self._gid and not is_text(properties.get("gid")):
-                self._tell(gid, f"an item of {self.array} has no gid")
-            elif self._verbatim:
-                if self._verbatim.meet(properties.keys()):
-                    self._compile()
-                known, rest = self._verbatim.split(properties)
-                yield self._decode_one(encode(known)), rest
-            else:
-                yield decode_value(item), NONE
-
-    def _tell(self, gid: str, what: str) -> None:
-        """Say once of each kind what makes no record."""
-        if what not in self._told:
-            logger.warning("Stream %s: %s %s: %s, which makes no record.", self.name, self._resource_type, gid, what)
-        self._told.add(what)
-
-
-def kind_of(text: msgspec.Raw) -> str:
-    """What a JSON value is."""
-    kinds = {b"{": "an object", b"[": "an array", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
-    return kinds.get(bytes(text).lstrip()[:1], "a number")
-
-
-def is_text(text: msgspec.Raw | None) -> bool:
-    """Whether a JSON value is a text."""
-    return text is not None and bytes(text).lstrip().startswith(b'"')
 
 
 class Way(Protocol):
@@ -444,6 +319,7 @@ class Origin(msgspec.Struct):
 
 
 decode_origin = msgspec.json.Decoder(Origin).decode
+
 LINES_TO_ASK = 100
 
 

@@ -1,0 +1,82 @@
+"""What to ask Asana for: one export request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.times import format_time, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tap_asana_export.sources import Subject
+
+
+@dataclass(frozen=True)
+class Want:
+    """What the streams of one resource type want of an export.
+
+    Attributes:
+        resource_type: Asana's name of the objects.
+        filters: Asana's filter objects, any of which an object must match; none means every object.
+        fields: paths of the properties that are wanted; None leaves it to Asana's default.
+        changed_after: the time whose later changes are wanted; None means whatever their age.
+    """
+
+    resource_type: str
+    filters: list[dict[str, Any]]
+    fields: list[str] | None = None
+    changed_after: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One export, for all streams; that of a graph takes no parameters."""
+
+    subject: Subject
+    parameters: list[dict[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same request, so that a run can tell whether a pending job is what it wants."""
+        return fingerprint([self.subject.gid, self.parameters])
+
+
+def request_for(subject: Subject, wants: Iterable[Want]) -> Request:
+    """The request that brings what the streams want, with one entry per resource type and filter.
+
+    https://developers.asana.com/reference/createresourceexport: entries of the same type mean OR.
+    """
+    parameters: list[dict[str, Any]] = []
+    for want in wants:
+        for one in want.filters or [{}]:
+            filters = one if want.changed_after is None else changed_after(one, want.changed_after)
+            entry = {"resource_type": want.resource_type, "filters": filters, "fields": want.fields}
+            parameters.append({name: value for name, value in entry.items() if value})
+    return Request(subject, parameters)
+
+
+def changed_after(filters: Mapping[str, Any], time: datetime) -> dict[str, Any]:
+    """The filters with their bound on `modified_at` moved up to a time, unless it is later already."""
+    own = filters.get("modified_at.after")
+    if own is not None and parse_time(own) > time:
+        return dict(filters)
+    return {**filters, "modified_at.after": format_time(time)}
+
+
+def bound(bookmark: str | None, start_date: str | None, overlap: float) -> datetime | None:
+    """The time whose later changes an incremental stream asks for.
+
+    Args:
+        bookmark: `created_at` of the last export that came through whole, if any.
+        start_date: where the table starts, if not at the beginning; nothing older is to come into it, as a later
+            full export would not bring it again.
+        overlap: seconds to reach back behind the bookmark.
+    """
+    times = [parse_time(start_date)] if start_date else []
+    if bookmark is not None:
+        times.append(parse_time(bookmark) - timedelta(seconds=overlap))
+    return max(times, default=None)

@@ -1,0 +1,21 @@
+"""Times as Asana and the state write them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import msgspec
+
+
+def parse_time(text: str) -> datetime:
+    """A date-time of RFC 3339, or a date; without a zone it is UTC. Raises ValueError."""
+    try:
+        time = msgspec.convert(text if "T" in text or " " in text else f"{text}T00:00:00Z", datetime)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def format_time(time: datetime) -> str:
+    """A time as Asana writes it: UTC, three digits of a second."""
+    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
