@@ -115,8 +115,8 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 raise SettingError(f"The catalog selects a stream '{name}'; there are {', '.join(streams)}.")
             continue
         stream = streams[name]
-        own = stream.schema["properties"]
-        if lacking := [key for key in (*stream.primary_keys, stream.replication_key) if key and key not in own]:
+        added = stream.schema["properties"]
+        if lacking := [key for key in (*stream.primary_keys, stream.replication_key) if key and key not in added]:
             raise SettingError(
                 f"The catalog makes {lacking[0]!r} a key of the stream {name}, which has no such property. "
                 "Make the catalog anew with --discover."

@@ -149,13 +149,13 @@ class SlotError(TapError):
     """No export could be started within `busy_timeout`: a slot did not come free.
 
     Args:
-        subject: what was to be exported.
+        root: what was to be exported.
         waited: seconds.
         refusal: Asana's last answer.
         is_busy: whether the token surely may export, and only the slot is busy.
     """
 
-    def __init__(self, subject: object, waited: float, refusal: AnswerError, *, is_busy: bool) -> None:
+    def __init__(self, root: object, waited: float, refusal: AnswerError, *, is_busy: bool) -> None:
         self.is_busy = is_busy
         if refusal.status == TOO_MANY_REQUESTS:
             cause = "Asana runs five jobs of a token at a time, and others hold them: wait or raise busy_timeout."
@@ -166,17 +166,17 @@ class SlotError(TapError):
                 "Enterprise+ organization."
             )
         super().__init__(
-            f"{subject}: Asana refuses an export since {waited:.0f} s ({refusal.status}: {refusal.message}). {cause}"
+            f"{root}: Asana refuses an export since {waited:.0f} s ({refusal.status}: {refusal.message}). {cause}"
         )
 
 
 class JobError(TapError):
     """The export job reports a status that Asana does not document."""
 
-    def __init__(self, subject: object, job_gid: str, status: str) -> None:
+    def __init__(self, root: object, job_gid: str, status: str) -> None:
         self.status = status
         super().__init__(
-            f"{subject}: export job {job_gid} is '{status}'. Asana tells no reason. "
+            f"{root}: export job {job_gid} is '{status}'. Asana tells no reason. "
             "Run again; if it repeats, ask Asana's support with the job's gid."
         )
 
@@ -188,16 +188,16 @@ class FailedJobError(JobError):
 class ExportError(TapError):
     """An export was asked for once more, and brought no file either."""
 
-    def __init__(self, subject: object, cause: str) -> None:
-        super().__init__(f"{subject}: no export came through. The last cause: {cause}")
+    def __init__(self, root: object, cause: str) -> None:
+        super().__init__(f"{root}: no export came through. The last cause: {cause}")
 
 
 class WaitError(TapError):
     """The export job took longer than `wait_timeout`."""
 
-    def __init__(self, subject: object, job_gid: str, status: str, waited: float) -> None:
+    def __init__(self, root: object, job_gid: str, status: str, waited: float) -> None:
         super().__init__(
-            f"{subject}: export job {job_gid} is still '{status}' after {waited:.0f} s. "
+            f"{root}: export job {job_gid} is still '{status}' after {waited:.0f} s. "
             "The state keeps the job and the next run goes on with it; raise wait_timeout to wait longer."
         )
 
@@ -237,12 +237,12 @@ class LineError(TapError):
         is_of_file: whether the file itself is wrong, rather than the way to it broken.
     """
 
-    def __init__(self, subject: object, job_gid: str, line: int, cause: str, *, is_of_file: bool) -> None:
+    def __init__(self, root: object, job_gid: str, line: int, cause: str, *, is_of_file: bool) -> None:
         self.line = line
         self.is_of_file = is_of_file
         again = "If this repeats, another export is asked for." if is_of_file else "The same job is gone on with."
         super().__init__(
-            f"{subject}: the file of export job {job_gid} breaks at line {line}: {cause}. "
+            f"{root}: the file of export job {job_gid} breaks at line {line}: {cause}. "
             f"Bookmarks stay where they were. Run again. {again}"
         )
 
@@ -332,8 +332,7 @@ class SomeFailedError(TapError):
         self.failed = failed
         others = f"The other {count - len(failed)} came through." if len(failed) < count else ""
         causes = (
-            str(error) if str(error).startswith(str(subject)) else f"{subject}: {error}"
-            for subject, error in failed.items()
+            str(error) if str(error).startswith(str(root)) else f"{root}: {error}" for root, error in failed.items()
         )
         super().__init__(" ".join([f"{len(failed)} of {count} exports failed.", *causes, others]).strip())
 
@@ -342,13 +341,13 @@ class UnexpectedError(TapError):
     """Something happened to an export that nobody has thought of: a fault of the tap.
 
     Args:
-        subject: the export.
+        root: the export.
         error: what was raised; its text may hold anything, and is not shown.
     """
 
-    def __init__(self, subject: object, error: Exception) -> None:
+    def __init__(self, root: object, error: Exception) -> None:
         super().__init__(
-            f"{subject}: {type(error).__name__} in {_place(error)}: the tap has a fault here, or met what it does not "
+            f"{root}: {type(error).__name__} in {_place(error)}: the tap has a fault here, or met what it does not "
             "know. Bookmarks stay where they were. Set the log level to DEBUG to see more, and report it."
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from tap_asana_export.asana.download import Download
-from tap_asana_export.asana.jobs import Patience, look, request_export, wait
+from tap_asana_export.asana.jobs import PollingLimits, look, request_export, wait
 from tap_asana_export.errors import (
     AnswerError,
     ChangedError,
@@ -25,12 +25,12 @@ from tap_asana_export.errors import (
 )
 from tap_asana_export.output.checkpoint import KEPT as KEPT_WITHOUT_STATE
 from tap_asana_export.output.checkpoint import RunningJob
-from tap_asana_export.records.router import Pass, workspace_of
+from tap_asana_export.records.router import RecordRouter, workspace_of
 from tap_asana_export.replication.coverage import FIRST
-from tap_asana_export.replication.request import request_for
+from tap_asana_export.replication.request import export_request
 from tap_asana_export.tables import Tables
 from tap_asana_export.times import format_time, parse_time
-from tap_asana_export.transfer import pieces, tell, ways_of, write_export
+from tap_asana_export.transfer import build_handlers, log_summary, read_until_flush, write_export_record
 from tap_asana_export.waiting import Pause, finish
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from tap_asana_export.asana.client import Asana
     from tap_asana_export.asana.models import AsanaExport, Job
-    from tap_asana_export.sources import Subject
-    from tap_asana_export.transfer import Run
+    from tap_asana_export.sources import ExportRoot
+    from tap_asana_export.transfer import RunContext
     from tap_asana_export.waiting import Waiting
 
 logger = logging.getLogger(__name__)
@@ -64,27 +64,27 @@ SAME_FAILURES = 2
 """How often a job may fail in the same way before it is dropped, and another one asked for."""
 
 
-def export(run: Run, asana: Asana, subject: Subject) -> Waiting[None]:
+def export(run: RunContext, asana: Asana, root: ExportRoot) -> Waiting[None]:
     """Bring one export for all selected streams; raises as `Export.run` does."""
-    yield from Export(run, asana, subject).run()
+    yield from Export(run, asana, root).run()
 
 
 class Export:
     """One export of a workspace, or of a parent's graph, for all selected streams."""
 
-    def __init__(self, run: Run, asana: Asana, subject: Subject) -> None:
+    def __init__(self, run: RunContext, asana: Asana, root: ExportRoot) -> None:
         self._run = run
         self._asana = asana
-        self._subject = subject
+        self._root = root
         self._now = datetime.now(timezone.utc)
-        self._state = run.exports.get_context_state(subject.context)
-        self._tables = Tables(run, subject)
-        self._request = request_for(subject, self._tables.wants())
+        self._state = run.exports.get_context_state(root.context)
+        self._tables = Tables(run, root)
+        self._request = export_request(root, self._tables.wants())
         pending = self._state.get("pending")
         if pending and pending["request"] != self._request.fingerprint:
             # A job that was asked for before all objects became due is finished first.
-            tables = Tables(run, subject, is_interval_kept=False)
-            if (request := request_for(subject, tables.wants())).fingerprint == pending["request"]:
+            tables = Tables(run, root, is_interval_kept=False)
+            if (request := export_request(root, tables.wants())).fingerprint == pending["request"]:
                 self._tables, self._request = tables, request
 
     def run(self) -> Waiting[None]:
@@ -99,7 +99,7 @@ class Export:
         for last_try in (False, True):
             try:
                 job, export = yield from self._job_with_file()
-                file, reading = yield from self._write_objects(job, export)
+                file, router = yield from self._write_objects(job, export)
                 break
             except (FailedJobError, GoneError) as error:
                 cause = str(error)
@@ -115,46 +115,46 @@ class Export:
                 self._drop_pending()
             self._run.save_state()
             if last_try:
-                raise ExportError(self._subject, cause)
-            logger.warning("%s: %s Trying once more.", self._subject, cause)
+                raise ExportError(self._root, cause)
+            logger.warning("%s: %s Trying once more.", self._root, cause)
         with self._run.writer.undisturbed():
-            self._finish(job, export, file, reading)
+            self._finish(job, export, file, router)
 
     def _job_with_file(self) -> Waiting[tuple[Job, AsanaExport]]:
         """The pending job, or one that is asked for, as soon as its file is there."""
-        patience = self._patience()
-        yield from self._run.job_slots.take(min(1, patience.poll_interval))
+        limits = self._limits()
+        yield from self._run.job_slots.take(min(1, limits.poll_interval))
         try:
             job = (yield from self._pending_job()) or (yield from self._request_job())
             # Before any record: targets that confirm stream by stream hold on to the first state that they get.
             self._run.save_state()
             yield Pause(0)  # all exports are asked for before any of them is read
-            return job, (yield from wait(self._asana, self._subject, job, patience))
+            return job, (yield from wait(self._asana, self._root, job, limits))
         finally:
             self._run.job_slots.give_back()
 
-    def _finish(self, job: Job, export: AsanaExport, file: Download, reading: Pass) -> None:
+    def _finish(self, job: Job, export: AsanaExport, file: Download, router: RecordRouter) -> None:
         """Tell the target which rows are no more, write the export's own record, and move the bookmarks."""
         completed_at = export.completed_at or datetime.now(timezone.utc)
-        picked = self._state["pending"].get("picked", False)
-        for message in self._tables.finish(export, completed_at, picked=picked):
+        pinned = self._state["pending"].get("picked", False)
+        for message in self._tables.finish(export, completed_at, pinned=pinned):
             self._run.writer.write_message(message)
-        told = {
+        export_facts = {
             "gid": export.gid,
             "job_gid": job.gid,
             "completed_at": format_time(completed_at),
-            "full": self._tables.is_complete(picked=picked),
+            "full": self._tables.is_complete(pinned=pinned),
             "bytes": file.bytes,
         }
-        write_export(self._run, self._subject, reading, export.created_at, told, self._tables.kinds)
-        if picked:
+        write_export_record(self._run, self._root, router, export.created_at, export_facts, self._tables.by_type)
+        if pinned:
             self._state["picked"] = job.gid
         self._state |= {"completed_at": format_time(completed_at), "job_gid": job.gid, "pending": None}
-        if self._subject.graph:
-            is_cached = reading.objects["task"] > CACHED_TASKS
+        if self._root.graph:
+            is_cached = router.objects["task"] > CACHED_TASKS
             self._state["cached_until"] = format_time(completed_at + CACHED) if is_cached else None
         self._run.save_state()
-        self._run.checkpoint.remove(self._subject, job.gid)
+        self._run.checkpoint.remove(self._root, job.gid)
 
     def _has_failed_like_this_before(self, error: JobError | LineError) -> bool:
         """Whether the pending job has failed in the same way as often as it may; notes that it has once more."""
@@ -168,7 +168,7 @@ class Export:
 
     def _drop_pending(self) -> None:
         """Forget the pending job."""
-        self._run.checkpoint.remove(self._subject, self._state["pending"]["job_gid"])
+        self._run.checkpoint.remove(self._root, self._state["pending"]["job_gid"])
         self._state["pending"] = None
 
     def _is_up_to_date(self) -> bool:
@@ -179,7 +179,7 @@ class Export:
         cached_until = self._state.get("cached_until")
         if self._state.get("pending") or not cached_until or parse_time(cached_until) <= self._now:
             return False
-        if self._run.settings["job_gids"].get(self._subject.gid) not in {None, self._state["job_gid"]}:
+        if self._run.settings["job_gids"].get(self._root.gid) not in {None, self._state["job_gid"]}:
             return False
         self._say(self._state["job_gid"], f"Asana keeps its result, and would give it again, until {cached_until}")
         if self._tables.are_filled_by(self._state["completed_at"]):
@@ -190,14 +190,14 @@ class Export:
     def _pending_job(self) -> Waiting[Job | None]:
         """The job to go on with, if the settings, the state or the checkpoint have one for this request."""
         pending = self._state.get("pending")
-        wanted = self._run.settings["job_gids"].get(self._subject.gid)
+        wanted = self._run.settings["job_gids"].get(self._root.gid)
         if wanted in {self._state.get("job_gid"), self._state.get("picked"), None}:
             wanted = None
         kept = None if pending else self._kept_job()
         if kept and wanted in {kept.job_gid, None}:
             pending = self._remember(kept.job_gid, kept.requested_at)
         elif wanted and (pending is None or pending["job_gid"] != wanted):
-            pending = self._remember(wanted, picked=True)
+            pending = self._remember(wanted, pinned=True)
         if pending is None:
             return None
         job_gid = pending["job_gid"]
@@ -205,7 +205,7 @@ class Export:
             self._say(job_gid, "it is in the state, but of another request; a new one is needed")
             return None
         try:
-            job = yield from look(self._asana, self._subject, job_gid, self._patience())
+            job = yield from look(self._asana, self._root, job_gid, self._limits())
         except AnswerError as error:
             if wanted or error.status not in GONE:
                 raise
@@ -215,14 +215,14 @@ class Export:
         if completed_at and self._now - completed_at > KEPT and not wanted:
             self._say(job_gid, "its file has expired; a new one is needed")
             return None
-        if pending.get("records") != self._tables.shape:
-            pending |= {"records": self._tables.shape, "lines": 0}
+        if pending.get("records") != self._tables.output_fingerprint:
+            pending |= {"records": self._tables.output_fingerprint, "lines": 0}
         self._say(job_gid, f"going on with it, after line {pending.get('lines', 0)} of its file")
         return job
 
     def _kept_job(self) -> RunningJob | None:
         """The job of the checkpoint, if an earlier run asked for it with this request, and its state was lost."""
-        kept = self._run.checkpoint.read(self._subject)
+        kept = self._run.checkpoint.read(self._root)
         if kept is None or kept.request != self._request.fingerprint or kept.job_gid == self._state.get("job_gid"):
             return None
         return kept if self._now - kept.requested_at <= KEPT_WITHOUT_STATE else None
@@ -231,17 +231,17 @@ class Export:
         full = self._tables.is_full
         logger.info(
             "%s: requesting %s export of %s",
-            self._subject,
+            self._root,
             "a full" if full else "an incremental",
             ", ".join(self._tables.selected),
         )
-        for kind, why in self._tables.why_whole.items():
+        for kind, why in self._tables.full_reason.items():
             if why and self._tables.is_incremental(kind) and not (full and why == FIRST):
-                names = ", ".join(stream.name for _, stream in self._tables.kinds[kind])
-                logger.info("%s: all of %s is asked for: %s", self._subject, names, why)
+                names = ", ".join(stream.name for _, stream in self._tables.by_type[kind])
+                logger.info("%s: all of %s is asked for: %s", self._root, names, why)
         asked_at = datetime.now(timezone.utc)
-        job = yield from request_export(self._asana, self._request, self._patience(), self._begun)
-        if self._subject.graph and job.status == "succeeded" and job.export and job.export.created_at < asked_at:
+        job = yield from request_export(self._asana, self._request, self._limits(), self._begun)
+        if self._root.graph and job.status == "succeeded" and job.export and job.export.created_at < asked_at:
             self._say(job.gid, f"its result is a cached one, of {format_time(job.export.created_at)}")
         return job
 
@@ -250,50 +250,50 @@ class Export:
         self._remember(job.gid)
         self._run.save_state()
         self._run.checkpoint.write(
-            self._subject, RunningJob(job.gid, self._request.fingerprint, datetime.now(timezone.utc))
+            self._root, RunningJob(job.gid, self._request.fingerprint, datetime.now(timezone.utc))
         )
 
-    def _remember(self, job_gid: str, requested_at: datetime | None = None, *, picked: bool = False) -> dict[str, Any]:
+    def _remember(self, job_gid: str, requested_at: datetime | None = None, *, pinned: bool = False) -> dict[str, Any]:
         pending = {
             "job_gid": job_gid,
             "requested_at": format_time(requested_at or datetime.now(timezone.utc)),
             "request": self._request.fingerprint,
-            "records": self._tables.shape,
+            "records": self._tables.output_fingerprint,
             "full": self._tables.is_full,
-            "picked": picked,
+            "picked": pinned,
             "etag": None,
             "lines": 0,
         }
         self._state["pending"] = pending
-        self._tables.begin(picked=picked)
+        self._tables.begin(pinned=pinned)
         return pending
 
-    def _write_objects(self, job: Job, export: AsanaExport) -> Waiting[tuple[Download, Pass]]:
+    def _write_objects(self, job: Job, export: AsanaExport) -> Waiting[tuple[Download, RecordRouter]]:
         """Write what the job's file holds, but for the lines that the target has already."""
         settings, pending = self._run.settings, self._state["pending"]
         urls = self._signed_urls(job, export.download_url)
         file = Download(urls, user_agent=settings["user_agent"], timeout=settings["request_timeout"])
-        versions = self._tables.versions(export, picked=pending.get("picked", False))
+        versions = self._tables.versions(export, pinned=pending.get("picked", False))
         saved = pending["lines"]
-        yield from self._run.reading.take(READING_PAUSE)
+        yield from self._run.router.take(READING_PAUSE)
         try:
-            with self._run.sink(self._subject, export.gid, export.created_at) as sink:
-                ways = ways_of(self._tables.kinds, self._subject, sink, versions)
-                reading = Pass(ways, skip=pending["lines"], repeated=self._tables.repeated())
+            with self._run.sink(self._root, export.gid, export.created_at) as sink:
+                handlers = build_handlers(self._tables.by_type, self._root, sink, versions)
+                router = RecordRouter(handlers, skip=pending["lines"], repeated=self._tables.repeated())
                 try:
                     for text in file.blocks_in_time(READING_PAUSE):
                         if text is None:
                             # Nothing has come for a while: other files can be read meanwhile.
-                            self._run.reading.give_back()
+                            self._run.router.give_back()
                             yield Pause(0)
-                            yield from self._run.reading.take(READING_PAUSE)
+                            yield from self._run.router.take(READING_PAUSE)
                             continue
                         _require_same_file(pending, file)
-                        if not reading.lines and (other := workspace_of(text)) and not self._is_of(other):
+                        if not router.lines and (other := workspace_of(text)) and not self._is_of(other):
                             raise DamagedError(f"its objects are of workspace {other}")
-                        for _ in pieces(reading, text, sink):
+                        for _ in read_until_flush(router, text, sink):
                             with self._run.writer.undisturbed():
-                                pending["lines"] = max(pending["lines"], sink.flush(reading.lines))
+                                pending["lines"] = max(pending["lines"], sink.flush(router.lines))
                             if pending["lines"] >= saved + STATE_EVERY or (
                                 self._run.batch and pending["lines"] > saved
                             ):
@@ -308,21 +308,19 @@ class Export:
                     self._run.save_state()
                     cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
                     is_of_file = isinstance(error, DamagedError) or (isinstance(error, DownloadError) and file.is_whole)
-                    raise LineError(self._subject, job.gid, reading.lines + 1, cause, is_of_file=is_of_file) from None
-                if reading.lines < pending["lines"]:
-                    raise ChangedError(
-                        f"the file has {reading.lines} lines, but an earlier run read {pending['lines']}"
-                    )
+                    raise LineError(self._root, job.gid, router.lines + 1, cause, is_of_file=is_of_file) from None
+                if router.lines < pending["lines"]:
+                    raise ChangedError(f"the file has {router.lines} lines, but an earlier run read {pending['lines']}")
                 with self._run.writer.undisturbed():
                     sink.finish()
-                    pending["lines"] = reading.lines
+                    pending["lines"] = router.lines
         finally:
-            self._run.reading.give_back()
-        tell(f"{self._subject}: export job {job.gid}", reading, self._tables.kinds, ways)
-        return file, reading
+            self._run.router.give_back()
+        log_summary(f"{self._root}: export job {job.gid}", router, self._tables.by_type, handlers)
+        return file, router
 
     def _is_of(self, workspace_gid: str) -> bool:
-        return self._subject.graph or workspace_gid == self._subject.gid
+        return self._root.graph or workspace_gid == self._root.gid
 
     def _signed_urls(self, job: Job, url: str | None) -> Iterator[str]:
         """The file's URL, signed anew each time: it is good for minutes."""
@@ -330,14 +328,14 @@ class Export:
             if url is None:
                 raise GoneError("Asana has no file for the job any more")
             yield url
-            job = finish(look(self._asana, self._subject, job.gid, self._patience()))
+            job = finish(look(self._asana, self._root, job.gid, self._limits()))
             url = job.export.download_url if job.export else None
 
     def _say(self, job_gid: str, what: str) -> None:
-        logger.info("%s: export job %s: %s", self._subject, job_gid, what)
+        logger.info("%s: export job %s: %s", self._root, job_gid, what)
 
-    def _patience(self) -> Patience:
-        return Patience(**{name: self._run.settings[name] for name in Patience._fields})
+    def _limits(self) -> PollingLimits:
+        return PollingLimits(**{name: self._run.settings[name] for name in PollingLimits._fields})
 
 
 def _require_same_file(pending: dict[str, Any], file: Download) -> None:

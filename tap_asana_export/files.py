@@ -15,15 +15,21 @@ from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.output.batch import lacking
 from tap_asana_export.records.objects import gid_of
 from tap_asana_export.records.reader import BLOCK, blocks
-from tap_asana_export.records.router import HALF, Pass, without_halves
+from tap_asana_export.records.router import HALF, RecordRouter, without_halves
 from tap_asana_export.redaction import without_credentials
-from tap_asana_export.sources import SOURCES, Subject
-from tap_asana_export.transfer import by_resource_type, pieces, tell, ways_of, write_export
+from tap_asana_export.sources import SOURCES, ExportRoot
+from tap_asana_export.transfer import (
+    build_handlers,
+    log_summary,
+    read_until_flush,
+    streams_by_type,
+    write_export_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_asana_export.transfer import Run
+    from tap_asana_export.transfer import RunContext
 
 RESOURCE, GRAPH = (
     {kind for source in SOURCES for kind in source.resource_types if source.graph == graph} for graph in (False, True)
@@ -33,7 +39,7 @@ RESOURCE, GRAPH = (
 IS_GID = re.compile("[0-9]+").fullmatch
 
 
-def read_files(run: Run) -> None:
+def read_files(run: RunContext) -> None:
     """Write the objects of all files; bookmarks stay as they are, since nobody knows what the files were to hold.
 
     Raises:
@@ -45,28 +51,28 @@ def read_files(run: Run) -> None:
     run.save_state()
 
 
-def read_file(run: Run, url: str) -> None:
+def read_file(run: RunContext, url: str) -> None:
     """Write the objects of a file, then a record of it as an export; raises as `read_files` does."""
-    subject = subject_of(File(url), run.settings)
-    file = File(url)  # another one, as what looked for the subject may still be reading ahead
-    selected = [each for each in run.selected if each.source.graph == subject.graph]
-    kinds = by_resource_type(selected)
-    with run.sink(subject, file.gid, file.modified_at) as sink:
-        ways = ways_of(kinds, subject, sink, dict.fromkeys(each.stream.name for each in selected))
-        reading = Pass(ways)
+    root = root_of(ExportFile(url), run.settings)
+    file = ExportFile(url)  # another one, as what looked for the subject may still be reading ahead
+    selected = [each for each in run.selected if each.source.graph == root.graph]
+    by_type = streams_by_type(selected)
+    with run.sink(root, file.gid, file.modified_at) as sink:
+        handlers = build_handlers(by_type, root, sink, dict.fromkeys(each.stream.name for each in selected))
+        router = RecordRouter(handlers)
         try:
             for text in file.blocks():
-                for _ in pieces(reading, text, sink):
-                    sink.flush(reading.lines)
+                for _ in read_until_flush(router, text, sink):
+                    sink.flush(router.lines)
         except DownloadError as error:
-            raise FileError(file.url, reading.lines + 1, error.cause) from None
+            raise FileError(file.url, router.lines + 1, error.cause) from None
         sink.finish()
-    tell(f"File {file.url}", reading, kinds, ways)
-    told = {"gid": file.gid, "job_gid": None, "completed_at": None, "full": None, "bytes": file.bytes}
-    write_export(run, subject, reading, file.modified_at, told)
+    log_summary(f"File {file.url}", router, by_type, handlers)
+    export_facts = {"gid": file.gid, "job_gid": None, "completed_at": None, "full": None, "bytes": file.bytes}
+    write_export_record(run, root, router, file.modified_at, export_facts)
 
 
-class File:
+class ExportFile:
     """An export file.
 
     Args:
@@ -122,7 +128,7 @@ class File:
             raise DownloadError(f"it cannot be read ({type(error).__name__})") from None
 
 
-class Line(msgspec.Struct):
+class ObjectOrigin(msgspec.Struct):
     """What of an object tells where it comes from."""
 
     resource_type: str
@@ -131,7 +137,7 @@ class Line(msgspec.Struct):
     organization: Any = None
 
 
-def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
+def root_of(file: ExportFile, settings: Mapping[str, Any]) -> ExportRoot:
     """What a file is an export of, as its objects and the settings tell.
 
     Raises:
@@ -160,17 +166,17 @@ def subject_of(file: File, settings: Mapping[str, Any]) -> Subject:
     if graph or (graph is None and parents and not workspaces):
         if len(parents) != 1:
             raise SettingError(f"{file.name} is a graph export: set graph_parents to the one gid that it is of.")
-        return Subject(parents[0], graph=True)
+        return ExportRoot(parents[0], graph=True)
     if gid is None:
         raise broken or SettingError(
             f"{file.name} does not tell of which workspace it is: set workspaces to its one gid."
         )
-    return Subject(gid)
+    return ExportRoot(gid)
 
 
-def _lines(file: File) -> Iterator[tuple[int, Line]]:
+def _lines(file: ExportFile) -> Iterator[tuple[int, ObjectOrigin]]:
     """The file's objects with the numbers of their lines; raises FileError at the first one that cannot be read."""
-    decode = msgspec.json.Decoder(Line).decode
+    decode = msgspec.json.Decoder(ObjectOrigin).decode
     number = 0
     try:
         for text in file.blocks():

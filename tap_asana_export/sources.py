@@ -41,7 +41,7 @@ class Source:
         return None if self.graph or self.array else INCREMENTAL.get(self.resource_types[0])
 
     @property
-    def own(self) -> tuple[str, ...]:
+    def added(self) -> tuple[str, ...]:
         """Properties that the tap adds to Asana's: where the record comes from."""
         if self.graph:
             return ("parent_gid",)
@@ -87,7 +87,7 @@ SOURCES = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportRoot:
     """What an export is of: a workspace, or the graph below a goal, team, portfolio or project."""
 
     gid: str

@@ -24,15 +24,15 @@ from tap_asana_export.errors import (
     WaitError,
 )
 from tap_asana_export.export import export
-from tap_asana_export.files import File, read_files
+from tap_asana_export.files import ExportFile, read_files
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.output.batch import BatchConfig, read_batch_config
 from tap_asana_export.output.checkpoint import Checkpoint, checkpoint_folder
-from tap_asana_export.records.schemas import is_verbatim, schema_messages
+from tap_asana_export.records.schemas import is_passthrough, schema_messages
 from tap_asana_export.records.selection import ADDITIONAL, opt_in
 from tap_asana_export.run import connect
-from tap_asana_export.sources import Source, Subject
-from tap_asana_export.transfer import Run, Selected
+from tap_asana_export.sources import ExportRoot, Source
+from tap_asana_export.transfer import RunContext, SelectedStream
 from tap_asana_export.waiting import run_concurrently
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Exports(AsanaStream):
         With `--test` and `meltano config test` no export starts: it is looked whether one could.
         """
         selected = [
-            Selected(stream.source, stream)
+            SelectedStream(stream.source, stream)
             for stream in self.child_streams
             if isinstance(stream, ObjectStream) and stream.selected
         ]
@@ -114,8 +114,8 @@ class Exports(AsanaStream):
                 read_files(self.begin(selected))
             else:
                 with connect(self.settings, self.writer.undisturbed) as asana:
-                    subjects = self.subjects(asana, selected)
-                    self.bring(asana, self.begin(selected), subjects)
+                    roots = self.roots(asana, selected)
+                    self.bring(asana, self.begin(selected), roots)
         return ()
 
     def check_access(self) -> None:
@@ -128,7 +128,7 @@ class Exports(AsanaStream):
             TapError: the token is not accepted, Asana does not answer soon, or a file is not there.
         """
         for url in self.settings["export_files"]:
-            logger.info("File %s can be read. This was only a test: it was not.", File(url).url)
+            logger.info("File %s can be read. This was only a test: it was not.", ExportFile(url).url)
         if not self.settings["export_files"]:
             logger.info("This is only a test: looking for the workspaces, with few tries.")
             with connect({**self.settings, "request_timeout": 5}, retries=1) as asana:
@@ -150,53 +150,63 @@ class Exports(AsanaStream):
             )
         return gids
 
-    def subjects(self, asana: Asana, selected: Iterable[Selected]) -> list[Subject]:
+    def roots(self, asana: Asana, selected: Iterable[SelectedStream]) -> list[ExportRoot]:
         """What exports are needed for the selected streams.
 
         Raises:
             SettingError: none, or none for what the settings name.
         """
         parents = self.settings["graph_parents"]
-        kinds = {each.source.graph for each in selected}
-        if parents and True not in kinds:
+        by_type = {each.source.graph for each in selected}
+        if parents and True not in by_type:
             raise SettingError("The setting graph_parents wants graphs, but the catalog selects no stream graph_….")
-        if not parents and False not in kinds:
+        if not parents and False not in by_type:
             names = ", ".join(stream.name for stream in self.child_streams)
-            needed = "set graph_parents, or select other streams" if kinds else f"select at least one of {names}"
+            needed = "set graph_parents, or select other streams" if by_type else f"select at least one of {names}"
             raise SettingError(f"The catalog selects nothing to export: {needed}.")
-        if not parents and True in kinds:
+        if not parents and True in by_type:
             logger.warning("The catalog selects graph streams, but graph_parents names nothing that they are of.")
-        resources = [Subject(gid) for gid in self.workspace_gids(asana)] if False in kinds else []
-        subjects = [*resources, *(Subject(gid, graph=True) for gid in parents)]
-        if unknown := self.settings["job_gids"].keys() - {each.gid for each in subjects}:
+        resources = [ExportRoot(gid) for gid in self.workspace_gids(asana)] if False in by_type else []
+        roots = [*resources, *(ExportRoot(gid, graph=True) for gid in parents)]
+        if unknown := self.settings["job_gids"].keys() - {each.gid for each in roots}:
             raise SettingError(
                 f"The setting job_gids names {', '.join(sorted(unknown))}, which this run does not export: there "
-                f"{'is' if len(subjects) == 1 else 'are'} {', '.join(map(str, subjects))}."
+                f"{'is' if len(roots) == 1 else 'are'} {', '.join(map(str, roots))}."
             )
-        return subjects
+        return roots
 
-    def begin(self, selected: Sequence[Selected]) -> Run:
+    def begin(self, selected: Sequence[SelectedStream]) -> RunContext:
         """Write the SCHEMA of every selected stream."""
         schemas = [message for each in selected for message in schema_messages(each.stream)]
         for _, stream in selected:
-            logger.info("Stream %s: %s", stream.name, FAST if is_verbatim(stream) else SLOW)
+            logger.info("Stream %s: %s", stream.name, FAST if is_passthrough(stream) else SLOW)
         for message in schemas:
             self.writer.write_message(message)
         by_name = {message.stream: message.schema for message in [*schemas, *schema_messages(self)]}
-        shape = self.shape(schemas)
+        output_fingerprint = self.output_fingerprint(schemas)
         checkpoint = Checkpoint(checkpoint_folder(self.settings))
-        return Run(self.settings, self, selected, self.writer, self.save_state, shape, self.batch, by_name, checkpoint)
+        return RunContext(
+            self.settings,
+            self,
+            selected,
+            self.writer,
+            self.save_state,
+            output_fingerprint,
+            self.batch,
+            by_name,
+            checkpoint,
+        )
 
-    def bring(self, asana: Asana, run: Run, subjects: Sequence[Subject]) -> None:
+    def bring(self, asana: Asana, run: RunContext, roots: Sequence[ExportRoot]) -> None:
         """Bring all exports side by side; one that fails does not keep the others from coming through.
 
         Raises:
             TapError: what ended the only export, or the target took no more.
             SomeFailedError: some of several failed.
         """
-        failed: dict[Subject, TapError] = {}
-        self.warn_of_others(run, subjects)
-        for subject, ended in run_concurrently((subject, export(run, asana, subject)) for subject in subjects):
+        failed: dict[ExportRoot, TapError] = {}
+        self.warn_of_others(run, roots)
+        for root, ended in run_concurrently((root, export(run, asana, root)) for root in roots):
             if ended is None:
                 continue
             if isinstance(ended, OutputError):
@@ -206,22 +216,22 @@ class Exports(AsanaStream):
             ):
                 logger.info("%s Deferred, as the setting defer wants it.", ended)
                 continue
-            error = ended if isinstance(ended, TapError) else UnexpectedError(subject, ended)
+            error = ended if isinstance(ended, TapError) else UnexpectedError(root, ended)
             if error is not ended:
-                logger.debug("%s", subject, exc_info=ended)
-            if len(subjects) == 1:
+                logger.debug("%s", root, exc_info=ended)
+            if len(roots) == 1:
                 raise error
-            logger.error("%s failed, the others go on: %s", subject, error)
-            failed[subject] = error
+            logger.error("%s failed, the others go on: %s", root, error)
+            failed[root] = error
         if failed:
-            raise SomeFailedError(failed, len(subjects))
+            raise SomeFailedError(failed, len(roots))
 
-    def warn_of_others(self, run: Run, subjects: Iterable[Subject]) -> None:
+    def warn_of_others(self, run: RunContext, roots: Iterable[ExportRoot]) -> None:
         """Say that no deletion is found while the state knows of workspaces or parents that are not exported."""
         contexts = [each["context"] for _, stream in run.selected for each in stream.stream_state.get("partitions", [])]
         names = ("workspace_gid", "parent_gid")
         known = {(name, context[name]) for context in contexts for name in names if context.get(name)}
-        here = {each for subject in subjects for each in subject.context.items()}
+        here = {each for root in roots for each in root.context.items()}
         if known - here and self.settings["emit_activate_version_messages"]:
             logger.warning(
                 "The state knows of %s too, which this run does not export. Targets delete whatever the workspace or "
@@ -229,7 +239,7 @@ class Exports(AsanaStream):
                 ", ".join(f"{name.removesuffix('_gid')} {gid}" for name, gid in sorted(known - here)),
             )
 
-    def shape(self, schemas: Iterable[SchemaMessage]) -> str:
+    def output_fingerprint(self, schemas: Iterable[SchemaMessage]) -> str:
         """A fingerprint of what records look like: their schemas and all that maps them."""
         mapping = {
             name: value

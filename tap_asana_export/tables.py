@@ -10,11 +10,11 @@ from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.records.objects import TAG
 from tap_asana_export.records.schemas import activate_version_messages
 from tap_asana_export.records.selection import selected_fields, usual_fields
-from tap_asana_export.replication.coverage import Scope, aim_for, reason_for_all, scope_of
-from tap_asana_export.replication.request import Want, bound
+from tap_asana_export.replication.coverage import Coverage, coverage_of, full_reason, plan_table
+from tap_asana_export.replication.request import ResourceRequest, lower_bound
 from tap_asana_export.sources import INCREMENTAL
 from tap_asana_export.times import format_time, parse_time
-from tap_asana_export.transfer import by_resource_type
+from tap_asana_export.transfer import streams_by_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
     from tap_asana_export.asana.models import AsanaExport
-    from tap_asana_export.replication.coverage import Aim
-    from tap_asana_export.sources import Subject
-    from tap_asana_export.transfer import Run, Selected
+    from tap_asana_export.replication.coverage import TablePlan
+    from tap_asana_export.sources import ExportRoot
+    from tap_asana_export.transfer import RunContext, SelectedStream
 
 
 class Tables:
@@ -33,29 +33,31 @@ class Tables:
 
     Args:
         run: knows settings and streams.
-        subject: the workspace or parent.
+        root: the workspace or parent.
         is_interval_kept: whether all objects are asked for when `full_export_interval` is over.
 
     Attributes:
         selected: the streams, by name.
-        kinds: the streams that want something of each type of object.
-        why_whole: by type, why all objects are asked for; None where what changed is enough.
-        shape: a fingerprint of what the records look like.
+        by_type: the streams that want something of each type of object.
+        full_reason: by type, why all objects are asked for; None where what changed is enough.
+        output_fingerprint: a fingerprint of what the records look like.
     """
 
-    def __init__(self, run: Run, subject: Subject, *, is_interval_kept: bool = True) -> None:
+    def __init__(self, run: RunContext, root: ExportRoot, *, is_interval_kept: bool = True) -> None:
         self._settings = run.settings
         self._days = run.settings["full_export_interval"] if is_interval_kept else None
-        self._graph = subject.graph
+        self._graph = root.graph
         self._now = datetime.now(timezone.utc)
-        self.selected = {each.stream.name: each for each in run.selected if each.source.graph == subject.graph}
-        self.kinds = by_resource_type(self.selected.values())
-        self._states = {name: each.stream.get_context_state(subject.context) for name, each in self.selected.items()}
-        self._scopes = {name: self._scope(each) for name, each in self.selected.items()}
-        self.why_whole = {kind: self._reason(kind) for kind in self.kinds}
-        self._aims = {name: self._aim(each) for name, each in self.selected.items()}
+        self.selected = {each.stream.name: each for each in run.selected if each.source.graph == root.graph}
+        self.by_type = streams_by_type(self.selected.values())
+        self._states = {name: each.stream.get_context_state(root.context) for name, each in self.selected.items()}
+        self._coverages = {name: self._coverage(each) for name, each in self.selected.items()}
+        self.full_reason = {kind: self._reason(kind) for kind in self.by_type}
+        self._plans = {name: self._plan(each) for name, each in self.selected.items()}
         # Lines that went out with another version would be deleted when this one is activated.
-        self.shape = fingerprint([run.shape, {name: aim.complete for name, aim in self._aims.items()}])
+        self.output_fingerprint = fingerprint(
+            [run.output_fingerprint, {name: plan.complete for name, plan in self._plans.items()}]
+        )
         if not self._settings["emit_activate_version_messages"]:
             for state in self._states.values():
                 if "version" in state:
@@ -64,58 +66,59 @@ class Tables:
     @property
     def is_full(self) -> bool:
         """Whether all objects of all types are asked for."""
-        return all(self.why_whole.values())
+        return all(self.full_reason.values())
 
-    def is_complete(self, *, picked: bool) -> bool | None:
+    def is_complete(self, *, pinned: bool) -> bool | None:
         """Whether an export holds all there is for every stream; None if the job was picked, and nobody knows."""
-        return None if picked else all(aim.complete for aim in self._aims.values())
+        return None if pinned else all(plan.complete for plan in self._plans.values())
 
-    def wants(self) -> list[Want]:
+    def wants(self) -> list[ResourceRequest]:
         """What to ask Asana for; nothing if it is a graph, which comes as it is."""
-        return [] if self._graph else [self._want(kind) for kind in self.kinds]
+        return [] if self._graph else [self._want(kind) for kind in self.by_type]
 
     def repeated(self) -> list[str]:
         """Types of which an object may come more than once: Asana says so of several filters for one type."""
-        return [kind for kind in self.kinds if len(self._filters(kind)) > 1]
+        return [kind for kind in self.by_type if len(self._filters(kind)) > 1]
 
     def are_filled_by(self, completed_at: str) -> bool:
         """Whether the export that ended then has filled all tables as the settings and the catalog want them."""
         return all(
-            state.get("completed_at") == completed_at and scope_of(state, self._scopes[name]) == self._scopes[name]
+            state.get("completed_at") == completed_at
+            and coverage_of(state, self._coverages[name]) == self._coverages[name]
             for name, state in self._states.items()
         )
 
-    def begin(self, *, picked: bool) -> None:
+    def begin(self, *, pinned: bool) -> None:
         """Note what bounds the tables from now on: also of an export that breaks there are rows.
 
         Args:
-            picked: whether the setting job_gids named the job, so that it may hold whatever there is.
+            pinned: whether the setting job_gids named the job, so that it may hold whatever there is.
         """
-        for name, aim in self._aims.items():
-            self._states[name]["scope"] = noted(aim.begun, picked=picked)
+        for name, plan in self._plans.items():
+            self._states[name]["scope"] = noted(plan.begun, pinned=pinned)
 
-    def versions(self, export: AsanaExport, *, picked: bool) -> dict[str, int | None]:
+    def versions(self, export: AsanaExport, *, pinned: bool) -> dict[str, int | None]:
         """By stream, the version of its rows: that of the export if it is complete, else that of the table."""
         if not self._settings["emit_activate_version_messages"]:
             return dict.fromkeys(self.selected)
         epoch = int(export.created_at.timestamp())
         return {
-            name: epoch if aim.complete and not picked else self._states[name].get("version")
-            for name, aim in self._aims.items()
+            name: epoch if plan.complete and not pinned else self._states[name].get("version")
+            for name, plan in self._plans.items()
         }
 
-    def finish(self, export: AsanaExport, completed_at: datetime, *, picked: bool) -> Iterator[Message]:
+    def finish(self, export: AsanaExport, completed_at: datetime, *, pinned: bool) -> Iterator[Message]:
         """Move the bookmarks.
 
         Yields:
             ACTIVATE_VERSION of the tables in which every row of an earlier version is of an object that is no more.
         """
         created_at = format_time(export.created_at)
-        versions = self.versions(export, picked=picked)
+        versions = self.versions(export, pinned=pinned)
         for name, (source, stream) in self.selected.items():
-            state, aim, before = self._states[name], self._aims[name], activated(stream)
+            state, plan, before = self._states[name], self._plans[name], active_version(stream)
             incremental = any(self.is_incremental(kind) for kind in source.resource_types)
-            if picked and incremental:
+            if pinned and incremental:
                 continue  # nobody knows what the job was asked for: the bookmark stays where it was
             if incremental:
                 state["replication_key"] = "modified_at"
@@ -123,12 +126,12 @@ class Tables:
                 # later bookmark would lose what changed while the export ran.
                 state["replication_key_value"] = created_at
             state["completed_at"] = format_time(completed_at)
-            if aim.why_whole:
+            if plan.full_reason:
                 state["full_at"] = created_at
-            state["scope"] = noted(aim.table, picked=picked)
+            state["scope"] = noted(plan.table, pinned=pinned)
             if versions[name] is not None:
                 state["version"] = versions[name]
-            if (after := activated(stream)) not in {before, None}:
+            if (after := active_version(stream)) not in {before, None}:
                 yield from activate_version_messages(stream, after)
 
     def _reason(self, kind: str) -> str | None:
@@ -137,26 +140,26 @@ class Tables:
             return "it has no other way"
         full_every = timedelta(days=self._days) if self._days else None
         reasons = (
-            reason_for_all(self._states[stream.name], self._scopes[stream.name], full_every=full_every, now=self._now)
-            for _, stream in self.kinds[kind]
+            full_reason(self._states[stream.name], self._coverages[stream.name], full_every=full_every, now=self._now)
+            for _, stream in self.by_type[kind]
         )
         return next(filter(None, reasons), None)
 
-    def _aim(self, selected: Selected) -> Aim:
+    def _plan(self, selected: SelectedStream) -> TablePlan:
         """What the export is to do for a stream's table, which is whole if all of its types of object are."""
         name = selected.stream.name
-        reasons = [self.why_whole[kind] for kind in selected.source.resource_types]
-        return aim_for(self._states[name], self._scopes[name], reasons[0] if all(reasons) else None)
+        reasons = [self.full_reason[kind] for kind in selected.source.resource_types]
+        return plan_table(self._states[name], self._coverages[name], reasons[0] if all(reasons) else None)
 
-    def _scope(self, selected: Selected) -> Scope:
+    def _coverage(self, selected: SelectedStream) -> Coverage:
         """What bounds the table that the settings and the catalog ask for."""
         source, stream = selected
         filters = [filters for kind in source.resource_types if (filters := self._filters(kind))]
         incremental = any(self.is_incremental(kind) for kind in source.resource_types)
-        return Scope(
+        return Coverage(
             start_date=self._settings["start_date"] if incremental else None,
             filters=fingerprint(filters) if filters else None,
-            fields=fingerprint(selected_fields(stream, source.own)),
+            fields=fingerprint(selected_fields(stream, source.added)),
         )
 
     def _filters(self, kind: str) -> list[dict[str, Any]]:
@@ -165,26 +168,28 @@ class Tables:
 
     def is_incremental(self, kind: str) -> bool:
         """Whether what changed is enough of a type's objects; the catalog may want all of them each time."""
-        whole = (not source.array and stream.replication_method == "FULL_TABLE" for source, stream in self.kinds[kind])
+        whole = (
+            not source.array and stream.replication_method == "FULL_TABLE" for source, stream in self.by_type[kind]
+        )
         return kind in INCREMENTAL and not self._graph and not any(whole)
 
-    def _want(self, kind: str) -> Want:
-        names = [stream.name for _, stream in self.kinds[kind]]
-        bookmark, starts = None, [self._scopes[name].start_date for name in names]
-        if not self.why_whole[kind]:
+    def _want(self, kind: str) -> ResourceRequest:
+        names = [stream.name for _, stream in self.by_type[kind]]
+        bookmark, starts = None, [self._coverages[name].start_date for name in names]
+        if not self.full_reason[kind]:
             bookmark = min(self._states[name]["replication_key_value"] for name in names)
-            starts = [self._aims[name].table.start_date for name in names]
+            starts = [self._plans[name].table.start_date for name in names]
         start = None if None in starts else min(filter(None, starts), key=parse_time)
-        after = bound(bookmark, start, self._settings["overlap"]) if self.is_incremental(kind) else None
-        return Want(kind, self._filters(kind), fields_of(kind, self.kinds[kind]), after)
+        after = lower_bound(bookmark, start, self._settings["overlap"]) if self.is_incremental(kind) else None
+        return ResourceRequest(kind, self._filters(kind), request_fields(kind, self.by_type[kind]), after)
 
 
-def noted(scope: Scope, *, picked: bool) -> dict[str, Any]:
+def noted(scope: Coverage, *, pinned: bool) -> dict[str, Any]:
     """A scope as the state has it; a job that was picked may have brought objects of any age."""
-    return dataclasses.asdict(scope) | ({"start_date": None} if picked else {})
+    return dataclasses.asdict(scope) | ({"start_date": None} if pinned else {})
 
 
-def activated(stream: Stream) -> int | None:
+def active_version(stream: Stream) -> int | None:
     """The version below which no row of a stream's table is of an object that still exists.
 
     Targets delete what is below a version, of whatever workspace or parent it is.
@@ -193,18 +198,18 @@ def activated(stream: Stream) -> int | None:
     return None if None in versions else min(versions, default=None)
 
 
-def fields_of(kind: str, selected: Iterable[Selected]) -> list[str] | None:
+def request_fields(kind: str, selected: Iterable[SelectedStream]) -> list[str] | None:
     """What to ask of a type's objects for the streams that want something of them; None for what comes by itself."""
     wanted: list[str] = []
     usual: set[str] | None = None
     for source, stream in selected:
-        paths = selected_fields(stream, source.own)
+        paths = selected_fields(stream, source.added)
         if source.array:
             paths += [f"{source.gid_of}.gid"] if source.gid_of else []
             wanted += [f"{source.array}.{path}" for path in paths] or [source.array]
         else:
             wanted += paths
-            usual = set(usual_fields(stream, source.own))
+            usual = set(usual_fields(stream, source.added))
     if set(wanted) == usual:
         return None
     return list(dict.fromkeys(["gid", TAG, *filter(None, [INCREMENTAL.get(kind)]), *wanted]))

@@ -22,9 +22,9 @@ import pytest
 
 from tap_asana_export.errors import BatchError, UnfitError
 from tap_asana_export.output import batch
-from tap_asana_export.output.messages import MessageWriter, Origin
+from tap_asana_export.output.messages import ExportOrigin, MessageWriter
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sources import Subject
+from tap_asana_export.sources import ExportRoot
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import STREAMS
 from tests.test_graph import STREAMS as GRAPHS
@@ -100,8 +100,10 @@ def lines_of(state: dict[str, Any]) -> int:
 
 def patched(command: list[str], changes: str) -> list[str]:
     """The tap's command, with other limits."""
-    code = f"from tap_asana_export import export; from tap_asana_export.output import batch; "
+    code = (
+        "from tap_asana_export import export; from tap_asana_export.output import batch; "
         f"from tap_asana_export.records import reader as text; {changes}; "
+    )
     return [sys.executable, "-c", f"{code}from tap_asana_export.__main__ import main; main()", *command[3:]]
 
 
@@ -376,10 +378,10 @@ def tasks_file(folder: Path, *properties: str) -> Path:
 @pytest.mark.parametrize("unfit", UNFIT)
 def test_a_value_that_its_column_of_parquet_cannot_hold_is_an_error_that_names_it(unfit: str, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    from tap_asana_export.output.parquet import Table  # noqa: PLC0415 - needs an extra
+    from tap_asana_export.output.parquet import ParquetFile  # noqa: PLC0415 - needs an extra
 
     name, value, kind, column = UNFIT[unfit]
-    table = Table(tmp_path / "file", "none", json.loads((SCHEMAS / "tasks.json").read_text()), "tasks")
+    table = ParquetFile(tmp_path / "file", "none", json.loads((SCHEMAS / "tasks.json").read_text()), "tasks")
     table.write(f'{{"gid":"7","{name}":null}}\n{{"gid":"8"}}\n{{"gid":"9","{name}":{value}}}\n'.encode())
     with pytest.raises(UnfitError) as raised:
         table.close()
@@ -462,11 +464,14 @@ def test_nothing_follows_a_record_that_is_larger_than_a_file(tmp_path: Path, mon
     monkeypatch.setattr(batch, "FILE_BYTES", 100)
     config = batch.read_batch_config(into(tmp_path))
     assert config
-    file = batch.File(config, f"{tmp_path}/file", tmp_path, {}, "tasks")
+    file = batch.BatchFile(config, f"{tmp_path}/file", tmp_path, {}, "tasks")
     record, others = b"x" * 110 + b"\n", b"y" * 40 + b"\n" + b"z" * 40 + b"\n"
 
-    assert file.room(record + others, 0, 1000) == len(record)
-    assert [file.room(record + others, len(record), 1000), file.room(others, 0, 1000)] == [len(record), 0]
+    assert file.take_fitting_lines(record + others, 0, 1000) == len(record)
+    assert [file.take_fitting_lines(record + others, len(record), 1000), file.take_fitting_lines(others, 0, 1000)] == [
+        len(record),
+        0,
+    ]
 
 
 # ── the order of messages, and what the state tells ──────────────────────────────────────────────────────────
@@ -637,14 +642,17 @@ def test_no_file_gets_outside_of_the_root_whatever_gids_and_streams_are_called(p
     config = batch.read_batch_config(into(tmp_path / "root"))
     assert config
     odd = {"middle": "a/../../x"}.get(place, "../../x")
-    origin = Origin(
-        Subject(odd if place == "workspace" else "1"),
+    origin = ExportOrigin(
+        ExportRoot(odd if place == "workspace" else "1"),
         odd if place in {"gid", "middle"} else "2",
         datetime(2026, 1, 1, tzinfo=timezone.utc),
     )
     name = odd if place == "alias" else "tasks"
-    with batch.Files(config, MessageWriter(), {}, origin) as files, pytest.raises(BatchError, match="may not lead to"):
-        files.outlet(name, None)
+    with (
+        batch.BatchFiles(config, MessageWriter(), {}, origin) as files,
+        pytest.raises(BatchError, match="may not lead to"),
+    ):
+        files.buffer(name, None)
     assert in_folder(tmp_path) == []
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.replication.coverage import Scope, aim_for, reason_for_all
+from tap_asana_export.replication.coverage import Coverage, full_reason, plan_table
 from tap_asana_export.times import format_time
 from tests.conftest import Run, select, settings_for
 from tests.test_run import parameters
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox import Sandbox
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
-SCOPE = Scope(start_date="2026-01-01", filters=None, fields="sha256:f")
+SCOPE = Coverage(start_date="2026-01-01", filters=None, fields="sha256:f")
 
 
 def known(days_ago: float, **scope: Any) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def test_what_is_known_of_a_table_decides_whether_it_needs_every_object(
     partition: dict[str, Any], days: int | None, why_whole: str | None, *, complete: bool
 ) -> None:
     full_every = timedelta(days=days) if days else None
-    assert reason_for_all(partition, SCOPE, full_every=full_every, now=NOW) == why_whole
-    assert aim_for(partition, SCOPE, why_whole).complete == complete
+    assert full_reason(partition, SCOPE, full_every=full_every, now=NOW) == why_whole
+    assert plan_table(partition, SCOPE, why_whole).complete == complete
 
 
 def test_a_full_export_is_due_after_the_interval(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:

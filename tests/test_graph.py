@@ -25,7 +25,7 @@ from tap_asana_export import export
 from tap_asana_export.asana import download
 from tap_asana_export.asana.client import Asana
 from tap_asana_export.errors import TapError
-from tap_asana_export.replication.coverage import Scope
+from tap_asana_export.replication.coverage import Coverage
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.export import FORMS
 from tap_asana_export.sandbox.faults import NAMES
@@ -89,7 +89,8 @@ def graph_settings(sandbox: Sandbox, *parents: str, **settings: Any) -> dict[str
 
 def patched(command: list[str], changes: str) -> list[str]:
     """The tap's command, with the limits that it has for large exports made small."""
-    code = f"from tap_asana_export import export; from tap_asana_export.records import reader as text; {changes}; from tap_asana_export.__main__ import main; main()"
+    imports = "from tap_asana_export import export; from tap_asana_export.records import reader as text"
+    code = f"{imports}; {changes}; from tap_asana_export.__main__ import main; main()"
     return [sys.executable, "-c", code, *command[3:]]
 
 
@@ -409,7 +410,7 @@ def test_the_record_of_the_export_and_the_state_by_parent(
                             "context": {"parent_gid": gid},
                             "completed_at": exports[gid]["completed_at"],
                             "full_at": exports[gid]["created_at"],
-                            "scope": dataclasses.asdict(Scope(fields=ANY)),
+                            "scope": dataclasses.asdict(Coverage(fields=ANY)),
                         }
                         for gid in gids
                     ]

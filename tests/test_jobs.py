@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.asana.client import Asana
-from tap_asana_export.asana.jobs import Patience, request_export, wait
+from tap_asana_export.asana.jobs import PollingLimits, request_export, wait
 from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
-from tap_asana_export.replication.request import Request
+from tap_asana_export.replication.request import ExportRequest
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, TOO_MANY
-from tap_asana_export.sources import Subject
+from tap_asana_export.sources import ExportRoot
 from tap_asana_export.waiting import finish
 from tests.conftest import WORKSPACE
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tests.conftest import Clock, Run
 
 TASKS = [{"resource_type": "task"}]
-SUBJECT = Subject(WORKSPACE)
-REQUEST = Request(SUBJECT, TASKS)
-PATIENCE = Patience(poll_interval=30, wait_timeout=7200, busy_timeout=3600)
+SUBJECT = ExportRoot(WORKSPACE)
+REQUEST = ExportRequest(SUBJECT, TASKS)
+PATIENCE = PollingLimits(poll_interval=30, wait_timeout=7200, busy_timeout=3600)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def start(asana: Asana, clock: Clock) -> Job:
     return finish(asana.request_export(WORKSPACE, TASKS), clock)
 
 
-def ask(asana: Asana, clock: Clock, request: Request = REQUEST, patience: Patience = PATIENCE) -> Job:
+def ask(asana: Asana, clock: Clock, request: ExportRequest = REQUEST, patience: PollingLimits = PATIENCE) -> Job:
     """The job that an export was started as, when time passes only where the tap waits."""
     begun: list[Job] = []
     job = finish(request_export(asana, request, patience, begun.append, clock), clock)
@@ -56,7 +56,7 @@ def ask(asana: Asana, clock: Clock, request: Request = REQUEST, patience: Patien
     return job
 
 
-def look(asana: Asana, job: Job, clock: Clock, patience: Patience = PATIENCE) -> AsanaExport:
+def look(asana: Asana, job: Job, clock: Clock, patience: PollingLimits = PATIENCE) -> AsanaExport:
     return finish(wait(asana, SUBJECT, job, patience, clock), clock)
 
 

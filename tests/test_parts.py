@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
-from tap_asana_export.output.messages import Messages, MessageWriter
-from tap_asana_export.records.router import Pass
+from tap_asana_export.output.messages import MessageWriter, RecordMessages
+from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.organization import Organization
-from tap_asana_export.sources import Subject
+from tap_asana_export.sources import ExportRoot
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
-from tap_asana_export.transfer import Selected, by_resource_type, ways_of
+from tap_asana_export.transfer import SelectedStream, build_handlers, streams_by_type
 from tests.conftest import WORKSPACE, Run, expected, select, settings_for
 from tests.targets import STREAMS, target_duckdb
 from tests.test_filters import overlapping
@@ -567,10 +567,10 @@ def rows_of(request: pytest.FixtureRequest, catalog: dict[str, Any]) -> Callable
         config = {"sandbox": True, **maps}
         tap = TapAsanaExport(config=config, catalog=select(catalog, on(part)))
         streams = [tap.streams[name] for name in (part, *beside)]
-        kinds = by_resource_type(Selected(each.source, each) for each in streams if isinstance(each, ObjectStream))
-        sink = Messages(MessageWriter(), TIME)
-        out = sink.outlet(part, None).out
-        reading = Pass(ways_of(kinds, Subject(WORKSPACE), sink, dict.fromkeys((part, *beside))))
+        kinds = streams_by_type(SelectedStream(each.source, each) for each in streams if isinstance(each, ObjectStream))
+        sink = RecordMessages(MessageWriter(), TIME)
+        out = sink.buffer(part, None).out
+        reading = RecordRouter(build_handlers(kinds, ExportRoot(WORKSPACE), sink, dict.fromkeys((part, *beside))))
         for each in objects:
             reading.read((each if isinstance(each, str) else json.dumps(each)).encode())
         messages = [json.loads(line) for line in out.split(b"\n") if line]

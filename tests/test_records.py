@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.output.messages import Messages, MessageWriter
-from tap_asana_export.records.router import Pass
-from tap_asana_export.records.schemas import is_verbatim
+from tap_asana_export.output.messages import MessageWriter, RecordMessages
+from tap_asana_export.records.router import RecordRouter
+from tap_asana_export.records.schemas import is_passthrough
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sources import Subject
+from tap_asana_export.sources import ExportRoot
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
-from tap_asana_export.transfer import Selected, by_resource_type, ways_of
+from tap_asana_export.transfer import SelectedStream, build_handlers, streams_by_type
 from tests.conftest import WORKSPACE, select
 
 if TYPE_CHECKING:
@@ -91,12 +91,14 @@ def tap_with(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool], **
     return TapAsanaExport(config={"sandbox": True, **settings}, catalog=select(catalog, selection))
 
 
-def pass_of(tap: TapAsanaExport, out: bytearray) -> Pass:
+def pass_of(tap: TapAsanaExport, out: bytearray) -> RecordRouter:
     streams = [tap.streams[name] for name in KINDS]
-    kinds = by_resource_type(Selected(stream.source, stream) for stream in streams if isinstance(stream, ObjectStream))
-    sink = Messages(MessageWriter(), TIME)
+    kinds = streams_by_type(
+        SelectedStream(stream.source, stream) for stream in streams if isinstance(stream, ObjectStream)
+    )
+    sink = RecordMessages(MessageWriter(), TIME)
     sink.out = out
-    return Pass(ways_of(kinds, Subject(WORKSPACE), sink, dict.fromkeys(KINDS)))
+    return RecordRouter(build_handlers(kinds, ExportRoot(WORKSPACE), sink, dict.fromkeys(KINDS)))
 
 
 def as_the_sdk_writes(tap: TapAsanaExport, line: str) -> Iterator[dict[str, Any]]:
@@ -115,7 +117,7 @@ def test_records_equal_those_of_the_sdk(name: str, lines: list[str], catalog: di
     reading = pass_of(tap, out)
     reading.read("\n".join(lines).encode())
 
-    assert all(is_verbatim(tap.streams[name]) for name in KINDS)
+    assert all(is_passthrough(tap.streams[name]) for name in KINDS)
     assert out.endswith(b"\n")
     written = [json.loads(line) for line in out[:-1].split(b"\n")]
     assert written == [message for line in lines for message in as_the_sdk_writes(tap, line)]

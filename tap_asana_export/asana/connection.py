@@ -139,7 +139,7 @@ def _host(error: Exception) -> str:
     """The server that a request was for, without anything that may be secret."""
     request = cast("requests.PreparedRequest | None", getattr(error, "request", None))
     try:
-        parts = urlsplit((request and request.url) or "")
-        return parts.netloc.rpartition("@")[2] or "the address"
+        nested = urlsplit((request and request.url) or "")
+        return nested.netloc.rpartition("@")[2] or "the address"
     except ValueError:
         return "the address"

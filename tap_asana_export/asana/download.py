@@ -236,8 +236,8 @@ class Download:
     def _require_end(self, response: requests.Response) -> None:
         """Take 416 for the end of the file if it says so; raises if it does not."""
         version = version_of(response, None)
-        told = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", "").strip(), re.IGNORECASE)
-        total = int(told[1]) if told else None
+        export_facts = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", "").strip(), re.IGNORECASE)
+        total = int(export_facts[1]) if export_facts else None
         if self._version.is_of_another_file(version, is_part=True) or (total is not None and total < self.bytes):
             raise ChangedError(ANOTHER)
         if total is None and self._version.total is not None:
@@ -259,12 +259,16 @@ def place_of(response: requests.Response) -> Place | None:
         is_told = re.fullmatch(r"\d{1,18}", length) and "Transfer-Encoding" not in response.headers
         total = int(length) if is_told else None
         return Place(0, total, total)
-    told = re.fullmatch(
+    export_facts = re.fullmatch(
         r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip(), re.IGNORECASE
     )
-    if told is None:
+    if export_facts is None:
         return None
-    begin, end, total = int(told[1]), int(told[2]) + 1, None if told[3] == "*" else int(told[3])
+    begin, end, total = (
+        int(export_facts[1]),
+        int(export_facts[2]) + 1,
+        None if export_facts[3] == "*" else int(export_facts[3]),
+    )
     return Place(begin, end, total) if begin < end and (total is None or end <= total) else None
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tap_asana_export.asana.client import Asana
     from tap_asana_export.asana.models import AsanaExport, Job
-    from tap_asana_export.replication.request import Request
-    from tap_asana_export.sources import Subject
+    from tap_asana_export.replication.request import ExportRequest
+    from tap_asana_export.sources import ExportRoot
     from tap_asana_export.waiting import Clock, Waiting
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ HOLDERS = {
 """Who may hold a slot, by the status that Asana refuses with."""
 
 
-class Patience(NamedTuple):
+class PollingLimits(NamedTuple):
     """How long to wait for what, in seconds."""
 
     poll_interval: float
@@ -52,14 +52,14 @@ class Patience(NamedTuple):
 
 
 def request_export(
-    asana: Asana, request: Request, patience: Patience, begun: Callable[[Job], None], clock: Clock = time
+    asana: Asana, request: ExportRequest, limits: PollingLimits, begun: Callable[[Job], None], clock: Clock = time
 ) -> Waiting[Job]:
     """Start an export, waiting while the workspace's one slot is busy, or the token has as many jobs as it may have.
 
     Args:
         asana: whom to ask.
         request: what to ask for.
-        patience: how long to wait.
+        limits: how long to wait.
         begun: takes the job before anything else can happen.
         clock: tells the time.
 
@@ -69,7 +69,7 @@ def request_export(
         UnreachableError: no answer, twice.
         UnreadableError: a job was started, but its gid is not known.
     """
-    subject = request.subject
+    root = request.root
     start = clock.monotonic()
     refusal: AnswerError | None = None
     lost = False
@@ -78,7 +78,7 @@ def request_export(
         if refusal is not None:
             logger.info(
                 "%s: waiting for an export slot since %.0f s (%d: %s). %s",
-                subject,
+                root,
                 clock.monotonic() - start,
                 refusal.status,
                 refusal.message,
@@ -88,17 +88,17 @@ def request_export(
     def no_slot() -> Exception:
         if refusal is None:
             return UnreachableError(
-                f"POST /exports for {subject}", "Asana wants to be asked later than busy_timeout allows"
+                f"POST /exports for {root}", "Asana wants to be asked later than busy_timeout allows"
             )
         is_busy = lost or refusal.status == TOO_MANY or bool(IN_PROGRESS.search(refusal.message))
-        return SlotError(subject, clock.monotonic() - start, refusal, is_busy=is_busy)
+        return SlotError(root, clock.monotonic() - start, refusal, is_busy=is_busy)
 
-    deadline = start + patience.busy_timeout
-    for pause in _pauses(patience.poll_interval):
+    deadline = start + limits.busy_timeout
+    for pause in _pauses(limits.poll_interval):
         ask = (
-            asana.request_graph(subject.gid, begun)
-            if subject.graph
-            else asana.request_export(subject.gid, request.parameters, begun)
+            asana.request_graph(root.gid, begun)
+            if root.graph
+            else asana.request_export(root.gid, request.parameters, begun)
         )
         seconds = pause
         try:
@@ -109,9 +109,9 @@ def request_export(
             if lost or not error.may_pass:
                 raise
             lost = True
-            logger.warning("%s: %s Asking once more.", subject, error)
+            logger.warning("%s: %s Asking once more.", root, error)
         except AnswerError as error:
-            if not _may_be_busy(error, subject, lost=lost):
+            if not _may_be_busy(error, root, lost=lost):
                 raise
             refusal = error
             seconds = error.retry_after or pause
@@ -120,7 +120,7 @@ def request_export(
     raise AssertionError  # the pauses never end
 
 
-def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Clock = time) -> Waiting[AsanaExport]:
+def wait(asana: Asana, root: ExportRoot, job: Job, limits: PollingLimits, clock: Clock = time) -> Waiting[AsanaExport]:
     """Look at a job until its file is there.
 
     Returns:
@@ -140,27 +140,27 @@ def wait(asana: Asana, subject: Subject, job: Job, patience: Patience, clock: Cl
     def say() -> None:
         nonlocal said, said_at
         said, said_at = job.status, clock.monotonic()
-        logger.info("%s: export job %s is %s, after %.0f s", subject, job.gid, said, said_at - start)
+        logger.info("%s: export job %s is %s, after %.0f s", root, job.gid, said, said_at - start)
 
     def too_late() -> Exception:
         status = "succeeded, but without a file" if job.status == "succeeded" else job.status
-        return WaitError(subject, job.gid, status, clock.monotonic() - start)
+        return WaitError(root, job.gid, status, clock.monotonic() - start)
 
-    for pause in _pauses(patience.poll_interval):
+    for pause in _pauses(limits.poll_interval):
         if job.status != said or clock.monotonic() + pause > said_at + SAY_EVERY:
             say()
         if job.status == "succeeded" and job.export is not None and job.export.download_url is not None:
             return job.export
         if job.status == "failed":
-            raise FailedJobError(subject, job.gid, job.status)
+            raise FailedJobError(root, job.gid, job.status)
         if job.status not in {"not_started", "in_progress", "succeeded"}:
-            raise JobError(subject, job.gid, job.status)
+            raise JobError(root, job.gid, job.status)
         work = _wait_and_look(asana, job.gid, pause, say)
-        job = yield from stop_at(start + patience.wait_timeout, work, too_late, clock)
+        job = yield from stop_at(start + limits.wait_timeout, work, too_late, clock)
     raise AssertionError  # the pauses never end
 
 
-def look(asana: Asana, subject: Subject, job_gid: str, patience: Patience, clock: Clock = time) -> Waiting[Job]:
+def look(asana: Asana, root: ExportRoot, job_gid: str, limits: PollingLimits, clock: Clock = time) -> Waiting[Job]:
     """Look at a job once, waiting for the answer no longer than for a job.
 
     Raises:
@@ -172,9 +172,9 @@ def look(asana: Asana, subject: Subject, job_gid: str, patience: Patience, clock
     start = clock.monotonic()
 
     def too_late() -> Exception:
-        return WaitError(subject, job_gid, "not told of", clock.monotonic() - start)
+        return WaitError(root, job_gid, "not told of", clock.monotonic() - start)
 
-    return stop_at(start + patience.wait_timeout, asana.job(job_gid), too_late, clock)
+    return stop_at(start + limits.wait_timeout, asana.job(job_gid), too_late, clock)
 
 
 def _wait_and_look(asana: Asana, job_gid: str, seconds: float, say: Callable[[], None]) -> Waiting[Job]:
@@ -182,11 +182,11 @@ def _wait_and_look(asana: Asana, job_gid: str, seconds: float, say: Callable[[],
     return (yield from asana.job(job_gid))
 
 
-def _may_be_busy(error: AnswerError, subject: Subject, *, lost: bool) -> bool:
+def _may_be_busy(error: AnswerError, root: ExportRoot, *, lost: bool) -> bool:
     """Whether a refusal may be over soon; after a lost answer it surely is, since the token was let export."""
     if error.status == TOO_MANY:
         return True
-    if error.status != requests.codes.forbidden or subject.graph:  # graphs have no slot
+    if error.status != requests.codes.forbidden or root.graph:  # graphs have no slot
         return False
     return lost or bool(IN_PROGRESS.search(error.message)) or not NOT_ALLOWED.search(error.message)
 

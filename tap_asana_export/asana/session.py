@@ -69,8 +69,8 @@ class Session(requests.Session):
         """
         try:
             target = super().get_redirect_target(resp)
-            parts = urlsplit(urljoin(resp.url, target or ""))
-            valid = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
+            nested = urlsplit(urljoin(resp.url, target or ""))
+            valid = nested.scheme in PORTS and bool(nested.hostname) and nested.port != 0
         except ValueError:
             valid = False
         if not valid:
@@ -85,8 +85,8 @@ def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _origin(url: str) -> tuple[str, str, int | None]:
     try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)
+        nested = urlsplit(url)
+        return nested.scheme, nested.hostname or "", nested.port or PORTS.get(nested.scheme)
     except ValueError:
         return "", "", None
 

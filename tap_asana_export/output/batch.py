@@ -25,15 +25,15 @@ from typing_extensions import Self
 
 from tap_asana_export.errors import BatchError, SettingError
 from tap_asana_export.leftovers import OWNER, remove_leftovers
-from tap_asana_export.output.buffers import Outlet
-from tap_asana_export.output.jsonl import Lines
+from tap_asana_export.output.buffers import RecordBuffer
+from tap_asana_export.output.jsonl import JsonLinesFile
 from tap_asana_export.records.objects import encode
 from tap_asana_export.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tap_asana_export.output.messages import MessageWriter, Origin, Schemas
+    from tap_asana_export.output.messages import ExportOrigin, MessageWriter, Schemas
 
 BATCH_SIZE = 10_000
 """Records of a file at the most, as the SDK has it."""
@@ -133,7 +133,7 @@ def _require_parquet() -> None:
         ) from None
 
 
-class Files:
+class BatchFiles:
     """Records in files of one export, compressed and uploaded while the next ones are read.
 
     Args:
@@ -143,17 +143,17 @@ class Files:
         origin: the export.
     """
 
-    def __init__(self, config: BatchConfig, writer: MessageWriter, schemas: Schemas, origin: Origin) -> None:
+    def __init__(self, config: BatchConfig, writer: MessageWriter, schemas: Schemas, origin: ExportOrigin) -> None:
         self._config = config
         self._writer = writer
         self._schemas = schemas
-        self._folder = origin.subject.gid
+        self._folder = origin.root.gid
         time = format_time(origin.created_at)
         self._stem = f"{time.translate(dict.fromkeys(map(ord, '-:.')))}-{origin.export_gid}"
         self._time = encode(time)
-        self._outlets: dict[str, Outlet] = {}
-        self._open: dict[str, list[File]] = {}
-        self._closed: list[File] = []
+        self._buffers: dict[str, RecordBuffer] = {}
+        self._open: dict[str, list[BatchFile]] = {}
+        self._closed: list[BatchFile] = []
         self._closing: tuple[int, dict[str, list[Future[str]]]] | None = None
         self._lines = self._announced = 0
         self._behind: deque[Future[None]] = deque()
@@ -184,7 +184,7 @@ class Files:
             file.discard()
         self._spool.cleanup()
 
-    def outlet(self, name: str, version: int | None) -> Outlet:
+    def buffer(self, name: str, version: int | None) -> RecordBuffer:
         """A line a record; if rows have versions, with the columns that target-postgres takes from no BATCH message.
 
         Raises:
@@ -192,21 +192,21 @@ class Files:
         """
         self._path(name, 1)
         more = b"" if version is None else b',"_sdc_table_version":%d,"_sdc_extracted_at":%b' % (version, self._time)
-        return self._outlets.setdefault(name, Outlet(bytearray(), b"", more, b"\n"))
+        return self._buffers.setdefault(name, RecordBuffer(bytearray(), b"", more, b"\n"))
 
-    def until(self, lines: int) -> int:
+    def next_flush_line(self, lines: int) -> int:
         """After the lines of which the files are."""
         return (lines // self._config.size + 1) * self._config.size
 
     def flush(self, lines: int) -> int:
         """Have the records compressed; after the last of the lines that files are of, have these completed."""
-        texts = [(name, bytes(outlet.out)) for name, outlet in self._outlets.items() if outlet.out]
-        for outlet in self._outlets.values():
-            outlet.out.clear()
+        texts = [(name, bytes(buffer.out)) for name, buffer in self._buffers.items() if buffer.out]
+        for buffer in self._buffers.values():
+            buffer.out.clear()
         if texts:
             number = (lines - 1) // self._config.size + 1
-            pieces = [piece for name, text in texts for piece in self._pieces(name, number, text)]
-            self._behind.append(self._compressing.submit(write_all, pieces))
+            read_until_flush = [piece for name, text in texts for piece in self._pieces(name, number, text)]
+            self._behind.append(self._compressing.submit(write_all, read_until_flush))
         while len(self._behind) > BLOCKS_BEHIND:
             self._behind.popleft().result()
         if lines % self._config.size == 0 and lines > self._lines:
@@ -219,16 +219,16 @@ class Files:
         self._close(self._lines)
         self._announce()
 
-    def _pieces(self, name: str, number: int, text: bytes) -> Iterator[tuple[File, bytes]]:
+    def _pieces(self, name: str, number: int, text: bytes) -> Iterator[tuple[BatchFile, bytes]]:
         """The files that lines of records belong into, and what of the lines."""
         files = self._open.setdefault(name, [])
         begin = 0
         while begin < len(text):
-            end = files[-1].room(text, begin, self._config.size) if files else begin
+            end = files[-1].take_fitting_lines(text, begin, self._config.size) if files else begin
             if end == begin:
                 path = self._path(name, number, f"-{len(files) + 1}" if files else "")
-                files.append(File(self._config, path, Path(self._spool.name), self._schemas[name], name))
-                end = files[-1].room(text, begin, self._config.size)
+                files.append(BatchFile(self._config, path, Path(self._spool.name), self._schemas[name], name))
+                end = files[-1].take_fitting_lines(text, begin, self._config.size)
             yield files[-1], text[begin:end]
             begin = end
 
@@ -271,13 +271,13 @@ class Files:
         self._announced = lines
 
 
-def write_all(pieces: Iterable[tuple[File, bytes]]) -> None:
+def write_all(read_until_flush: Iterable[tuple[BatchFile, bytes]]) -> None:
     """Write pieces of text into their files."""
-    for file, text in pieces:
+    for file, text in read_until_flush:
         file.write(text)
 
 
-class File:
+class BatchFile:
     """One batch file on its way.
 
     Args:
@@ -303,7 +303,7 @@ class File:
         self._records = self._bytes = 0
         self._writer: Any = None
 
-    def room(self, text: bytes, begin: int, records: int) -> int:
+    def take_fitting_lines(self, text: bytes, begin: int, records: int) -> int:
         """Where of lines from some place on those end that still fit into the file; they are counted as written."""
         most = max(FILE_BYTES - self._bytes, 0)
         end = len(text) if len(text) - begin <= most else text.rfind(b"\n", begin, begin + most) + 1
@@ -329,10 +329,10 @@ class File:
 
     def _make(self) -> Any:
         if self._config.format == "jsonl":
-            return Lines(self._temporary, self._config.compression)
-        from tap_asana_export.output.parquet import Table  # noqa: PLC0415 - needs an extra
+            return JsonLinesFile(self._temporary, self._config.compression)
+        from tap_asana_export.output.parquet import ParquetFile  # noqa: PLC0415 - needs an extra
 
-        return Table(self._temporary, self._config.compression, self._schema, self._stream)
+        return ParquetFile(self._temporary, self._config.compression, self._schema, self._stream)
 
     def complete(self) -> str:
         """Put the file where it belongs, all at once; returns its URL."""

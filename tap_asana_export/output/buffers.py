@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Outlet(NamedTuple):
+class RecordBuffer(NamedTuple):
     """Where records of one name go.
 
     Attributes:

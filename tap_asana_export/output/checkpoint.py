@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_asana_export.sources import Subject
+    from tap_asana_export.sources import ExportRoot
 
 logger = logging.getLogger(__name__)
 
@@ -54,34 +54,34 @@ class Checkpoint:
     def __init__(self, folder: str | None) -> None:
         self._folder = folder
 
-    def write(self, subject: Subject, job: RunningJob) -> None:
+    def write(self, root: ExportRoot, job: RunningJob) -> None:
         """Keep the job, in place of an earlier one of the workspace or parent."""
-        self._try(self._write, "written", subject, msgspec.json.encode(job))
+        self._try(self._write, "written", root, msgspec.json.encode(job))
 
-    def read(self, subject: Subject) -> RunningJob | None:
+    def read(self, root: ExportRoot) -> RunningJob | None:
         """The job that was kept last, if any."""
-        found: RunningJob | None = self._try(self._read, "read", subject)
+        found: RunningJob | None = self._try(self._read, "read", root)
         return found
 
-    def remove(self, subject: Subject, job_gid: str) -> None:
+    def remove(self, root: ExportRoot, job_gid: str) -> None:
         """Forget a job, unless another one was kept meanwhile."""
-        running = self.read(subject)
+        running = self.read(root)
         if running is not None and running.job_gid == job_gid:
-            self._try(self._remove, "removed", subject)
+            self._try(self._remove, "removed", root)
 
-    def _try(self, what: Any, done: str, subject: Subject, *content: bytes) -> Any:
+    def _try(self, what: Any, done: str, root: ExportRoot, *content: bytes) -> Any:
         if self._folder is None:
             return None
         try:
             place, folder = fsspec.core.url_to_fs(self._folder)
             return what(
-                place, f"{folder.rstrip('/')}/{'graph' if subject.graph else 'workspace'}-{subject.gid}.json", *content
+                place, f"{folder.rstrip('/')}/{'graph' if root.graph else 'workspace'}-{root.gid}.json", *content
             )
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own
             logger.warning(
                 "%s: the checkpoint cannot be %s (%s). Should this run be stopped before the target passes a state on, "
                 "the next one asks for another export. Set checkpoint to a folder that can be written to, or to false.",
-                subject,
+                root,
                 done,
                 getattr(error, "strerror", None) or type(error).__name__,
             )
@@ -94,12 +94,12 @@ class Checkpoint:
             return
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+        nested_stream = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
         try:
-            part.write_bytes(content)
-            part.replace(file)
+            nested_stream.write_bytes(content)
+            nested_stream.replace(file)
         finally:
-            part.unlink(missing_ok=True)
+            nested_stream.unlink(missing_ok=True)
 
     @staticmethod
     def _read(place: Any, path: str) -> RunningJob | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LEVEL = 3 if zlib.__name__.startswith("isal") else 1
 
 
-class Lines:
+class JsonLinesFile:
     """A file of JSON Lines, gzipped or not."""
 
     def __init__(self, path: Path, compression: str) -> None:

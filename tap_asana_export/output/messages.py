@@ -10,7 +10,7 @@ from singer_sdk.singerlib import Message, RecordMessage, StateMessage
 from typing_extensions import Self
 
 from tap_asana_export.errors import OutputError
-from tap_asana_export.output.buffers import Outlet
+from tap_asana_export.output.buffers import RecordBuffer
 from tap_asana_export.records.objects import encode
 from tap_asana_export.signals import SIGNALS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from tap_asana_export.sources import Subject
+    from tap_asana_export.sources import ExportRoot
 
 
 class MessageWriter(MsgSpecWriter):
@@ -68,10 +68,10 @@ Schemas: TypeAlias = "Mapping[str, Mapping[str, Any]]"
 """JSON Schema of the records, by the name that they go under."""
 
 
-class Origin(NamedTuple):
+class ExportOrigin(NamedTuple):
     """The export that records are of."""
 
-    subject: Subject
+    root: ExportRoot
     export_gid: str
     created_at: datetime
 
@@ -85,7 +85,7 @@ class Sink(Protocol):
     def __exit__(self, *_: object) -> None:
         """Give up what is not finished."""
 
-    def outlet(self, name: str, version: int | None) -> Outlet:
+    def buffer(self, name: str, version: int | None) -> RecordBuffer:
         """Where records of this name go.
 
         Args:
@@ -93,7 +93,7 @@ class Sink(Protocol):
             version: of the table's rows; None if they have none.
         """
 
-    def until(self, lines: int) -> int:
+    def next_flush_line(self, lines: int) -> int:
         """After which line to flush at the latest, when so many were read."""
 
     def flush(self, lines: int) -> int:
@@ -110,7 +110,7 @@ class Sink(Protocol):
         """See that all records are out for good; raises as `flush` does."""
 
 
-class Messages:
+class RecordMessages:
     """Records as RECORD messages.
 
     Attributes:
@@ -129,13 +129,13 @@ class Messages:
     def __exit__(self, *_: object) -> None:
         """Nothing is left over."""
 
-    def outlet(self, name: str, version: int | None) -> Outlet:
+    def buffer(self, name: str, version: int | None) -> RecordBuffer:
         """The text of the message around a record."""
         message = RecordMessage(name, {}, version=version, time_extracted=self._time_extracted)
         before, after = encode(message.to_dict()).split(b"{}")
-        return Outlet(self.out, before, b"", after + b"\n")
+        return RecordBuffer(self.out, before, b"", after + b"\n")
 
-    def until(self, lines: int) -> int:  # noqa: ARG002 - a Sink's signature
+    def next_flush_line(self, lines: int) -> int:  # noqa: ARG002 - a Sink's signature
         """Whenever a block of lines was read."""
         return sys.maxsize
 

@@ -48,7 +48,7 @@ UNFIT = (ValueError, OverflowError, pa.ArrowException, msgspec.MsgspecError)
 decode_lines = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode_lines
 
 
-class Table:
+class ParquetFile:
     """A Parquet file that takes lines of JSON.
 
     Args:
@@ -97,7 +97,7 @@ class Table:
                 self._path, self._schema, compression=self._compression, compression_level=level
             )
         arrays = [self._array(rows, name, kind) for name, kind in self._columns.items()]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._writer.write_table(pa.ParquetFile.from_arrays(arrays, schema=self._schema))
 
     def _array(self, rows: Sequence[Mapping[str, msgspec.Raw]], name: str, kind: str) -> Any:
         """A column."""
@@ -114,8 +114,8 @@ class Table:
 
 def column_kind(schema: Mapping[str, Any]) -> str:
     """The type or format that tells a column's type."""
-    kinds = {schema["type"]} if isinstance(schema["type"], str) else {*schema["type"]} - {"null"}
-    [kind] = kinds if len(kinds) == 1 else [""]
+    by_type = {schema["type"]} if isinstance(schema["type"], str) else {*schema["type"]} - {"null"}
+    [kind] = by_type if len(by_type) == 1 else [""]
     return str(schema.get("format", kind))
 
 
@@ -130,8 +130,8 @@ def fits(text: bytes, kind: str) -> bool:
 
 def kind_of(text: bytes) -> str:
     """What kind of value a JSON text is."""
-    kinds = {b'"': "text", b"{": "an object", b"[": "an array", b"t": "true", b"f": "false", b"n": "null"}
-    return kinds.get(text[:1], "a number")
+    by_type = {b'"': "text", b"{": "an object", b"[": "an array", b"t": "true", b"f": "false", b"n": "null"}
+    return by_type.get(text[:1], "a number")
 
 
 def strings(texts: Sequence[bytes]) -> Any:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.contrib.msgspec import encoder
 
 from tap_asana_export.errors import MapError
-from tap_asana_export.records.objects import NONE, Own, Properties, decode, decode_value, gid_of, known_properties
+from tap_asana_export.records.objects import (
+    NONE,
+    AddedFields,
+    Properties,
+    decode,
+    decode_value,
+    gid_of,
+    known_properties,
+)
 from tap_asana_export.records.schemas import kept_maps
 from tap_asana_export.records.selection import ADDITIONAL, deselected, drop
 
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.mapper import StreamMap
 
-    from tap_asana_export.output.buffers import Outlet
+    from tap_asana_export.output.buffers import RecordBuffer
     from tap_asana_export.records.unknown_fields import UnknownFields
 
 
@@ -27,45 +35,50 @@ class Mapped:
 
     Args:
         stream: tells what is selected, and has the maps.
-        own: as for `Verbatim`.
-        outlets: where records of a name go.
+        added: as for `Passthrough`.
+        buffers: where records of a name go.
         unknown: takes note of the fields that the schema does not know.
     """
 
     def __init__(
-        self, stream: Stream, own: Mapping[str, bool], outlets: Callable[[str], Outlet], *, unknown: UnknownFields
+        self,
+        stream: Stream,
+        added: Mapping[str, bool],
+        buffers: Callable[[str], RecordBuffer],
+        *,
+        unknown: UnknownFields,
     ) -> None:
         self._stream = stream
-        self._own = own
+        self._added = added
         self._unknown = unknown
         self._known = known_properties(stream)
         self._keeps = ADDITIONAL in stream.effective_schema["properties"]
         self._unwanted = deselected(stream.effective_schema, stream.mask)
-        self._maps = [(each, outlets(each.stream_alias)) for each in kept_maps(stream)]
+        self._maps = [(each, buffers(each.stream_alias)) for each in kept_maps(stream)]
 
-    def own(self, values: Own) -> dict[str, Any]:
+    def added(self, values: AddedFields) -> dict[str, Any]:
         """What the tap adds to an object."""
-        return {name: decode(values[name.encode()]) for name, is_given in self._own.items() if is_given}
+        return {name: decode(values[name.encode()]) for name, is_given in self._added.items() if is_given}
 
     def gid_of(self, record: dict[str, Any], name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""
         return gid_of(record.get(name))
 
-    def write(self, record: dict[str, Any], own: Mapping[str, Any], rest: Properties = NONE) -> None:  # noqa: ARG002
+    def write(self, record: dict[str, Any], added: Mapping[str, Any], rest: Properties = NONE) -> None:  # noqa: ARG002
         """Write what the stream's maps make of an object; its properties are all in it.
 
         Raises:
             MapError: a map cannot be evaluated.
         """
-        values = {**record, **own}
-        drop(values, dict.fromkeys(self._own.keys() - own.keys()))
+        values = {**record, **added}
+        drop(values, dict.fromkeys(self._added.keys() - added.keys()))
         if unknown := values.keys() - self._known:
             self._unknown.note(self._stream, unknown)
             additional = {name: values.pop(name) for name in sorted(unknown)}
             if self._keeps:
                 values[ADDITIONAL] = additional
         drop(values, self._unwanted)
-        for stream_map, outlet in self._maps:
+        for stream_map, buffer in self._maps:
             try:
                 mapped = stream_map.transform(values)
             except Exception as error:
@@ -79,17 +92,17 @@ class Mapped:
                 if stream_map.flattening_enabled:
                     self._fit(mapped, stream_map)
                 text = encoder.encode(mapped)
-                out, before, more, after = outlet
+                out, before, more, after = buffer
                 out += before
                 out += text
                 if more:
                     out[-1:] = more + b"}"
                 out += after
 
-    def write_all(self, records: Iterable[dict[str, Any]], own: Mapping[str, Any]) -> None:
+    def write_all(self, records: Iterable[dict[str, Any]], added: Mapping[str, Any]) -> None:
         """Write what the stream's maps make of objects."""
         for record in records:
-            self.write(record, own)
+            self.write(record, added)
 
     def _fit(self, mapped: dict[str, Any], stream_map: StreamMap) -> None:
         """Make a flattened record fit its schema, which has no property for an object that is null.

@@ -10,16 +10,16 @@ import msgspec
 from tap_asana_export.records.mapped import Mapped
 from tap_asana_export.records.objects import (
     NONE,
-    Own,
+    AddedFields,
     Properties,
-    Taker,
+    StreamOutput,
     decode_properties,
     decode_value,
     encode,
     gid_of,
 )
-from tap_asana_export.records.passthrough import Verbatim
-from tap_asana_export.records.schemas import is_verbatim
+from tap_asana_export.records.passthrough import Passthrough
+from tap_asana_export.records.schemas import is_passthrough
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +32,11 @@ logger = logging.getLogger(__name__)
 decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Part:
+class NestedStream:
     """A stream whose records are cut out of an array of each object.
 
     Args:
-        taker: the stream.
+        output: the stream.
         resource_type: of the objects.
         given: properties that the tap can add to a record, as far as the object tells them.
         unknown: takes note of the fields that the schema does not know.
@@ -47,8 +47,10 @@ class Part:
         count: how many records were written.
     """
 
-    def __init__(self, taker: Taker, resource_type: str, given: AbstractSet[str], unknown: UnknownFields) -> None:
-        source, self._stream, outlets = taker
+    def __init__(
+        self, output: StreamOutput, resource_type: str, given: AbstractSet[str], unknown: UnknownFields
+    ) -> None:
+        source, self._stream, buffers = output
         self._resource_type = resource_type
         self.name = self._stream.name
         self.array = str(source.array)
@@ -57,12 +59,12 @@ class Part:
         self._gid = str if "gid" in source.keys else None
         self._told: set[str] = set()
         also = [source.gid_of] if source.gid_of else []
-        own_gid = f"{source.gid_of}_gid"
-        self._own_gid = own_gid.encode()
-        own = {name: name in given or name == own_gid for name in source.own}
-        is_plain = is_verbatim(self._stream)
-        self._verbatim = Verbatim(self._stream, own, outlets, also, unknown=unknown) if is_plain else None
-        self._records: Any = self._verbatim or Mapped(self._stream, own, outlets, unknown=unknown)
+        added_gid = f"{source.gid_of}_gid"
+        self._added_gid = added_gid.encode()
+        added = {name: name in given or name == added_gid for name in source.added}
+        is_plain = is_passthrough(self._stream)
+        self._verbatim = Passthrough(self._stream, added, buffers, also, unknown=unknown) if is_plain else None
+        self._records: Any = self._verbatim or Mapped(self._stream, added, buffers, unknown=unknown)
         self._compile()
 
     def _compile(self) -> None:
@@ -70,12 +72,12 @@ class Part:
         self._decode = msgspec.json.Decoder(list[item]).decode
         self._decode_one = msgspec.json.Decoder(item).decode
 
-    def write(self, array: msgspec.Raw, own: Own, gid: str) -> None:
+    def write(self, array: msgspec.Raw, added: AddedFields, gid: str) -> None:
         """Write the records of one object.
 
         Args:
             array: what the object has as array.
-            own: what the tap adds to each.
+            added: what the tap adds to each.
             gid: of the object, for the log.
         """
         try:
@@ -84,23 +86,23 @@ class Part:
             items = None
         if items is None or (self._gid and not self._verbatim and None in map(gid_of, items)):
             for item, rest in self._decode_odd(array, gid):
-                self._write(item, own, gid, rest)
+                self._write(item, added, gid, rest)
         elif self._gid_of is None:
-            self._records.write_all(items, self._records.own(own))
+            self._records.write_all(items, self._records.added(added))
             self.count += len(items)
         else:
             for item in items:
-                self._write(item, own, gid)
+                self._write(item, added, gid)
 
-    def _write(self, item: Any, own: Own, gid: str, rest: Properties = NONE) -> None:
+    def _write(self, item: Any, added: AddedFields, gid: str, rest: Properties = NONE) -> None:
         """Write one record."""
         if self._gid_of is not None:
             inner = self._records.gid_of(item, self._gid_of)
             if inner is None:
                 self._tell(gid, f"an item of {self.array} has no {self._gid_of}")
                 return
-            own = {**own, self._own_gid: encode(inner)}
-        self._records.write(item, self._records.own(own), rest)
+            added = {**added, self._added_gid: encode(inner)}
+        self._records.write(item, self._records.added(added), rest)
         self.count += 1
 
     def _decode_odd(self, array: msgspec.Raw, gid: str) -> Iterator[tuple[Any, Properties]]:
@@ -123,7 +125,7 @@ class Part:
             if self._gid and not is_text(properties.get("gid")):
                 self._tell(gid, f"an item of {self.array} has no gid")
             elif self._verbatim:
-                if self._verbatim.meet(properties.keys()):
+                if self._verbatim.add_properties(properties.keys()):
                     self._compile()
                 known, rest = self._verbatim.split(properties)
                 yield self._decode_one(encode(known)), rest
@@ -139,8 +141,8 @@ class Part:
 
 def kind_of(text: msgspec.Raw) -> str:
     """What a JSON value is."""
-    kinds = {b"{": "an object", b"[": "an array", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
-    return kinds.get(bytes(text).lstrip()[:1], "a number")
+    by_type = {b"{": "an object", b"[": "an array", b'"': "a text", b"t": "true", b"f": "false", b"n": "null"}
+    return by_type.get(bytes(text).lstrip()[:1], "a number")
 
 
 def is_text(text: msgspec.Raw | None) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
-    from tap_asana_export.output.buffers import Outlet
+    from tap_asana_export.output.buffers import RecordBuffer
     from tap_asana_export.sources import Source
 
 # What a field holds whose property is not in the object. `omit_defaults` leaves out exactly this object, so that what
@@ -55,7 +55,7 @@ def decode_value(text: Any) -> Any:
         return decode_with_decimals(text)
 
 
-Own: TypeAlias = "Mapping[bytes, bytes]"
+AddedFields: TypeAlias = "Mapping[bytes, bytes]"
 """What the tap adds to an object, JSON by property."""
 
 
@@ -94,9 +94,9 @@ def known_properties(stream: Stream) -> set[str]:
 decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class Taker(NamedTuple):
+class StreamOutput(NamedTuple):
     """A stream that takes what lines hold, and where its records go."""
 
     source: Source
     stream: Stream
-    outlets: Callable[[str], Outlet]
+    buffers: Callable[[str], RecordBuffer]

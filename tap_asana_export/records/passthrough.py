@@ -19,7 +19,7 @@ from tap_asana_export.records.objects import (
     ABSENT,
     NONE,
     TAG,
-    Own,
+    AddedFields,
     Properties,
     decode_reference,
     decode_value,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
-    from tap_asana_export.output.buffers import Outlet
+    from tap_asana_export.output.buffers import RecordBuffer
     from tap_asana_export.records.unknown_fields import UnknownFields
 
 logger = logging.getLogger(__name__)
@@ -45,14 +45,14 @@ UNKNOWN_FIELDS = 64
 """Unknown fields of a type of object that become part of its Struct; each new one takes milliseconds."""
 
 
-class Verbatim:
+class Passthrough:
     """Objects that become records as Asana wrote them: less what is not selected, plus what the tap adds.
 
     Args:
         stream: tells what is selected.
-        own: properties that the tap adds, and whether it can to these objects; what Asana sends under such a name is
+        added: properties that the tap adds, and whether it can to these objects; what Asana sends under such a name is
             left out.
-        outlets: where records of a name go.
+        buffers: where records of a name go.
         also: properties to decode although the stream may not want them.
         unknown: takes note of the fields that the schema does not know.
 
@@ -63,8 +63,8 @@ class Verbatim:
     def __init__(
         self,
         stream: Stream,
-        own: Mapping[str, bool],
-        outlets: Callable[[str], Outlet],
+        added: Mapping[str, bool],
+        buffers: Callable[[str], RecordBuffer],
         also: Iterable[str] = (),
         *,
         unknown: UnknownFields,
@@ -76,13 +76,13 @@ class Verbatim:
         self._keeps = ADDITIONAL in properties
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         selected = [name for name in properties if self._unwanted.get(name, {}) is not None]
-        self._wanted = ({*selected} & self._known) - own.keys()
+        self._wanted = ({*selected} & self._known) - added.keys()
         self._names = list(dict.fromkeys([*(name for name in selected if name in self._wanted), *also]))
         self._met = {*self._names}
         self._room = UNKNOWN_FIELDS
-        self._outlet = outlets(stream.stream_maps[0].stream_alias)
-        added = [f',"{name}":%({name})b'.encode() for name, is_given in own.items() if is_given and name in selected]
-        self._own = b"".join([*added, self._outlet.more.replace(b"%", b"%%"), b"}"])
+        self._buffer = buffers(stream.stream_maps[0].stream_alias)
+        texts = [f',"{name}":%({name})b'.encode() for name, is_given in added.items() if is_given and name in selected]
+        self._added = b"".join([*texts, self._buffer.more.replace(b"%", b"%%"), b"}"])
         self._cut = 0
         self.fields: dict[str, str] = {}
 
@@ -103,7 +103,7 @@ class Verbatim:
         self._cut = 0 if tag is None or TAG in self._wanted else len(f'"{TAG}":"{tag}",')
         return object_struct(tag, gid, self.fields, omit_defaults=True, forbid_unknown_fields=True)
 
-    def meet(self, names: AbstractSet[str]) -> bool:
+    def add_properties(self, names: AbstractSet[str]) -> bool:
         """Let properties come that are not selected, or that the schema does not know; of those it takes note.
 
         Returns:
@@ -113,21 +113,21 @@ class Verbatim:
         unknown = [name for name in new if name not in self._known]
         self._unknown.note(self._stream, unknown)
         # Each new Struct takes time. A field must be an identifier; so are all of Asana's.
-        added = [name for name in unknown if name.isidentifier()][: self._room]
-        self._room -= len(added)
-        added += [name for name in new if name in self._known]
-        self._met |= {*added}
-        self._names += added
-        return bool(added)
+        fresh = [name for name in unknown if name.isidentifier()][: self._room]
+        self._room -= len(fresh)
+        fresh += [name for name in new if name in self._known]
+        self._met |= {*fresh}
+        self._names += fresh
+        return bool(fresh)
 
     def split(self, properties: Properties) -> tuple[Properties, Properties]:
         """An object's properties that have a field, and the others, which the schema does not know."""
         known = {name: text for name, text in properties.items() if name in self.fields or name in self._apart}
         return known, {name: text for name, text in properties.items() if name not in known}
 
-    def own(self, values: Own) -> bytes:
+    def added(self, values: AddedFields) -> bytes:
         """What the tap adds to an object, as the text behind its properties."""
-        return self._own % values
+        return self._added % values
 
     def gid_of(self, record: Any, name: str) -> str | None:
         """The gid of what an object has as a property, if it has."""
@@ -146,37 +146,37 @@ class Verbatim:
                 drop(value, unwanted)
                 setattr(record, field, msgspec.Raw(encoder.encode(value)))
 
-    def write(self, record: Any, own: bytes, rest: Properties = NONE) -> None:
+    def write(self, record: Any, added: bytes, rest: Properties = NONE) -> None:
         """Write a decoded object as a record.
 
         Args:
             record: the object.
-            own: what the tap adds.
+            added: what the tap adds.
             rest: properties that the schema does not know, and that have no field.
         """
         if self._keeps and (self._kept or rest):
-            own = self._additional(record, rest) + own
+            added = self._additional(record, rest) + added
         self.strip(record)
-        out, before, _, after = self._outlet
+        out, before, _, after = self._buffer
         out += before
         start = len(out)
         encode_into(record, out, start)
-        out[-1:] = own if len(out) > start + len("{}") else own.removeprefix(b",")
+        out[-1:] = added if len(out) > start + len("{}") else added.removeprefix(b",")
         out += after
         if self._cut:
             del out[start + 1 : start + 1 + self._cut]
 
-    def write_all(self, records: list[Any], own: bytes) -> None:
+    def write_all(self, records: list[Any], added: bytes) -> None:
         """Write decoded objects, none of them without properties, as records, in one go."""
         if self._kept:
             for record in records:
-                self.write(record, own)
+                self.write(record, added)
             return
         if self._surplus or self._partial:
             for record in records:
                 self.strip(record)
-        out, before, _, after = self._outlet
-        between = own + after + before
+        out, before, _, after = self._buffer
+        between = added + after + before
         out += before
         for record in records:
             encode_into(record, out, len(out))

@@ -18,22 +18,22 @@ from tap_asana_export.errors import DamagedError, TapError
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.records.gids import Gids
 from tap_asana_export.records.mapped import Mapped
-from tap_asana_export.records.nested import Part
+from tap_asana_export.records.nested import NestedStream
 from tap_asana_export.records.objects import (
     ABSENT,
     NONE,
     TAG,
-    Own,
+    AddedFields,
     Properties,
-    Taker,
+    StreamOutput,
     decode_properties,
     decode_value,
     encode,
     gid_of,
     object_struct,
 )
-from tap_asana_export.records.passthrough import Verbatim
-from tap_asana_export.records.schemas import is_verbatim
+from tap_asana_export.records.passthrough import Passthrough
+from tap_asana_export.records.schemas import is_passthrough
 from tap_asana_export.sources import INCREMENTAL
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ ESCAPE = re.compile(
 """An escape: of a whole character in two halves, of a half alone, which is a group, or another one."""
 
 
-class Way(Protocol):
+class LineHandler(Protocol):
     """What becomes of the lines of one type."""
 
     def struct(self) -> type[msgspec.Struct]:
         """What its lines are decoded into. It fits only objects whose every property was met before."""
 
-    def meet(self, names: AbstractSet[str]) -> bool:
+    def add_properties(self, names: AbstractSet[str]) -> bool:
         """Make room for an object's properties; False if that changes nothing."""
 
     def split(self, properties: Properties) -> tuple[Properties, Properties]:
@@ -78,52 +78,52 @@ class Way(Protocol):
         """Write the records of an object, which comes decoded, as its line, and what of it is not decoded."""
 
 
-class Objects:
+class ObjectHandler:
     """Objects of one type, and the records that streams make of them.
 
     Args:
         resource_type: their type.
-        takers: the streams.
-        own: what the tap adds to each record, by property.
+        outputs: the streams.
+        added: what the tap adds to each record, by property.
         unknown: takes note of the fields that the schemas do not know.
 
     Attributes:
-        parts: the streams that are cut out of the objects.
+        nested: the streams that are cut out of the objects.
         unknown: as given.
     """
 
     def __init__(
-        self, resource_type: str, takers: Iterable[Taker], own: Mapping[str, str], unknown: UnknownFields
+        self, resource_type: str, outputs: Iterable[StreamOutput], added: Mapping[str, str], unknown: UnknownFields
     ) -> None:
         self._resource_type = resource_type
         self.unknown = unknown
         self._gid: Any = str
-        self._verbatim: Verbatim | None = None
+        self._verbatim: Passthrough | None = None
         self._mapped: Mapped | None = None
-        own_values = {name.encode(): encode(value) for name, value in own.items()}
-        self._own: Any = None
-        self._part_own = own_values | {b"parent_type": encode(resource_type)}
+        added_values = {name.encode(): encode(value) for name, value in added.items()}
+        self._added: Any = None
+        self._added_to_nested = added_values | {b"parent_type": encode(resource_type)}
         self._modified_at = INCREMENTAL.get(resource_type, "")
         gid_name, time_name = f"{resource_type}_gid", f"{resource_type}_{self._modified_at}"
         self._gid_name, self._time_name = gid_name.encode(), time_name.encode()
-        takers = list(takers)
-        given = {*own, "parent_type", gid_name, time_name}
-        self.parts = [Part(taker, resource_type, given, unknown) for taker in takers if taker.source.array]
-        self._also = [part.array for part in self.parts]
-        if self.parts and self._modified_at:
+        outputs = list(outputs)
+        given = {*added, "parent_type", gid_name, time_name}
+        self.nested = [NestedStream(output, resource_type, given, unknown) for output in outputs if output.source.array]
+        self._also = [nested_stream.array for nested_stream in self.nested]
+        if self.nested and self._modified_at:
             self._also.append(self._modified_at)
-        for source, stream, outlets in takers:
+        for source, stream, buffers in outputs:
             if source.array:
                 continue
             if source.may_lack_gid:
                 self._gid = str | msgspec.UnsetType
-            names = {name: name in given for name in source.own}
-            if is_verbatim(stream):
-                self._verbatim = Verbatim(stream, names, outlets, self._also, unknown=unknown)
-                self._own = self._verbatim.own(own_values)
+            names = {name: name in given for name in source.added}
+            if is_passthrough(stream):
+                self._verbatim = Passthrough(stream, names, buffers, self._also, unknown=unknown)
+                self._added = self._verbatim.added(added_values)
             else:
-                self._mapped = Mapped(stream, names, outlets, unknown=unknown)
-                self._own = self._mapped.own(own_values)
+                self._mapped = Mapped(stream, names, buffers, unknown=unknown)
+                self._added = self._mapped.added(added_values)
 
     def struct(self) -> type[msgspec.Struct]:
         """A field of text for every property that is wanted; where the stream's maps make the record, of parts only."""
@@ -133,13 +133,13 @@ class Objects:
         else:
             fields = {name: f"field_{number}" for number, name in enumerate(self._also)}
             struct = object_struct(self._resource_type, self._gid, fields)
-        self._arrays = [(part, fields[part.array]) for part in self.parts]
+        self._arrays = [(nested_stream, fields[nested_stream.array]) for nested_stream in self.nested]
         self._time = fields.get(self._modified_at, "")
         return struct
 
-    def meet(self, names: AbstractSet[str]) -> bool:
+    def add_properties(self, names: AbstractSet[str]) -> bool:
         """Let properties come that the schema does not know; False where there is room for everything."""
-        return self._verbatim is not None and self._verbatim.meet(names)
+        return self._verbatim is not None and self._verbatim.add_properties(names)
 
     def split(self, properties: Properties) -> tuple[Properties, Properties]:
         """What has a field, and what has none; all but names that can have none, where every property is let come."""
@@ -152,23 +152,23 @@ class Objects:
         if record.gid is msgspec.UNSET:
             record.gid = fingerprint(decode_value(line)).removeprefix("sha256:")[:32]
         # Before the object's own record is written, which takes out of it what that does not want.
-        arrays = [(part, getattr(record, field)) for part, field in self._arrays]
-        own = self._own_of_parts(record) if arrays else {}
+        arrays = [(nested_stream, getattr(record, field)) for nested_stream, field in self._arrays]
+        added = self._added_to_nested_of(record) if arrays else {}
         if self._verbatim:
-            self._verbatim.write(record, self._own, rest)
+            self._verbatim.write(record, self._added, rest)
         elif self._mapped:
-            self._mapped.write({**decode_value(line), "gid": record.gid}, self._own)
-        for part, array in arrays:
+            self._mapped.write({**decode_value(line), "gid": record.gid}, self._added)
+        for nested_stream, array in arrays:
             if array not in NOTHING:
-                part.write(array, own, record.gid)
+                nested_stream.write(array, added, record.gid)
 
-    def _own_of_parts(self, record: Any) -> Own:
+    def _added_to_nested_of(self, record: Any) -> AddedFields:
         """What the tap adds to records that are cut out of an object."""
         time = bytes(getattr(record, self._time)) if self._time else b""
-        return {**self._part_own, self._gid_name: encode(record.gid), self._time_name: time}
+        return {**self._added_to_nested, self._gid_name: encode(record.gid), self._time_name: time}
 
 
-class Dropped:
+class IgnoredType:
     """Objects that no stream takes."""
 
     def __init__(self, resource_type: str) -> None:
@@ -178,7 +178,7 @@ class Dropped:
         """Nothing."""
         return object_struct(self._resource_type, None, {})
 
-    def meet(self, names: AbstractSet[str]) -> bool:  # noqa: ARG002 - a Way's signature
+    def add_properties(self, names: AbstractSet[str]) -> bool:  # noqa: ARG002 - a Way's signature
         """True: the type itself was not met before."""
         return True
 
@@ -190,32 +190,34 @@ class Dropped:
         """Write nothing."""
 
 
-class Pass:
+class RecordRouter:
     """One pass over a file's lines.
 
     Args:
-        ways: by `resource_type`, of the types that streams take.
+        handlers: by `resource_type`, of the types that streams take.
         skip: how many lines are only counted, as their records are where they belong.
         repeated: types of which an object may come more than once, and only the first one is taken.
 
     Attributes:
         lines: how many were read.
         objects: how many there were by `resource_type`, each counted once.
-        ways: as given, and those of other types, once met.
+        handlers: as given, and those of other types, once met.
     """
 
-    def __init__(self, ways: Mapping[str, Way], *, skip: int = 0, repeated: Iterable[str] = ()) -> None:
+    def __init__(self, handlers: Mapping[str, LineHandler], *, skip: int = 0, repeated: Iterable[str] = ()) -> None:
         self.lines = 0
         self.objects: Counter[str] = Counter()
         self._seen = {resource_type: Gids() for resource_type in repeated}
         # With one Struct alone msgspec would take a line without a type for it.
-        self.ways: dict[str, Way] = {"": Dropped(""), **ways}
+        self.handlers: dict[str, LineHandler] = {"": IgnoredType(""), **handlers}
         self._skip = skip
         self._valid = True
         self._compile()
 
     def _compile(self) -> None:
-        self._types = {way.struct(): (name, way, self._seen.get(name)) for name, way in self.ways.items()}
+        self._types = {
+            handler.struct(): (name, handler, self._seen.get(name)) for name, handler in self.handlers.items()
+        }
         any_of_them: Any = functools.reduce(operator.or_, self._types)
         self._decode = msgspec.json.Decoder(any_of_them).decode
 
@@ -252,10 +254,10 @@ class Pass:
             except (msgspec.MsgspecError, RecursionError) as error:
                 record, line, rest = self._decode_odd(line, error)
             if record is not None:
-                resource_type, way, seen = self._types[type(record)]
+                resource_type, handler, seen = self._types[type(record)]
                 if seen is None or seen.add(record.gid):
                     if self.lines >= self._skip:
-                        self._write(way, record, line, rest)
+                        self._write(handler, record, line, rest)
                     self.objects[resource_type] += 1
             self.lines += 1
         return begin if begin <= length else None
@@ -278,15 +280,15 @@ class Pass:
             resource_type = msgspec.json.decode(properties[TAG], type=str)
         except (msgspec.MsgspecError, RecursionError, KeyError):
             raise DamagedError(f"it is no JSON object with gid and {TAG} ({error}) but {_begins(line)}") from None
-        if resource_type not in self.ways:
-            if len(self.ways) >= TYPES:
+        if resource_type not in self.handlers:
+            if len(self.handlers) >= TYPES:
                 self.objects[resource_type] += 1
                 return None, text, NONE
-            self.ways[resource_type] = Dropped(resource_type)
-        way = self.ways[resource_type]
-        if way.meet(properties.keys()):
+            self.handlers[resource_type] = IgnoredType(resource_type)
+        handler = self.handlers[resource_type]
+        if handler.add_properties(properties.keys()):
             self._compile()
-        known, rest = way.split(properties)
+        known, rest = handler.split(properties)
         try:
             record = self._decode(encode(known))
         except (msgspec.MsgspecError, RecursionError) as wrong:
@@ -301,24 +303,24 @@ class Pass:
             )
         return record, text, rest
 
-    def _write(self, way: Way, record: Any, line: memoryview | bytes, rest: Properties) -> None:
+    def _write(self, handler: LineHandler, record: Any, line: memoryview | bytes, rest: Properties) -> None:
         """Write the records of a line; raises DamagedError where a value is beyond what can be written."""
         try:
-            way.write(record, line, rest)
+            handler.write(record, line, rest)
         except TapError:
             raise
         except Exception as error:  # noqa: BLE001 - numbers and depths without bounds, whatever reads them
             raise DamagedError(f"no record can be made of it ({type(error).__name__}: {error})") from None
 
 
-class Origin(msgspec.Struct):
+class ObjectOrigin(msgspec.Struct):
     """What of an object tells its workspace."""
 
     workspace: Any = None
     organization: Any = None
 
 
-decode_origin = msgspec.json.Decoder(Origin).decode
+decode_origin = msgspec.json.Decoder(ObjectOrigin).decode
 
 LINES_TO_ASK = 100
 

@@ -24,7 +24,7 @@ def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
         yield SchemaMessage(
             stream_map.stream_alias,
             # The SDK leaves in what is deselected of objects in arrays.
-            selected_schema(schema, unwanted) if is_verbatim(stream) else schema,
+            selected_schema(schema, unwanted) if is_passthrough(stream) else schema,
             stream_map.transformed_key_properties,
             bookmark_properties,
         )
@@ -41,7 +41,7 @@ def kept_maps(stream: Stream) -> list[StreamMap]:
     return [each for each in stream.stream_maps if not isinstance(each, RemoveRecordTransform)]
 
 
-def is_verbatim(stream: Stream) -> bool:
+def is_passthrough(stream: Stream) -> bool:
     """Whether neither stream maps nor flattening want to see a stream's records."""
     maps = stream.stream_maps
     return len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled

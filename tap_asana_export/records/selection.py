@@ -120,22 +120,22 @@ def opt_in(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[Breadcrum
         yield from opt_in(child, breadcrumb)
 
 
-def selected_fields(stream: Stream, own: Iterable[str]) -> list[str]:
+def selected_fields(stream: Stream, added: Iterable[str]) -> list[str]:
     """Asana's paths of what the catalog selects of a stream.
 
     Args:
         stream: the stream.
-        own: properties that are not Asana's.
+        added: properties that are not Asana's.
     """
-    return _without(own, fields(stream.effective_schema, deselected(stream.effective_schema, stream.mask)))
+    return _without(added, fields(stream.effective_schema, deselected(stream.effective_schema, stream.mask)))
 
 
-def usual_fields(stream: Stream, own: Iterable[str]) -> list[str]:
+def usual_fields(stream: Stream, added: Iterable[str]) -> list[str]:
     """Asana's paths of what it sends by itself; arguments as of `selected_fields`."""
     by_default = SelectionMask((breadcrumb, False) for breadcrumb in opt_in(stream.schema))
-    return _without(own, fields(stream.schema, deselected(stream.schema, by_default)))
+    return _without(added, fields(stream.schema, deselected(stream.schema, by_default)))
 
 
-def _without(own: Iterable[str], paths: Iterable[str]) -> list[str]:
-    names = {*own, ADDITIONAL}
+def _without(added: Iterable[str], paths: Iterable[str]) -> list[str]:
+    names = {*added, ADDITIONAL}
     return [path for path in paths if path not in names]

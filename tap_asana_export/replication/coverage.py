@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scope:
+class Coverage:
     """What bounds a table, or an export that fills it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Scope:
     fields: str | None = None
     renewed_from: str | None = None
 
-    def reason_for_all(self, wanted: Scope) -> str | None:
+    def full_reason(self, wanted: Coverage) -> str | None:
         """Why a table with this scope needs every object anew to get the wanted one; None if it does not."""
         if is_later(self.start_date, wanted.start_date) or is_later(self.renewed_from, wanted.start_date):
             return "start_date is earlier than before"
@@ -42,19 +42,19 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Aim:
+class TablePlan:
     """What an export is to do for one stream's table.
 
     Attributes:
         begun: what bounds the table as soon as some of its objects are there.
         table: what bounds the table afterwards.
-        why_whole: why every object is asked for; None asks for what changed.
+        full_reason: why every object is asked for; None asks for what changed.
         complete: whether rows that do not come are of objects that do not exist any more.
     """
 
-    begun: Scope
-    table: Scope
-    why_whole: str | None
+    begun: Coverage
+    table: Coverage
+    full_reason: str | None
     complete: bool
 
 
@@ -62,8 +62,8 @@ FIRST = "nothing is known of an earlier export"
 """Why a table needs every object that has none."""
 
 
-def reason_for_all(
-    partition: Mapping[str, Any], scope: Scope, *, full_every: timedelta | None, now: datetime
+def full_reason(
+    partition: Mapping[str, Any], scope: Coverage, *, full_every: timedelta | None, now: datetime
 ) -> str | None:
     """Why a stream's table needs every object; None if what changed is enough.
 
@@ -76,38 +76,38 @@ def reason_for_all(
     full_at = partition.get("full_at")
     if not partition.get("replication_key_value") or not full_at:
         return FIRST
-    if reason := scope_of(partition, scope).reason_for_all(scope):
+    if reason := coverage_of(partition, scope).full_reason(scope):
         return reason
     if full_every is not None and now - parse_time(full_at) >= full_every:
         return f"the last full export is of {full_at}"
     return None
 
 
-def aim_for(partition: Mapping[str, Any], scope: Scope, why_whole: str | None) -> Aim:
+def plan_table(partition: Mapping[str, Any], scope: Coverage, full_reason: str | None) -> TablePlan:
     """What an export does for a stream's table.
 
     Args:
         partition: the stream's state.
         scope: what the settings and the catalog ask for.
-        why_whole: why every object is asked for; None asks for what changed.
+        full_reason: why every object is asked for; None asks for what changed.
     """
-    noted = scope_of(partition, scope)
-    if why_whole is None:
-        return Aim(noted, noted, None, complete=False)
+    noted = coverage_of(partition, scope)
+    if full_reason is None:
+        return TablePlan(noted, noted, None, complete=False)
     table = replace(scope, renewed_from=scope.start_date)
     if is_later(scope.start_date, noted.start_date):
-        return Aim(noted, replace(table, start_date=noted.start_date), why_whole, complete=False)
+        return TablePlan(noted, replace(table, start_date=noted.start_date), full_reason, complete=False)
     begun = replace(noted, start_date=scope.start_date, renewed_from=noted.renewed_from or noted.start_date)
-    return Aim(begun, table, why_whole, complete=scope.filters is None)
+    return TablePlan(begun, table, full_reason, complete=scope.filters is None)
 
 
-def scope_of(partition: Mapping[str, Any], wanted: Scope) -> Scope:
+def coverage_of(partition: Mapping[str, Any], wanted: Coverage) -> Coverage:
     """What bounds a stream's table; the one that is wanted if there is none.
 
     Earlier versions did not note the scope; then the table may be as wide as can be.
     """
     if scope := partition.get("scope"):
-        return msgspec.convert(scope, Scope)  # a newer version may have noted more
+        return msgspec.convert(scope, Coverage)  # a newer version may have noted more
     return replace(wanted, start_date=None) if partition.get("full_at") else wanted
 
 

@@ -12,11 +12,11 @@ from tap_asana_export.times import format_time, parse_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tap_asana_export.sources import Subject
+    from tap_asana_export.sources import ExportRoot
 
 
 @dataclass(frozen=True)
-class Want:
+class ResourceRequest:
     """What the streams of one resource type want of an export.
 
     Attributes:
@@ -33,19 +33,19 @@ class Want:
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """One export, for all streams; that of a graph takes no parameters."""
 
-    subject: Subject
+    root: ExportRoot
     parameters: list[dict[str, Any]]
 
     @property
     def fingerprint(self) -> str:
         """The same for the same request, so that a run can tell whether a pending job is what it wants."""
-        return fingerprint([self.subject.gid, self.parameters])
+        return fingerprint([self.root.gid, self.parameters])
 
 
-def request_for(subject: Subject, wants: Iterable[Want]) -> Request:
+def export_request(root: ExportRoot, wants: Iterable[ResourceRequest]) -> ExportRequest:
     """The request that brings what the streams want, with one entry per resource type and filter.
 
     https://developers.asana.com/reference/createresourceexport: entries of the same type mean OR.
@@ -56,18 +56,18 @@ def request_for(subject: Subject, wants: Iterable[Want]) -> Request:
             filters = one if want.changed_after is None else changed_after(one, want.changed_after)
             entry = {"resource_type": want.resource_type, "filters": filters, "fields": want.fields}
             parameters.append({name: value for name, value in entry.items() if value})
-    return Request(subject, parameters)
+    return ExportRequest(root, parameters)
 
 
 def changed_after(filters: Mapping[str, Any], time: datetime) -> dict[str, Any]:
     """The filters with their bound on `modified_at` moved up to a time, unless it is later already."""
-    own = filters.get("modified_at.after")
-    if own is not None and parse_time(own) > time:
+    added = filters.get("modified_at.after")
+    if added is not None and parse_time(added) > time:
         return dict(filters)
     return {**filters, "modified_at.after": format_time(time)}
 
 
-def bound(bookmark: str | None, start_date: str | None, overlap: float) -> datetime | None:
+def lower_bound(bookmark: str | None, start_date: str | None, overlap: float) -> datetime | None:
     """The time whose later changes an incremental stream asks for.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from tap_asana_export.errors import SettingError
-from tap_asana_export.replication.coverage import Scope  # noqa: TC001 - msgspec reads the annotations at run time
+from tap_asana_export.replication.coverage import Coverage  # noqa: TC001 - msgspec reads the annotations at run time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -72,7 +72,7 @@ class Partition(msgspec.Struct):
     replication_key_value: datetime | None = None
     completed_at: datetime | None = None
     full_at: datetime | None = None
-    scope: Scope | None = None
+    scope: Coverage | None = None
     version: int | None = None
     job_gid: str | None = None
     picked: str | None = None

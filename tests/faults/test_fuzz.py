@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from tap_asana_export.errors import DownloadError
-from tap_asana_export.output.messages import Messages, MessageWriter
+from tap_asana_export.output.messages import MessageWriter, RecordMessages
 from tap_asana_export.records import reader as text_module
 from tap_asana_export.records import router as lines_module
-from tap_asana_export.records.router import Pass
+from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sources import SOURCES, Subject
+from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.tap import TapAsanaExport
-from tap_asana_export.transfer import Selected, ways_of
+from tap_asana_export.transfer import SelectedStream, build_handlers
 from tests.conftest import WORKSPACE
 from tests.test_download import Body
 
@@ -107,10 +107,10 @@ def brought_piecemeal(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
 
 def brought(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
     """What the tap makes of a file that comes in blocks."""
-    sink = Messages(MessageWriter(), TIME)
-    kinds = {kind: [Selected(OBJECT_SOURCES[kind], stream)] for kind, stream in streams.items()}
+    sink = RecordMessages(MessageWriter(), TIME)
+    kinds = {kind: [SelectedStream(OBJECT_SOURCES[kind], stream)] for kind, stream in streams.items()}
     versions = dict.fromkeys(source.stream for source in OBJECT_SOURCES.values())
-    reading = Pass(ways_of(kinds, Subject(WORKSPACE), sink, versions))
+    reading = RecordRouter(build_handlers(kinds, ExportRoot(WORKSPACE), sink, versions))
     bad = None
     try:
         for text in Body(*blocks).blocks():
@@ -329,9 +329,9 @@ def ways() -> Iterator[dict[str, dict[str, Stream]]]:
 
 def rows(streams: dict[str, Stream], line: bytes) -> dict[str, list[dict[str, Any]]]:
     """The records that one line makes."""
-    sink = Messages(MessageWriter(), TIME)
-    selected = [Selected(source, streams[source.stream]) for source in SOURCES if source.stream in streams]
-    Pass(ways_of({"task": selected}, Subject(WORKSPACE), sink, dict.fromkeys(streams))).read(line)
+    sink = RecordMessages(MessageWriter(), TIME)
+    selected = [SelectedStream(source, streams[source.stream]) for source in SOURCES if source.stream in streams]
+    RecordRouter(build_handlers({"task": selected}, ExportRoot(WORKSPACE), sink, dict.fromkeys(streams))).read(line)
     found: dict[str, list[dict[str, Any]]] = {stream: [] for stream in streams}
     for message in map(json.loads, sink.out.split(b"\n")[:-1]):
         found[message["stream"]].append(message["record"])
