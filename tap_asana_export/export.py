@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 
 from tap_asana_export.asana.download import Download
 from tap_asana_export.asana.jobs import PollingLimits, look, request_export, wait
+from tap_asana_export.bookmarks import RootState
 from tap_asana_export.errors import (
     AnswerError,
     ChangedError,
@@ -25,11 +26,13 @@ from tap_asana_export.errors import (
 )
 from tap_asana_export.output.checkpoint import KEPT as KEPT_WITHOUT_STATE
 from tap_asana_export.output.checkpoint import RunningJob
+from tap_asana_export.records.reader import blocks_in_time
 from tap_asana_export.records.router import RecordRouter, workspace_of
 from tap_asana_export.replication.coverage import FIRST
 from tap_asana_export.replication.request import export_request
+from tap_asana_export.replication.state import Failures, Pending
 from tap_asana_export.tables import Tables
-from tap_asana_export.times import format_time, parse_time
+from tap_asana_export.times import format_time
 from tap_asana_export.transfer import build_handlers, log_summary, read_until_flush, write_export_record
 from tap_asana_export.waiting import Pause, finish
 
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
     from tap_asana_export.asana.client import Asana
     from tap_asana_export.asana.models import AsanaExport, Job
+    from tap_asana_export.errors import TapError
+    from tap_asana_export.output.messages import Sink
     from tap_asana_export.sources import ExportRoot
     from tap_asana_export.transfer import RunContext
     from tap_asana_export.waiting import Waiting
@@ -77,14 +82,16 @@ class Export:
         self._asana = asana
         self._root = root
         self._now = datetime.now(timezone.utc)
-        self._state = run.exports.get_context_state(root.context)
-        self._tables = Tables(run, root)
-        self._request = export_request(root, self._tables.wants())
-        pending = self._state.get("pending")
-        if pending and pending["request"] != self._request.fingerprint:
-            # A job that was asked for before all objects became due is finished first.
-            tables = Tables(run, root, is_interval_kept=False)
-            if (request := export_request(root, tables.wants())).fingerprint == pending["request"]:
+        streams = [each.stream for each in run.selected if each.source.graph == root.graph]
+        self._states = RootState(root, run.exports, streams)
+        self._state = self._states.export
+        self._tables = Tables(run, root, self._states.tables)
+        self._request = export_request(root, self._tables.requests())
+        pending = self._state.pending
+        if pending and pending.request != self._request.fingerprint:
+            # A job that was asked for before a full export became due is finished first.
+            tables = Tables(run, root, self._states.tables, is_interval_kept=False)
+            if (request := export_request(root, tables.requests())).fingerprint == pending.request:
                 self._tables, self._request = tables, request
 
     def run(self) -> Waiting[None]:
@@ -106,124 +113,80 @@ class Export:
                 self._drop_pending()
             except ChangedError as error:
                 cause = str(error)
-                self._state["pending"]["lines"] = 0
+                self._pending.lines = 0
             except (JobError, LineError) as error:
                 if not self._has_failed_like_this_before(error):
-                    self._run.save_state()
+                    self._save_state()
                     raise
                 cause = f"{error} It has failed like this before, and is dropped."
                 self._drop_pending()
-            self._run.save_state()
+            self._save_state()
             if last_try:
                 raise ExportError(self._root, cause)
             logger.warning("%s: %s Trying once more.", self._root, cause)
         with self._run.writer.undisturbed():
             self._finish(job, export, file, router)
 
+    # ── the job ───────────────────────────────────────────────────────────────────────────────────────────
+
     def _job_with_file(self) -> Waiting[tuple[Job, AsanaExport]]:
-        """The pending job, or one that is asked for, as soon as its file is there."""
+        """The pending job, or a new one, as soon as its file is there."""
         limits = self._limits()
         yield from self._run.job_slots.take(min(1, limits.poll_interval))
         try:
             job = (yield from self._pending_job()) or (yield from self._request_job())
             # Before any record: targets that confirm stream by stream hold on to the first state that they get.
-            self._run.save_state()
+            self._save_state()
             yield Pause(0)  # all exports are asked for before any of them is read
             return job, (yield from wait(self._asana, self._root, job, limits))
         finally:
             self._run.job_slots.give_back()
 
-    def _finish(self, job: Job, export: AsanaExport, file: Download, router: RecordRouter) -> None:
-        """Tell the target which rows are no more, write the export's own record, and move the bookmarks."""
-        completed_at = export.completed_at or datetime.now(timezone.utc)
-        pinned = self._state["pending"].get("picked", False)
-        for message in self._tables.finish(export, completed_at, pinned=pinned):
-            self._run.writer.write_message(message)
-        export_facts = {
-            "gid": export.gid,
-            "job_gid": job.gid,
-            "completed_at": format_time(completed_at),
-            "full": self._tables.is_complete(pinned=pinned),
-            "bytes": file.bytes,
-        }
-        write_export_record(self._run, self._root, router, export.created_at, export_facts, self._tables.by_type)
-        if pinned:
-            self._state["picked"] = job.gid
-        self._state |= {"completed_at": format_time(completed_at), "job_gid": job.gid, "pending": None}
-        if self._root.graph:
-            is_cached = router.objects["task"] > CACHED_TASKS
-            self._state["cached_until"] = format_time(completed_at + CACHED) if is_cached else None
-        self._run.save_state()
-        self._run.checkpoint.remove(self._root, job.gid)
-
-    def _has_failed_like_this_before(self, error: JobError | LineError) -> bool:
-        """Whether the pending job has failed in the same way as often as it may; notes that it has once more."""
-        if isinstance(error, LineError) and not error.is_of_file:
-            return False  # the network broke: the file is as good as before
-        pending = self._state["pending"]
-        what = f"{type(error).__name__} {error.line if isinstance(error, LineError) else error.status}"
-        times = pending["failures"]["times"] if (pending.get("failures") or {}).get("what") == what else 0
-        pending["failures"] = {"what": what, "times": times + 1}
-        return times + 1 >= SAME_FAILURES
-
-    def _drop_pending(self) -> None:
-        """Forget the pending job."""
-        self._run.checkpoint.remove(self._root, self._state["pending"]["job_gid"])
-        self._state["pending"] = None
-
-    def _is_up_to_date(self) -> bool:
-        """Whether Asana would only give the result again that all tables are filled from already.
-
-        If a table is not, the state is made to go on with the job that brought it.
-        """
-        cached_until = self._state.get("cached_until")
-        if self._state.get("pending") or not cached_until or parse_time(cached_until) <= self._now:
-            return False
-        if self._run.settings["job_gids"].get(self._root.gid) not in {None, self._state["job_gid"]}:
-            return False
-        self._say(self._state["job_gid"], f"Asana keeps its result, and would give it again, until {cached_until}")
-        if self._tables.are_filled_by(self._state["completed_at"]):
-            return True
-        self._remember(self._state["job_gid"])
-        return False
-
     def _pending_job(self) -> Waiting[Job | None]:
-        """The job to go on with, if the settings, the state or the checkpoint have one for this request."""
-        pending = self._state.get("pending")
-        wanted = self._run.settings["job_gids"].get(self._root.gid)
-        if wanted in {self._state.get("job_gid"), self._state.get("picked"), None}:
-            wanted = None
-        kept = None if pending else self._kept_job()
-        if kept and wanted in {kept.job_gid, None}:
-            pending = self._remember(kept.job_gid, kept.requested_at)
-        elif wanted and (pending is None or pending["job_gid"] != wanted):
-            pending = self._remember(wanted, pinned=True)
+        """The job that the settings, the state or the checkpoint have for this request; None if there is none."""
+        pending, is_named = self._pending_or_named()
         if pending is None:
             return None
-        job_gid = pending["job_gid"]
-        if pending["request"] != self._request.fingerprint:
+        job_gid = pending.job_gid
+        if pending.request != self._request.fingerprint:
             self._say(job_gid, "it is in the state, but of another request; a new one is needed")
             return None
         try:
             job = yield from look(self._asana, self._root, job_gid, self._limits())
         except AnswerError as error:
-            if wanted or error.status not in GONE:
+            if is_named or error.status not in GONE:
                 raise
             self._say(job_gid, f"it is gone ({error.message}); a new one is needed")
             return None
         completed_at = job.export and job.export.completed_at
-        if completed_at and self._now - completed_at > KEPT and not wanted:
+        if completed_at and self._now - completed_at > KEPT and not is_named:
             self._say(job_gid, "its file has expired; a new one is needed")
             return None
-        if pending.get("records") != self._tables.output_fingerprint:
-            pending |= {"records": self._tables.output_fingerprint, "lines": 0}
-        self._say(job_gid, f"going on with it, after line {pending.get('lines', 0)} of its file")
+        if pending.records != self._tables.output_fingerprint:
+            pending.records, pending.lines = self._tables.output_fingerprint, 0
+        self._say(job_gid, f"going on with it, after line {pending.lines} of its file")
         return job
+
+    def _pending_or_named(self) -> tuple[Pending | None, bool]:
+        """The job to look for, and whether the setting job_gids names it.
+
+        A job of job_gids is read once: it is passed over when the state tells that it was.
+        """
+        pending = self._state.pending
+        named = self._run.settings["job_gids"].get(self._root.gid)
+        if named in {self._state.job_gid, self._state.pinned}:
+            named = None
+        kept = None if pending else self._kept_job()
+        if kept and named in {kept.job_gid, None}:
+            pending = self._remember(kept.job_gid, kept.requested_at)
+        elif named and (pending is None or pending.job_gid != named):
+            pending = self._remember(named, pinned=True)
+        return pending, named is not None
 
     def _kept_job(self) -> RunningJob | None:
         """The job of the checkpoint, if an earlier run asked for it with this request, and its state was lost."""
         kept = self._run.checkpoint.read(self._root)
-        if kept is None or kept.request != self._request.fingerprint or kept.job_gid == self._state.get("job_gid"):
+        if kept is None or kept.request != self._request.fingerprint or kept.job_gid == self._state.job_gid:
             return None
         return kept if self._now - kept.requested_at <= KEPT_WITHOUT_STATE else None
 
@@ -235,92 +198,140 @@ class Export:
             "a full" if full else "an incremental",
             ", ".join(self._tables.selected),
         )
-        for kind, why in self._tables.full_reason.items():
-            if why and self._tables.is_incremental(kind) and not (full and why == FIRST):
+        for kind, reason in self._tables.full_reason.items():
+            if reason and self._tables.is_incremental(kind) and not (full and reason == FIRST):
                 names = ", ".join(stream.name for _, stream in self._tables.by_type[kind])
-                logger.info("%s: all of %s is asked for: %s", self._root, names, why)
+                logger.info("%s: all of %s is asked for: %s", self._root, names, reason)
         asked_at = datetime.now(timezone.utc)
-        job = yield from request_export(self._asana, self._request, self._limits(), self._begun)
+        job = yield from request_export(
+            self._asana, self._root, self._request.parameters, self._limits(), self._keep_job
+        )
         if self._root.graph and job.status == "succeeded" and job.export and job.export.created_at < asked_at:
             self._say(job.gid, f"its result is a cached one, of {format_time(job.export.created_at)}")
         return job
 
-    def _begun(self, job: Job) -> None:
+    def _keep_job(self, job: Job) -> None:
         """Keep a job that Asana has just started, in the state and beside it."""
-        self._remember(job.gid)
-        self._run.save_state()
-        self._run.checkpoint.write(
-            self._root, RunningJob(job.gid, self._request.fingerprint, datetime.now(timezone.utc))
-        )
+        pending = self._remember(job.gid)
+        self._save_state()
+        running = RunningJob(job.gid, self._request.fingerprint, pending.requested_at)
+        self._run.checkpoint.write(self._root, running)
 
-    def _remember(self, job_gid: str, requested_at: datetime | None = None, *, pinned: bool = False) -> dict[str, Any]:
-        pending = {
-            "job_gid": job_gid,
-            "requested_at": format_time(requested_at or datetime.now(timezone.utc)),
-            "request": self._request.fingerprint,
-            "records": self._tables.output_fingerprint,
-            "full": self._tables.is_full,
-            "picked": pinned,
-            "etag": None,
-            "lines": 0,
-        }
-        self._state["pending"] = pending
+    def _remember(self, job_gid: str, requested_at: datetime | None = None, *, pinned: bool = False) -> Pending:
+        """Make a job the pending one."""
+        self._state.pending = Pending(
+            job_gid,
+            requested_at or datetime.now(timezone.utc),
+            self._request.fingerprint,
+            self._tables.output_fingerprint,
+            full=self._tables.is_full,
+            pinned=pinned,
+        )
         self._tables.begin(pinned=pinned)
-        return pending
+        return self._state.pending
+
+    def _drop_pending(self) -> None:
+        """Forget the pending job."""
+        self._run.checkpoint.remove(self._root, self._pending.job_gid)
+        self._state.pending = None
+
+    def _has_failed_like_this_before(self, error: JobError | LineError) -> bool:
+        """Whether the pending job has now failed in the same way as often as it may."""
+        if isinstance(error, LineError) and not error.is_of_file:
+            return False  # the network broke: the file is as good as before
+        what = f"{type(error).__name__} {error.line if isinstance(error, LineError) else error.status}"
+        before = self._pending.failures
+        times = before.times + 1 if before and before.what == what else 1
+        self._pending.failures = Failures(what, times)
+        return times >= SAME_FAILURES
+
+    def _is_up_to_date(self) -> bool:
+        """Whether Asana would only give the same graph again, and all tables are filled from it already.
+
+        If a table is not, the job that brought the graph becomes the pending one.
+        """
+        state = self._state
+        if state.pending or state.job_gid is None or not state.cached_until or state.cached_until <= self._now:
+            return False
+        if self._run.settings["job_gids"].get(self._root.gid) not in {None, state.job_gid}:
+            return False
+        until = format_time(state.cached_until)
+        self._say(state.job_gid, f"Asana keeps its result, and would give it again, until {until}")
+        if self._tables.are_filled_by(state.completed_at):
+            return True
+        self._remember(state.job_gid)
+        return False
+
+    # ── its file ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _write_objects(self, job: Job, export: AsanaExport) -> Waiting[tuple[Download, RecordRouter]]:
-        """Write what the job's file holds, but for the lines that the target has already."""
-        settings, pending = self._run.settings, self._state["pending"]
+        """Write what the job's file holds, except for the lines that the target has been sent already."""
+        settings, pending = self._run.settings, self._pending
         urls = self._signed_urls(job, export.download_url)
         file = Download(urls, user_agent=settings["user_agent"], timeout=settings["request_timeout"])
-        versions = self._tables.versions(export, pinned=pending.get("picked", False))
-        saved = pending["lines"]
-        yield from self._run.router.take(READING_PAUSE)
+        versions = self._tables.versions(export, pinned=pending.pinned)
+        yield from self._run.reading.take(READING_PAUSE)
         try:
             with self._run.sink(self._root, export.gid, export.created_at) as sink:
                 handlers = build_handlers(self._tables.by_type, self._root, sink, versions)
-                router = RecordRouter(handlers, skip=pending["lines"], repeated=self._tables.repeated())
+                router = RecordRouter(handlers, skip=pending.lines, repeated=self._tables.repeated())
                 try:
-                    for text in file.blocks_in_time(READING_PAUSE):
-                        if text is None:
-                            # Nothing has come for a while: other files can be read meanwhile.
-                            self._run.router.give_back()
-                            yield Pause(0)
-                            yield from self._run.router.take(READING_PAUSE)
-                            continue
-                        _require_same_file(pending, file)
-                        if not router.lines and (other := workspace_of(text)) and not self._is_of(other):
-                            raise DamagedError(f"its objects are of workspace {other}")
-                        for _ in read_until_flush(router, text, sink):
-                            with self._run.writer.undisturbed():
-                                pending["lines"] = max(pending["lines"], sink.flush(router.lines))
-                            if pending["lines"] >= saved + STATE_EVERY or (
-                                self._run.batch and pending["lines"] > saved
-                            ):
-                                saved = pending["lines"]
-                                self._run.save_state()
-                        yield Pause(0)  # others may look at their jobs
+                    yield from self._read_lines(file, router, sink)
                 except (ChangedError, GoneError):
                     raise
                 except (AnswerError, DownloadError, UnreachableError, UnreadableError) as error:
-                    if isinstance(error, DamagedError):
-                        pending["lines"] = 0
-                    self._run.save_state()
-                    cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
-                    is_of_file = isinstance(error, DamagedError) or (isinstance(error, DownloadError) and file.is_whole)
-                    raise LineError(self._root, job.gid, router.lines + 1, cause, is_of_file=is_of_file) from None
-                if router.lines < pending["lines"]:
-                    raise ChangedError(f"the file has {router.lines} lines, but an earlier run read {pending['lines']}")
+                    raise self._line_error(error, job.gid, file, router) from None
+                if router.lines < pending.lines:
+                    raise ChangedError(f"the file has {router.lines} lines, but an earlier run read {pending.lines}")
                 with self._run.writer.undisturbed():
                     sink.finish()
-                    pending["lines"] = router.lines
+                    self._count_lines(router.lines)
         finally:
-            self._run.router.give_back()
+            self._run.reading.give_back()
         log_summary(f"{self._root}: export job {job.gid}", router, self._tables.by_type, handlers)
         return file, router
 
-    def _is_of(self, workspace_gid: str) -> bool:
-        return self._root.graph or workspace_gid == self._root.gid
+    def _read_lines(self, file: Download, router: RecordRouter, sink: Sink) -> Waiting[None]:
+        """Route the lines of a file, flushing what comes of them, with a STATE now and then."""
+        pending = self._pending
+        saved = pending.lines
+        for text in blocks_in_time(file.pieces(), file.left, READING_PAUSE):
+            if text is None:
+                # Nothing has come for a while: other files can be read meanwhile.
+                self._run.reading.give_back()
+                yield Pause(0)
+                yield from self._run.reading.take(READING_PAUSE)
+                continue
+            self._require_same_file(file)
+            if not router.lines and not self._root.graph and workspace_of(text) not in {None, self._root.gid}:
+                raise DamagedError(f"its objects are of workspace {workspace_of(text)}")
+            for _ in read_until_flush(router, text, sink):
+                with self._run.writer.undisturbed():
+                    self._count_lines(max(pending.lines, sink.flush(router.lines)))
+                if pending.lines >= saved + STATE_EVERY or (self._run.batch and pending.lines > saved):
+                    saved = pending.lines
+                    self._save_state()
+            yield Pause(0)  # others may look at their jobs
+
+    def _line_error(self, error: TapError, job_gid: str, file: Download, router: RecordRouter) -> LineError:
+        """What ends the export when its file breaks at a line."""
+        if isinstance(error, DamagedError):
+            self._count_lines(0)
+        self._save_state()
+        cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
+        is_of_file = isinstance(error, DamagedError) or (isinstance(error, DownloadError) and file.is_whole)
+        return LineError(self._root, job_gid, router.lines + 1, cause, is_of_file=is_of_file)
+
+    def _count_lines(self, lines: int) -> None:
+        """Record how many lines of the file the target has been sent, where a signal finds it."""
+        self._pending.lines = lines
+        self._states.store()
+
+    def _require_same_file(self, file: Download) -> None:
+        pending = self._pending
+        if pending.lines and pending.file_id not in {None, file.file_id}:
+            raise ChangedError("storage has another file than the one whose lines went out")
+        pending.file_id = file.file_id
 
     def _signed_urls(self, job: Job, url: str | None) -> Iterator[str]:
         """The file's URL, signed anew each time: it is good for minutes."""
@@ -331,14 +342,48 @@ class Export:
             job = finish(look(self._asana, self._root, job.gid, self._limits()))
             url = job.export.download_url if job.export else None
 
+    # ── its end ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _finish(self, job: Job, export: AsanaExport, file: Download, router: RecordRouter) -> None:
+        """Tell the target which rows are of deleted objects, write the export's record, and move the bookmarks."""
+        completed_at = export.completed_at or datetime.now(timezone.utc)
+        pinned, state = self._pending.pinned, self._state
+        before = self._tables.lowest_versions()
+        self._tables.finish(export, completed_at, pinned=pinned)
+        if pinned:
+            state.pinned = job.gid
+        state.completed_at, state.job_gid, state.pending = completed_at, job.gid, None
+        if self._root.graph:
+            is_cached = router.objects["task"] > CACHED_TASKS
+            state.cached_until = completed_at + CACHED if is_cached else None
+        self._states.store()
+        for message in self._tables.activate_versions(before):
+            self._run.writer.write_message(message)
+        export_facts = {
+            "gid": export.gid,
+            "job_gid": job.gid,
+            "completed_at": format_time(completed_at),
+            "full": self._tables.is_complete(pinned=pinned),
+            "bytes": file.bytes,
+        }
+        write_export_record(self._run, self._root, router, export.created_at, export_facts, self._tables.by_type)
+        self._save_state()
+        self._run.checkpoint.remove(self._root, job.gid)
+
+    @property
+    def _pending(self) -> Pending:
+        """The pending job, where there is one."""
+        pending = self._state.pending
+        assert pending is not None  # noqa: S101 - from its request until the export is finished or dropped
+        return pending
+
+    def _save_state(self) -> None:
+        """Send a STATE, unless the last one said the same."""
+        self._states.store()
+        self._run.save_state()
+
     def _say(self, job_gid: str, what: str) -> None:
         logger.info("%s: export job %s: %s", self._root, job_gid, what)
 
     def _limits(self) -> PollingLimits:
         return PollingLimits(**{name: self._run.settings[name] for name in PollingLimits._fields})
-
-
-def _require_same_file(pending: dict[str, Any], file: Download) -> None:
-    if pending["lines"] and pending.get("etag") not in {None, file.file_id}:
-        raise ChangedError("storage has another file than the one whose lines went out")
-    pending["etag"] = file.file_id

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import TypeVar
 
 import msgspec
+
+T = TypeVar("T", datetime, "datetime | None")
 
 
 def parse_time(text: str) -> datetime:
@@ -13,7 +16,12 @@ def parse_time(text: str) -> datetime:
         time = msgspec.convert(text if "T" in text or " " in text else f"{text}T00:00:00Z", datetime)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    return with_zone(time)
+
+
+def with_zone(time: T) -> T:
+    """The time itself, or as UTC if it has no zone (Asana's are UTC, https://developers.asana.com/docs/dates-and-times)."""
+    return time.replace(tzinfo=timezone.utc) if time is not None and time.tzinfo is None else time
 
 
 def format_time(time: datetime) -> str:

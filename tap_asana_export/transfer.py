@@ -53,7 +53,7 @@ class RunContext:
         schemas: JSON Schema of the records, by the name that they go under.
         checkpoint: where running jobs are kept besides the state.
         job_slots: how many jobs may still be started.
-        router: the one export whose file is read.
+        reading: the slot of the one export whose file is being read.
     """
 
     settings: Mapping[str, Any]
@@ -66,7 +66,7 @@ class RunContext:
     schemas: Schemas
     checkpoint: Checkpoint
     job_slots: Slots = field(default_factory=lambda: Slots(JOBS_AT_ONCE))
-    router: Slots = field(default_factory=lambda: Slots(1))
+    reading: Slots = field(default_factory=lambda: Slots(1))
 
     def sink(self, root: ExportRoot, export_gid: str, created_at: datetime) -> Sink:
         """Takes the records of an export."""

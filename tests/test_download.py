@@ -9,28 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_asana_export.asana.download import Download
 from tap_asana_export.errors import DownloadError
 from tap_asana_export.records.reader import read_text
 from tests.conftest import TAP, WORKSPACE, Run, expected, settings_for
+from tests.support.export_text import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from tap_asana_export.sandbox import Sandbox
 
 TEXT = b'{"gid":"1","name":"a\xe2\x80\xa8b\xc2\x85c"}\r\n{"gid":"2"}\n\n{"gid":"3"}'
-
-
-class Body(Download):
-    """A download whose bytes are at hand."""
-
-    def __init__(self, *blocks: bytes) -> None:
-        super().__init__(iter(()), user_agent="", timeout=0)
-        self._blocks = blocks
-
-    def _body(self) -> Iterable[bytes]:  # type: ignore[override]
-        return self._blocks
 
 
 BODIES = {
@@ -47,7 +36,7 @@ BODIES = {
 
 @pytest.mark.parametrize("name", BODIES)
 def test_lines_end_at_line_feeds_only_however_the_file_is_packed(name: str) -> None:
-    assert b"\n".join(Body(*BODIES[name]).blocks()).split(b"\n") == [
+    assert b"\n".join(text_of(*BODIES[name])).split(b"\n") == [
         b'{"gid":"1","name":"a\xe2\x80\xa8b\xc2\x85c"}\r',
         b'{"gid":"2"}',
         b"",
@@ -57,13 +46,13 @@ def test_lines_end_at_line_feeds_only_however_the_file_is_packed(name: str) -> N
 
 @pytest.mark.parametrize("body", [b"", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_has_no_lines(body: bytes) -> None:
-    assert list(Body(body).blocks()) == []
+    assert list(text_of(body)) == []
 
 
 @pytest.mark.parametrize("end", range(2, len(gzip.compress(TEXT))))
 def test_a_file_cut_off_anywhere_is_not_whole(end: int) -> None:
     with pytest.raises(DownloadError) as error:
-        list(Body(gzip.compress(TEXT)[:end]).blocks())
+        list(text_of(gzip.compress(TEXT)[:end]))
     assert error.value.cause == "the gzip data ends too early"
 
 
@@ -82,7 +71,7 @@ def test_a_file_with_a_byte_changed_anywhere_is_not_read_as_another(at: int) -> 
 @pytest.mark.parametrize("body", [b"<html><h1>502</h1></html>", b"\xef\xbb\xbf{}", b"  <?xml version='1.0'?><Error/>"])
 def test_what_is_no_export_file_is_named(body: bytes) -> None:
     with pytest.raises(DownloadError) as error:
-        list(Body(body).blocks())
+        list(text_of(body))
     assert error.value.cause == f"it is neither gzip nor JSON but begins with {body!r}"
 
 

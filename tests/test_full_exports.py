@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.replication.coverage import Coverage, full_reason, plan_table
+from tap_asana_export.replication.coverage import (
+    MIXED,
+    Coverage,
+    TableState,
+    Wanted,
+    finished,
+    full_reason,
+    may_delete,
+    starting,
+)
+from tap_asana_export.replication.state import read_partition
 from tap_asana_export.times import format_time
 from tests.conftest import Run, select, settings_for
 from tests.test_run import parameters
@@ -18,41 +28,95 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox import Sandbox
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
-SCOPE = Coverage(start_date="2026-01-01", filters=None, fields="sha256:f")
+EARLY, LATE = (datetime(year, 1, 1, tzinfo=timezone.utc) for year in (2025, 2026))
+WANTED = Wanted(LATE, None, "sha256:f")
+COVERED = Coverage(LATE, None, "sha256:f", LATE)
 
 
-def known(days_ago: float, **scope: Any) -> dict[str, Any]:
-    """A stream's state after a full export so many days ago."""
-    full_at = format_time(NOW - timedelta(days=days_ago))
-    return {
-        "replication_key_value": format_time(NOW),
-        "full_at": full_at,
-        "scope": {"start_date": "2026-01-01", "filters": None, "fields": "sha256:f", **scope},
-    }
+def known(days_ago: float, coverage: Coverage | None = COVERED) -> TableState:
+    """A table after a full export so many days ago."""
+    return TableState(bookmark=NOW, full_at=NOW - timedelta(days=days_ago), coverage=coverage)
 
 
 @pytest.mark.parametrize(
-    ("partition", "days", "why_whole", "complete"),
+    ("table", "days", "reason"),
     [
-        ({}, None, "nothing is known of an earlier export", True),
-        (known(400), None, None, False),
-        (known(6.99), 7, None, False),
-        (known(7), 7, "the last full export is of 2026-11-14T12:00:00.000Z", True),
-        (known(1, start_date="2026-02-01"), None, "start_date is earlier than before", True),
-        (known(1, start_date=None), None, None, False),
-        (known(8, start_date=None), 7, "the last full export is of 2026-11-13T12:00:00.000Z", False),
-        (known(1, start_date="2025-12-31T23:00:00Z"), None, None, False),
-        (known(1, filters="sha256:x"), None, "its filters have changed", True),
-        (known(1, fields="sha256:x"), None, "its selection has changed", True),
-        ({key: value for key, value in known(1).items() if key != "scope"}, None, None, False),
+        (TableState(), None, "nothing is known of an earlier export"),
+        (TableState(bookmark=NOW), None, "nothing is known of an earlier export"),
+        (known(400), None, None),
+        (known(6.99), 7, None),
+        (known(7), 7, "the last full export is of 2026-11-14T12:00:00.000Z"),
+        (known(1, Coverage(EARLY, None, "sha256:f", LATE)), None, None),
+        (known(1, Coverage(EARLY, None, "sha256:f", EARLY)), None, "start_date has changed"),
+        (known(1, Coverage(LATE, None, "sha256:f", None)), None, "start_date has changed"),
+        (known(1, Coverage(LATE, "sha256:x", "sha256:f", LATE)), None, "its filters have changed"),
+        (known(1, Coverage(LATE, None, "sha256:x", LATE)), None, "its selection has changed"),
+        (known(1, None), None, None),
     ],
 )
 def test_what_is_known_of_a_table_decides_whether_it_needs_every_object(
-    partition: dict[str, Any], days: int | None, why_whole: str | None, *, complete: bool
+    table: TableState, days: int | None, reason: str | None
 ) -> None:
-    full_every = timedelta(days=days) if days else None
-    assert full_reason(partition, SCOPE, full_every=full_every, now=NOW) == why_whole
-    assert plan_table(partition, SCOPE, why_whole).complete == complete
+    assert full_reason(table, WANTED, timedelta(days=days) if days else None, NOW) == reason
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "begun", "after", "deletes"),
+    [
+        # A first export, and one more of the same.
+        (COVERED, WANTED, COVERED, COVERED, True),
+        # A later start_date leaves older rows in the table, which it does not bring.
+        (
+            Coverage(EARLY, None, "sha256:f", EARLY),
+            WANTED,
+            Coverage(EARLY, None, MIXED, EARLY),
+            Coverage(EARLY, None, "sha256:f", LATE),
+            False,
+        ),
+        # An earlier one brings them all.
+        (
+            COVERED,
+            Wanted(EARLY, None, "sha256:f"),
+            Coverage(EARLY, None, MIXED, LATE),
+            Coverage(EARLY, None, "sha256:f", EARLY),
+            True,
+        ),
+        (
+            COVERED,
+            Wanted(None, None, "sha256:f"),
+            Coverage(None, None, MIXED, LATE),
+            Coverage(None, None, "sha256:f", None),
+            True,
+        ),
+        # Filters hide objects.
+        (
+            COVERED,
+            Wanted(LATE, "sha256:x", "sha256:f"),
+            Coverage(LATE, None, MIXED, LATE),
+            Coverage(LATE, "sha256:x", "sha256:f", LATE),
+            False,
+        ),
+        # Without them again all come, and what is gone may go.
+        (
+            Coverage(LATE, "sha256:x", "sha256:f", LATE),
+            Wanted(LATE, None, "sha256:g"),
+            Coverage(LATE, "sha256:x", MIXED, LATE),
+            Coverage(LATE, None, "sha256:g", LATE),
+            True,
+        ),
+    ],
+)
+def test_a_full_export_changes_what_a_table_covers(
+    before: Coverage, wanted: Wanted, begun: Coverage, after: Coverage, *, deletes: bool
+) -> None:
+    assert (starting(before, wanted), finished(before, wanted)) == (begun, after)
+    assert finished(begun, wanted) == after
+    assert may_delete(before, wanted) == deletes
+
+
+def test_a_coverage_that_an_older_version_wrote_is_read() -> None:
+    scope = {"start_date": "2026-01-01", "filters": None, "fields": "sha256:f", "of a newer version": 1}
+    assert read_partition(TableState, {"scope": scope}).coverage == COVERED
 
 
 def test_a_full_export_is_due_after_the_interval(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:

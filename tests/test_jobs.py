@@ -11,7 +11,6 @@ import pytest
 from tap_asana_export.asana.client import Asana
 from tap_asana_export.asana.jobs import PollingLimits, request_export, wait
 from tap_asana_export.errors import AnswerError, JobError, SlotError, UnreachableError, WaitError
-from tap_asana_export.replication.request import ExportRequest
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, TOO_MANY
 from tap_asana_export.sources import ExportRoot
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 TASKS = [{"resource_type": "task"}]
 SUBJECT = ExportRoot(WORKSPACE)
-REQUEST = ExportRequest(SUBJECT, TASKS)
 PATIENCE = PollingLimits(poll_interval=30, wait_timeout=7200, busy_timeout=3600)
 
 
@@ -48,10 +46,10 @@ def start(asana: Asana, clock: Clock) -> Job:
     return finish(asana.request_export(WORKSPACE, TASKS), clock)
 
 
-def ask(asana: Asana, clock: Clock, request: ExportRequest = REQUEST, patience: PollingLimits = PATIENCE) -> Job:
+def ask(asana: Asana, clock: Clock, patience: PollingLimits = PATIENCE) -> Job:
     """The job that an export was started as, when time passes only where the tap waits."""
     begun: list[Job] = []
-    job = finish(request_export(asana, request, patience, begun.append, clock), clock)
+    job = finish(request_export(asana, SUBJECT, TASKS, patience, begun.append, clock), clock)
     assert begun == [job]
     return job
 

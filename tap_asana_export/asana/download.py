@@ -1,4 +1,4 @@
-"""An export file from its signed URL, over broken connections; knows storage, but neither Asana nor Singer."""
+"""An export file from its signed URL, over broken connections; gives bytes and knows no lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import urllib3
 
 from tap_asana_export.asana.session import new_session
 from tap_asana_export.errors import ChangedError, DownloadError, GoneError
-from tap_asana_export.records.reader import BLOCK, blocks, blocks_in_time
 from tap_asana_export.redaction import redact_line
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ GONE = {requests.codes.not_found, requests.codes.gone}
 """Answers of storage that has no such file."""
 BRINGS_FILE = {requests.codes.ok, requests.codes.non_authoritative_information, requests.codes.partial_content}
 """Answers of storage whose body is the file, or a part of it."""
+BLOCK = 1 << 18
+"""Bytes to read at a time."""
 TRIES = 5
 """How often to go on after the connection broke, if no byte came meanwhile."""
 ANOTHER = "storage has another file now"
@@ -99,6 +100,7 @@ class Download:
 
     Attributes:
         bytes: how many of the file came in so far.
+        left: to be set when nobody wants any more of them, so that no further try is made.
         is_whole: whether all of them have come.
         file_id: tells this file from another one at the same place, if storage told enough.
     """
@@ -111,28 +113,18 @@ class Download:
         self._clock = clock
         self._version = Version()
         self.is_whole = False
-        self._left = threading.Event()
+        self.left = threading.Event()
         self._session = new_session(user_agent=user_agent)
         self._session.headers["Accept-Encoding"] = "identity"
 
-    def blocks(self) -> Iterator[bytes]:
-        r"""The file's text in blocks of whole lines, each without its last line break.
-
-        A line ends at `\n` and nowhere else. Network and decompression go on in a thread of their own.
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the file as storage keeps it: any Content-Encoding is left on.
 
         Raises:
             GoneError: storage does not have the file, or not any more.
             ChangedError: storage has another file now; what came so far is of no use.
-            DownloadError: storage refuses, the connection breaks again and again, or the file is damaged.
+            DownloadError: storage refuses, or the connection breaks again and again.
         """
-        return blocks(self._body(), self._left)
-
-    def blocks_in_time(self, seconds: float) -> Iterator[bytes | None]:
-        """The same, and None whenever the next block takes more than so many seconds."""
-        return blocks_in_time(self._body(), self._left, seconds)
-
-    def _body(self) -> Iterator[bytes]:
-        """The file as storage keeps it: any Content-Encoding is left on, `read_text` looks at the bytes."""
         failures = 0
         while not self.is_whole:
             reached = self.bytes
@@ -153,7 +145,7 @@ class Download:
                 cause = "storage redirected to what is no URL"
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as broken:
                 cause = type(broken).__name__  # its text may hold the URL, and whoever has the URL has the file
-            if self._left.is_set():
+            if self.left.is_set():
                 return
             failures = 1 if self.bytes > reached else failures + 1
             if failures > TRIES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from tap_asana_export.asana.client import Asana
     from tap_asana_export.asana.models import AsanaExport, Job
-    from tap_asana_export.replication.request import ExportRequest
     from tap_asana_export.sources import ExportRoot
     from tap_asana_export.waiting import Clock, Waiting
 
@@ -52,13 +51,19 @@ class PollingLimits(NamedTuple):
 
 
 def request_export(
-    asana: Asana, request: ExportRequest, limits: PollingLimits, begun: Callable[[Job], None], clock: Clock = time
+    asana: Asana,
+    root: ExportRoot,
+    parameters: list[dict[str, Any]],
+    limits: PollingLimits,
+    begun: Callable[[Job], None],
+    clock: Clock = time,
 ) -> Waiting[Job]:
     """Start an export, waiting while the workspace's one slot is busy, or the token has as many jobs as it may have.
 
     Args:
         asana: whom to ask.
-        request: what to ask for.
+        root: what to export.
+        parameters: `export_request_parameters` of a resource export; a graph export has none.
         limits: how long to wait.
         begun: takes the job before anything else can happen.
         clock: tells the time.
@@ -69,7 +74,6 @@ def request_export(
         UnreachableError: no answer, twice.
         UnreadableError: a job was started, but its gid is not known.
     """
-    root = request.root
     start = clock.monotonic()
     refusal: AnswerError | None = None
     lost = False
@@ -95,11 +99,7 @@ def request_export(
 
     deadline = start + limits.busy_timeout
     for pause in _pauses(limits.poll_interval):
-        ask = (
-            asana.request_graph(root.gid, begun)
-            if root.graph
-            else asana.request_export(root.gid, request.parameters, begun)
-        )
+        ask = asana.request_graph(root.gid, begun) if root.graph else asana.request_export(root.gid, parameters, begun)
         seconds = pause
         try:
             return (yield from stop_at(deadline, ask, no_slot, clock))

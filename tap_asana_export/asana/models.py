@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
 from typing import Annotated, TypeAlias
 
 import msgspec
+
+from tap_asana_export.times import with_zone
 
 GID: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
 """A gid, which may become the name of a folder: anything but digits is refused."""
@@ -57,15 +59,10 @@ class JobAnswer:
         if answer is None or answer.gid is None or answer.created_at is None:
             return Job(self.gid, self.status, None)
         created_at, completed_at = (
-            _with_zone(answer.created_at),
-            answer.completed_at and _with_zone(answer.completed_at),
+            with_zone(answer.created_at),
+            with_zone(answer.completed_at),
         )
         return Job(self.gid, self.status, AsanaExport(answer.gid, created_at, completed_at, answer.download_url))
-
-
-def _with_zone(time: datetime) -> datetime:
-    """A time that says its zone; Asana's are UTC (https://developers.asana.com/docs/dates-and-times)."""
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 JOB_FIELDS = ",".join(

@@ -1,118 +1,150 @@
-"""What to ask Asana for: from what the streams want to one export request."""
+"""What a stream's table covers, and what an export makes of it: decisions over one value, without input or output."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
-from tap_asana_export.times import parse_time
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime, timedelta
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What bounds a table, or an export that fills it.
-
-    Attributes:
-        start_date: what has not changed since then may be missing; None bounds nothing.
-        renewed_from: what has not changed since then may be there as the export before the last whole one left it.
-        filters: fingerprint of the filters, what none of them matches may be missing; None bounds nothing.
-        fields: fingerprint of the selection; what was not selected then is not filled.
-    """
-
-    start_date: str | None = None
-    filters: str | None = None
-    fields: str | None = None
-    renewed_from: str | None = None
-
-    def full_reason(self, wanted: Coverage) -> str | None:
-        """Why a table with this scope needs every object anew to get the wanted one; None if it does not."""
-        if is_later(self.start_date, wanted.start_date) or is_later(self.renewed_from, wanted.start_date):
-            return "start_date is earlier than before"
-        if self.filters != wanted.filters:
-            return "its filters have changed"
-        if self.fields != wanted.fields:
-            return "its selection has changed"
-        return None
-
-
-@dataclass(frozen=True)
-class TablePlan:
-    """What an export is to do for one stream's table.
-
-    Attributes:
-        begun: what bounds the table as soon as some of its objects are there.
-        table: what bounds the table afterwards.
-        full_reason: why every object is asked for; None asks for what changed.
-        complete: whether rows that do not come are of objects that do not exist any more.
-    """
-
-    begun: Coverage
-    table: Coverage
-    full_reason: str | None
-    complete: bool
-
+from tap_asana_export.times import format_time, with_zone
 
 FIRST = "nothing is known of an earlier export"
-"""Why a table needs every object that has none."""
+"""Why a table is filled as a whole that no export has filled yet."""
+
+CHANGES = ("start_date has changed", "its filters have changed", "its selection has changed")
+"""Why a table is filled as a whole again, in the order of the attributes of `Wanted`."""
+
+MIXED = "mixed"
+"""The selection of a table that an unfinished export has filled in part: no fingerprint equals it."""
 
 
-def full_reason(
-    partition: Mapping[str, Any], scope: Coverage, *, full_every: timedelta | None, now: datetime
-) -> str | None:
-    """Why a stream's table needs every object; None if what changed is enough.
+class Wanted(NamedTuple):
+    """What the settings and the catalog ask of a stream's table.
+
+    Attributes:
+        start_date: objects that have not changed since then are not asked for; None: all objects are.
+        filters: fingerprint of the filters; None: there are none.
+        fields: fingerprint of the selected properties.
+    """
+
+    start_date: datetime | None
+    filters: str | None
+    fields: str | None
+
+
+class Coverage(msgspec.Struct, frozen=True, rename={"rows_since": "start_date", "full_since": "renewed_from"}):
+    """What a stream's table covers. The state holds it as `scope`.
+
+    Attributes:
+        rows_since: no row is of an object that has not changed since then; None: rows may be of any age.
+        full_since: start_date of the last full export; None: it had none.
+        filters: fingerprint of its filters; None: it had none.
+        fields: fingerprint of the properties that were selected for it.
+    """
+
+    rows_since: datetime | None = None
+    filters: str | None = None
+    fields: str | None = None
+    full_since: datetime | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """Take a time without a zone for UTC, and where `renewed_from` is missing the one start_date for both."""
+        since = self.rows_since if self.full_since is msgspec.UNSET else self.full_since
+        msgspec.structs.force_setattr(self, "rows_since", with_zone(self.rows_since))
+        msgspec.structs.force_setattr(self, "full_since", with_zone(since))
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the last full export was asked for."""
+        return Wanted(self.full_since or None, self.filters, self.fields)
+
+
+class TableState(msgspec.Struct, rename={"bookmark": "replication_key_value", "coverage": "scope"}):
+    """What the state says of one stream's table in one workspace, or below one graph parent.
+
+    Attributes:
+        bookmark: `created_at` of the last export that was read to its end.
+        completed_at: end of that export.
+        full_at: `created_at` of the last export that was asked for all objects.
+        coverage: what the table covers; None: an older version wrote no such thing, or there is no table.
+        version: of the table's rows since the last full export, if rows have versions.
+    """
+
+    replication_key: str | None = None
+    bookmark: datetime | None = None
+    completed_at: datetime | None = None
+    full_at: datetime | None = None
+    coverage: Coverage | None = None
+    version: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take a time without a zone for UTC."""
+        self.bookmark, self.completed_at = with_zone(self.bookmark), with_zone(self.completed_at)
+        self.full_at = with_zone(self.full_at)
+
+
+def coverage_of(table: TableState, wanted: Wanted) -> Coverage:
+    """What a table covers: all that is wanted, if it has no rows yet.
+
+    Version 0.1.0 did not note it at first. Such a table may have rows of any age.
+    """
+    if table.coverage:
+        return table.coverage
+    return Coverage(None if table.full_at else wanted.start_date, wanted.filters, wanted.fields, wanted.start_date)
+
+
+def full_reason(table: TableState, wanted: Wanted, full_every: timedelta | None, now: datetime) -> str | None:
+    """Why an export must ask for all objects of a table; None if those that have changed are enough.
 
     Args:
-        partition: the stream's state.
-        scope: what the settings and the catalog ask for.
-        full_every: after which time it is to be whole once more.
+        table: what the state says.
+        wanted: what the settings and the catalog ask for.
+        full_every: time after which a full export is due.
         now: the present.
     """
-    full_at = partition.get("full_at")
-    if not partition.get("replication_key_value") or not full_at:
+    if table.bookmark is None or table.full_at is None:
         return FIRST
-    if reason := coverage_of(partition, scope).full_reason(scope):
-        return reason
-    if full_every is not None and now - parse_time(full_at) >= full_every:
-        return f"the last full export is of {full_at}"
+    before = coverage_of(table, wanted).wanted
+    for was, is_now, reason in zip(before, wanted, CHANGES, strict=True):
+        if was != is_now:
+            return reason
+    if full_every is not None and now - table.full_at >= full_every:
+        return f"the last full export is of {format_time(table.full_at)}"
     return None
 
 
-def plan_table(partition: Mapping[str, Any], scope: Coverage, full_reason: str | None) -> TablePlan:
-    """What an export does for a stream's table.
+def starting(coverage: Coverage, wanted: Wanted) -> Coverage:
+    """What a table covers from the first row of a full export on: an export that fails leaves rows behind."""
+    rows_since = _earlier(coverage.rows_since, wanted.start_date)
+    fields = coverage.fields if coverage.wanted == wanted else MIXED
+    return Coverage(rows_since, coverage.filters, fields, coverage.full_since)
+
+
+def finished(coverage: Coverage, wanted: Wanted) -> Coverage:
+    """What a table covers when a full export has been read to its end."""
+    return Coverage(_earlier(coverage.rows_since, wanted.start_date), wanted.filters, wanted.fields, wanted.start_date)
+
+
+def may_delete(coverage: Coverage, wanted: Wanted) -> bool:
+    """Whether rows that a full export does not bring are of deleted objects, and not merely out of its sight."""
+    return wanted.filters is None and _earlier(coverage.rows_since, wanted.start_date) == wanted.start_date
+
+
+def lower_bound(bookmark: datetime | None, start_date: datetime | None, overlap: float) -> datetime | None:
+    """The time whose later changes an incremental export asks for; None: whatever their age.
 
     Args:
-        partition: the stream's state.
-        scope: what the settings and the catalog ask for.
-        full_reason: why every object is asked for; None asks for what changed.
+        bookmark: `created_at` of the last export.
+        start_date: time before which the table has no rows. None older may come in: a full export would not bring them.
+        overlap: seconds to reach back behind the bookmark.
     """
-    noted = coverage_of(partition, scope)
-    if full_reason is None:
-        return TablePlan(noted, noted, None, complete=False)
-    table = replace(scope, renewed_from=scope.start_date)
-    if is_later(scope.start_date, noted.start_date):
-        return TablePlan(noted, replace(table, start_date=noted.start_date), full_reason, complete=False)
-    begun = replace(noted, start_date=scope.start_date, renewed_from=noted.renewed_from or noted.start_date)
-    return TablePlan(begun, table, full_reason, complete=scope.filters is None)
+    times = [start_date] if start_date else []
+    if bookmark is not None:
+        times.append(bookmark - timedelta(seconds=overlap))
+    return max(times, default=None)
 
 
-def coverage_of(partition: Mapping[str, Any], wanted: Coverage) -> Coverage:
-    """What bounds a stream's table; the one that is wanted if there is none.
-
-    Earlier versions did not note the scope; then the table may be as wide as can be.
-    """
-    if scope := partition.get("scope"):
-        return msgspec.convert(scope, Coverage)  # a newer version may have noted more
-    return replace(wanted, start_date=None) if partition.get("full_at") else wanted
-
-
-def is_later(start_date: str | None, other: str | None) -> bool:
-    """Whether one start_date leaves out what another one lets come."""
-    if start_date is None or other is None:
-        return start_date is not None and other is None
-    return parse_time(start_date) > parse_time(other)
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two start dates; None is before all times."""
+    return None if one is None or other is None else min(one, other)

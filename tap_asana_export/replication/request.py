@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.fingerprint import fingerprint
@@ -11,6 +10,7 @@ from tap_asana_export.times import format_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from tap_asana_export.sources import ExportRoot
 
@@ -65,18 +65,3 @@ def changed_after(filters: Mapping[str, Any], time: datetime) -> dict[str, Any]:
     if added is not None and parse_time(added) > time:
         return dict(filters)
     return {**filters, "modified_at.after": format_time(time)}
-
-
-def lower_bound(bookmark: str | None, start_date: str | None, overlap: float) -> datetime | None:
-    """The time whose later changes an incremental stream asks for.
-
-    Args:
-        bookmark: `created_at` of the last export that came through whole, if any.
-        start_date: where the table starts, if not at the beginning; nothing older is to come into it, as a later
-            full export would not bring it again.
-        overlap: seconds to reach back behind the bookmark.
-    """
-    times = [parse_time(start_date)] if start_date else []
-    if bookmark is not None:
-        times.append(parse_time(bookmark) - timedelta(seconds=overlap))
-    return max(times, default=None)

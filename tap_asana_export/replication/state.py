@@ -1,108 +1,147 @@
-"""The shape of this tap's state, so that another's is told apart before anything is asked of Asana."""
+"""The state, typed: Structs for what it holds, and the only functions that know its JSON.
+
+`docs/state-and-recovery.md` specifies the format.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
-from typing import TYPE_CHECKING, Any, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from tap_asana_export.errors import SettingError
-from tap_asana_export.replication.coverage import Coverage  # noqa: TC001 - msgspec reads the annotations at run time
+from tap_asana_export.replication.coverage import TableState
+from tap_asana_export.times import format_time, with_zone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+EXPORTS = "exports"
+"""The stream whose state holds what is known of exports."""
 
-class Context(msgspec.Struct):
-    """What a partition is of: a workspace, or the parent of a graph."""
-
-    workspace_gid: str | None = None
-    parent_gid: str | None = None
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Failures(msgspec.Struct):
-    """How a pending job has failed lately, and how often."""
+    """How a pending job failed last, and how often in a row."""
 
     what: str
     times: int
 
 
-class Pending(msgspec.Struct):
-    """The export job that a run waits for, or whose file it reads, or was when it ended.
+class Pending(msgspec.Struct, rename={"pinned": "picked", "file_id": "etag"}):
+    """A job that was asked for, and whose file has not been read to its end.
 
     Attributes:
+        job_gid: of the job.
+        requested_at: when it was asked for.
         request: fingerprint of what was asked for; a run that asks for something else needs another job.
-        records: fingerprint of what the records look like.
-        picked: whether the setting job_gids named the job, so that what it was asked for is not known.
-        etag: tells the file whose lines are counted from another one: its ETag, or when it was modified and its length.
-        lines: of the file, whose records are before the STATE.
-        failures: after the same one twice another job is asked for.
+        records: fingerprint of what the records look like; a run with other records reads the file from its first line.
+        full: whether all objects were asked for.
+        lines: number of the file's lines whose records the target has been sent.
+        pinned: whether the setting job_gids named the job, so that nobody knows what it was asked for.
+        file_id: tells the file whose lines are counted from another one.
+        failures: after the same failure twice another job is asked for.
     """
 
     job_gid: str
     requested_at: datetime
     request: str
-    records: str
-    full: bool
-    lines: int
-    picked: bool = False
-    etag: str | None = None
+    records: str | None = None
+    full: bool = False
+    lines: int = 0
+    pinned: bool = False
+    file_id: str | None = None
     failures: Failures | None = None
 
+    def __post_init__(self) -> None:
+        """Take a time without a zone for UTC."""
+        self.requested_at = with_zone(self.requested_at)
 
-class Partition(msgspec.Struct):
-    """What is known of one stream in one workspace.
+
+class ExportState(msgspec.Struct, rename={"pinned": "picked"}):
+    """What the state says of the exports of one workspace or graph parent.
 
     Attributes:
-        replication_key_value: the bookmark, `created_at` of the last export that came through whole.
-        completed_at: the end of that export.
-        full_at: `created_at` of the last export that brought all objects.
-        scope: what bounded that export, or the widest one since.
-        version: of the table's rows since the last whole export, if rows have versions.
-        job_gid: of the stream `exports` only; the last job that came through.
-        picked: of the stream `exports` only; the last job that job_gids named, lest it come again and again.
-        cached_until: of the stream `exports` only; until when Asana gives the same graph again.
-        pending: of the stream `exports` only; null rather than absent when done with, as Meltano may merge
-            states.
+        completed_at: end of the last export that was read to its end.
+        job_gid: its job.
+        pinned: the last job that the setting job_gids named: it is read once only.
+        cached_until: time until which Asana gives the same graph again.
+        pending: the job that is being waited for or read. Null when it is done with, not absent: Meltano may merge
+            states, and an absent key would live on.
     """
 
-    context: Context
-    replication_key: str | None = None
-    replication_key_value: datetime | None = None
     completed_at: datetime | None = None
-    full_at: datetime | None = None
-    scope: Coverage | None = None
-    version: int | None = None
     job_gid: str | None = None
-    picked: str | None = None
+    pinned: str | None = None
     cached_until: datetime | None = None
     pending: Pending | None = None
 
-
-class StreamState(msgspec.Struct, forbid_unknown_fields=True):
-    """One stream's state, by workspace."""
-
-    partitions: list[Partition] = []
+    def __post_init__(self) -> None:
+        """Take a time without a zone for UTC."""
+        self.completed_at, self.cached_until = with_zone(self.completed_at), with_zone(self.cached_until)
 
 
-class ForeignState(msgspec.Struct):
-    """The state of a stream that this tap does not have, as far as the SDK looks at it."""
+def read_partition(kind: type[S], partition: Mapping[str, Any]) -> S:
+    """The typed value of one partition; keys that this version does not know are passed over."""
+    return msgspec.convert(partition, kind)
 
+
+def write_partition(value: msgspec.Struct, partition: dict[str, Any]) -> None:
+    """Write a typed value into its partition; keys that this version does not know stay, and no null is added."""
+    for name, plain in _plain(value).items():
+        before = partition.get(name)
+        if isinstance(before, dict) and isinstance(plain, dict) and before.get("job_gid") == plain.get("job_gid"):
+            partition[name] = {**before, **plain}
+        elif plain is not None or name in partition:
+            partition[name] = plain
+
+
+def _plain(value: Any) -> Any:
+    """JSON's types, with times as Asana writes them."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+        return {encoded: _plain(getattr(value, name)) for name, encoded in names}
+    return value
+
+
+class _Context(msgspec.Struct):
+    workspace_gid: str | None = None
+    parent_gid: str | None = None
+
+
+class _TablePartition(TableState):
+    context: _Context = msgspec.field(default_factory=_Context)
+
+
+class _ExportPartition(ExportState):
+    context: _Context = msgspec.field(default_factory=_Context)
+
+
+class _TableStream(msgspec.Struct, forbid_unknown_fields=True):
+    partitions: list[_TablePartition] = []
+
+
+class _ExportStream(msgspec.Struct, forbid_unknown_fields=True):
+    partitions: list[_ExportPartition] = []
+
+
+class _ForeignStream(msgspec.Struct):
     partitions: list[dict[str, Any]] = []
 
 
-class State(msgspec.Struct):
-    """The whole state; the SDK keeps nothing outside `bookmarks`."""
-
-    bookmarks: dict[str, ForeignState]
+class _State(msgspec.Struct):
+    bookmarks: dict[str, _ForeignStream]
 
 
 def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
-    """A state as this tap wrote it, also if it was given as `meltano state get` or a STATE message has it.
+    """The state that was given, taken out of what Meltano or a STATE message wraps around it.
 
     Args:
-        state: what came with `--state`; None or an empty one means none.
+        state: what `--state` brought; None and `{}` mean none.
         streams: names of this tap's streams.
 
     Raises:
@@ -114,31 +153,36 @@ def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
     if state is None or state == {}:
         return {}
     try:
-        bookmarks = msgspec.convert(state, State).bookmarks
+        bookmarks = msgspec.convert(state, _State).bookmarks
         for name in streams:
-            of_stream = msgspec.convert(state["bookmarks"].get(name, {}), StreamState)
-            contexts = [each.context for each in of_stream.partitions]
-            if twice := [each for each in contexts if contexts.count(each) > 1]:
-                gid = twice[0].workspace_gid or twice[0].parent_gid
-                raise msgspec.ValidationError(f"it holds {gid} twice for the stream {name}")  # noqa: TRY301
+            _check_stream(name, state["bookmarks"].get(name, {}))
     except msgspec.ValidationError as error:
         cause = str(error)
     else:
         if not bookmarks or any(name in bookmarks for name in streams):
             return cast("dict[str, Any]", state)
         cause = f"it holds bookmarks of {', '.join(sorted(bookmarks))}"
-    msg = (
+    raise SettingError(
         f"The state given with --state is not this tap's: {cause}. "
         "Give the state that this tap wrote, or none to begin with a full export."
     )
-    raise SettingError(msg)
+
+
+def _check_stream(name: str, stream: Any) -> None:
+    """Raise msgspec.ValidationError unless this can be a stream's state, with each workspace once."""
+    kind: type[_ExportStream | _TableStream] = _ExportStream if name == EXPORTS else _TableStream
+    contexts = [each.context for each in msgspec.convert(stream, kind).partitions]
+    for context in contexts:
+        if contexts.count(context) > 1:
+            gid = context.workspace_gid or context.parent_gid
+            raise msgspec.ValidationError(f"it holds {gid} twice for the stream {name}")
 
 
 def pending_jobs(state: Mapping[str, Any]) -> dict[str, str]:
-    """By gid of a workspace or parent, the job that its state holds: what the setting job_gids takes."""
-    partitions = msgspec.convert(state.get("bookmarks", {}).get("exports", {}), StreamState).partitions
+    """The jobs that a state holds, by gid of the workspace or graph parent: what the setting job_gids takes."""
+    exports = msgspec.convert(state.get("bookmarks", {}).get(EXPORTS, {}), _ExportStream)
     return {
         each.context.workspace_gid or each.context.parent_gid or "": each.pending.job_gid
-        for each in partitions
+        for each in exports.partitions
         if each.pending
     }

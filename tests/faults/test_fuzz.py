@@ -26,7 +26,7 @@ from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.transfer import SelectedStream, build_handlers
 from tests.conftest import WORKSPACE
-from tests.test_download import Body
+from tests.support.export_text import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +113,7 @@ def brought(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
     reading = RecordRouter(build_handlers(kinds, ExportRoot(WORKSPACE), sink, versions))
     bad = None
     try:
-        for text in Body(*blocks).blocks():
+        for text in text_of(*blocks):
             reading.read(text)
     except DownloadError:
         bad = reading.lines + 1

@@ -20,6 +20,7 @@ from tap_asana_export.asana.client import Asana
 from tap_asana_export.asana.download import Download
 from tap_asana_export.errors import AnswerError, ChangedError, DownloadError, GoneError
 from tap_asana_export.records.reader import BLOCK, BLOCKS_AHEAD
+from tap_asana_export.records.reader import blocks as blocks_in
 from tap_asana_export.waiting import finish
 from tests.conftest import Clock
 
@@ -176,6 +177,11 @@ rest = brief(len(FILE))
 WHOLE = [answer(), FILE]
 
 
+def blocks_of(file: Download) -> Iterator[bytes]:
+    """The file's text, as the tap reads it."""
+    return blocks_in(file.pieces(), file.left)
+
+
 def download_from(*urls: str, timeout: float = 5, clock: Clock | None = None) -> Download:
     """A download that asks for these URLs in turn, the last one again and again."""
 
@@ -188,7 +194,7 @@ def download_from(*urls: str, timeout: float = 5, clock: Clock | None = None) ->
 
 
 def text_of(file: Download) -> bytes:
-    return b"\n".join(file.blocks())
+    return b"\n".join(blocks_of(file))
 
 
 # ── what ends well ────────────────────────────────────────────────────────────────────────────────────────
@@ -799,7 +805,7 @@ def test_a_reader_that_takes_its_time_loses_nothing_and_little_is_read_ahead(end
 
     with Server([answer(length=len(MUCH)), send_until_nobody_takes_more], [send_rest]) as server:
         file = download_from(server.url)
-        blocks = file.blocks()
+        blocks = blocks_of(file)
         taken = [next(blocks)]
         assert full.wait(10)
         # what the reader has, what waits for it, and what the thread holds while there is no room for it
@@ -817,7 +823,7 @@ def download_threads() -> list[threading.Thread]:
 
 def test_the_thread_ends_with_the_download() -> None:
     with Server(WHOLE) as server:
-        blocks = download_from(server.url).blocks()
+        blocks = blocks_of(download_from(server.url))
         begun = [next(blocks)]
         [thread] = download_threads()
         assert b"\n".join([*begun, *blocks]) == TEXT
@@ -829,7 +835,7 @@ def test_the_thread_ends_with_the_download() -> None:
 def test_the_thread_ends_when_nobody_wants_the_rest(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "BLOCK", 300)
     with Server(WHOLE) as server:
-        blocks = download_from(server.url).blocks()
+        blocks = blocks_of(download_from(server.url))
         for _ in range(taken):
             next(blocks)
         [thread] = download_threads()
@@ -841,7 +847,7 @@ def test_the_thread_ends_when_nobody_wants_the_rest(taken: int, monkeypatch: pyt
 def test_the_thread_asks_for_nothing_more_when_nobody_wants_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "BLOCK", 1000)
     with Server([answer(), FILE[:1500], stall], *[[stall]] * 6) as server:
-        blocks = download_from(server.url, timeout=0.1).blocks()
+        blocks = blocks_of(download_from(server.url, timeout=0.1))
         next(blocks)
         [thread] = download_threads()
         blocks.close()  # type: ignore[attr-defined]

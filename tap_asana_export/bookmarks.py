@@ -1,0 +1,61 @@
+"""The one place that holds the SDK's state, a tree of dicts: the rest of the tap has it typed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tap_asana_export.replication.coverage import TableState
+from tap_asana_export.replication.state import ExportState, read_partition, write_partition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import msgspec
+    from singer_sdk import Stream
+
+    from tap_asana_export.sources import ExportRoot
+
+
+class RootState:
+    """The state of one export root.
+
+    Args:
+        root: a workspace or graph parent.
+        exports: the stream whose state tells of exports.
+        streams: the selected streams that this root's exports fill.
+
+    Attributes:
+        export: what is known of its exports.
+        tables: what is known of each stream's table, by name of the stream.
+    """
+
+    def __init__(self, root: ExportRoot, exports: Stream, streams: Iterable[Stream]) -> None:
+        partition = exports.get_context_state(root.context)
+        self.export = read_partition(ExportState, partition)
+        self._stored: list[tuple[msgspec.Struct, dict[str, Any]]] = [(self.export, partition)]
+        self.tables: dict[str, TableState] = {}
+        for stream in streams:
+            partition = stream.get_context_state(root.context)
+            self.tables[stream.name] = read_partition(TableState, partition)
+            self._stored.append((self.tables[stream.name], partition))
+
+    def store(self) -> None:
+        """Write what is known now into the SDK's state, from where the next STATE message takes it."""
+        for value, partition in self._stored:
+            write_partition(value, partition)
+
+
+def lowest_version(stream: Stream) -> int | None:
+    """The version below which every row of a stream's table is of a deleted object; None if there is none.
+
+    It is the lowest of all workspaces and graph parents: targets delete rows by version alone.
+    """
+    versions = [each.get("version") for each in stream.stream_state.get("partitions", [])]
+    return None if None in versions else min(versions, default=None)
+
+
+def known_contexts(streams: Iterable[Stream]) -> set[tuple[str, str]]:
+    """The workspaces and graph parents in the state, each as `("workspace_gid", gid)` or `("parent_gid", gid)`."""
+    contexts = [each["context"] for stream in streams for each in stream.stream_state.get("partitions", [])]
+    names = ("workspace_gid", "parent_gid")
+    return {(name, context[name]) for context in contexts for name in names if context.get(name)}
