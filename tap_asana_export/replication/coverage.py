@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tap_asana_export.times import format_time, with_zone
+from tap_asana_export.times import format_time, parse_time, with_zone
+
+if TYPE_CHECKING:
+    StartDate = datetime | None
+else:
+    StartDate = Any  # the setting may be a date, as 0.1.0 kept it in the state; msgspec takes no date for a date-time
 
 FIRST = "nothing is known of an earlier export"
 """Why a table is filled as a whole that no export has filled yet."""
@@ -43,21 +48,24 @@ class Coverage(msgspec.Struct, frozen=True, rename={"rows_since": "start_date", 
         fields: fingerprint of the properties that were selected for it.
     """
 
-    rows_since: datetime | None = None
+    rows_since: StartDate = None
     filters: str | None = None
     fields: str | None = None
-    full_since: datetime | msgspec.UnsetType | None = msgspec.UNSET
+    full_since: StartDate = None
 
     def __post_init__(self) -> None:
-        """Take a time without a zone for UTC, and where `renewed_from` is missing the one start_date for both."""
-        since = self.rows_since if self.full_since is msgspec.UNSET else self.full_since
-        msgspec.structs.force_setattr(self, "rows_since", with_zone(self.rows_since))
-        msgspec.structs.force_setattr(self, "full_since", with_zone(since))
+        """Make times of what the state holds; raises ValueError, which msgspec makes a ValidationError."""
+        for name in ("rows_since", "full_since"):
+            value: Any = getattr(self, name)
+            time = parse_time(value) if isinstance(value, str) else value
+            if not (time is None or isinstance(time, datetime)):
+                raise ValueError("a start_date is no time")
+            msgspec.structs.force_setattr(self, name, with_zone(time))
 
     @property
     def wanted(self) -> Wanted:
         """What the last full export was asked for."""
-        return Wanted(self.full_since or None, self.filters, self.fields)
+        return Wanted(self.full_since, self.filters, self.fields)
 
 
 class TableState(msgspec.Struct, rename={"bookmark": "replication_key_value", "coverage": "scope"}):
