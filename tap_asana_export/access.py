@@ -8,22 +8,24 @@ import os
 import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
 from tap_asana_export.asana.client import ask_now
 from tap_asana_export.errors import AnswerError
+from tap_asana_export.files import ExportFile
+from tap_asana_export.run import connect, workspace_gids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from tap_asana_export.asana.client import Asana
 
 logger = logging.getLogger(__name__)
 
-MOST_SECONDS = 10
-"""Seconds to wait for an answer, all tries together."""
+REQUEST_TIMEOUT, RETRIES, MOST_SECONDS = 5, 1, 10
+"""Seconds for one request, how often to repeat it, and seconds between all its tries: a test is to end soon."""
 
 COMMANDS = {"run", "el", "elt", "invoke", "job", "schedule"}
 """Commands of Meltano that start an extractor because its records are wanted."""
@@ -67,24 +69,32 @@ def _command_line_of(pid: int) -> list[str]:
         return []
 
 
-def check_access(asana: Asana, workspace_gids: Iterable[str]) -> None:
-    """Look at each workspace with the token.
+def check_access(settings: Mapping[str, Any]) -> None:
+    """Look at each workspace with the token, or at the files of `export_files`; no export is requested.
 
     Whether the token may also export is known only when an export is requested.
 
     Raises:
-        AnswerError: Asana refuses the token, or does not know a workspace.
+        TapError: Asana refuses the token, knows no such workspace or does not answer soon, or a file is not there.
     """
-    for workspace_gid in workspace_gids:
-        logger.info("Workspace %s: asking Asana for it.", workspace_gid)
-        try:
-            ask_now(asana.workspace(workspace_gid), MOST_SECONDS)
-        except AnswerError as error:
-            # A service account scoped to data export may be kept from the rest of the API.
-            if error.status != requests.codes.forbidden:
-                raise
-            logger.warning("Workspace %s: %s", workspace_gid, error)
-        logger.info(
-            "Workspace %s: the token is accepted. This was only a test: no export was requested.",
-            workspace_gid,
-        )
+    for url in settings["export_files"]:
+        logger.info("File %s can be read. This was only a test: it was not.", ExportFile(url).url)
+    if settings["export_files"]:
+        return
+    logger.info("This is only a test: looking for the workspaces, with few tries.")
+    with connect({**settings, "request_timeout": REQUEST_TIMEOUT}, retries=RETRIES) as asana:
+        for workspace_gid in workspace_gids(asana, {**settings, "wait_timeout": MOST_SECONDS}):
+            check_workspace(asana, workspace_gid)
+
+
+def check_workspace(asana: Asana, workspace_gid: str) -> None:
+    """Look at one workspace with the token; raises as `check_access` does."""
+    logger.info("Workspace %s: asking Asana for it.", workspace_gid)
+    try:
+        ask_now(asana.workspace(workspace_gid), MOST_SECONDS)
+    except AnswerError as error:
+        # A service account scoped to data export may be kept from the rest of the API.
+        if error.status != requests.codes.forbidden:
+            raise
+        logger.warning("Workspace %s: %s", workspace_gid, error)
+    logger.info("Workspace %s: the token is accepted. This was only a test: no export was requested.", workspace_gid)

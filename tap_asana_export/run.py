@@ -1,17 +1,194 @@
-"""One run: what to bring, side by side."""
+"""One run: which exports it brings, side by side, and what becomes of one that fails."""
 
 from __future__ import annotations
 
 import contextlib
-from contextlib import AbstractContextManager
+import logging
 from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.asana.auth import GRANT, Grant
-from tap_asana_export.asana.client import Asana
-from tap_asana_export.errors import SettingError
+from tap_asana_export.asana.client import Asana, ask_now
+from tap_asana_export.bookmarks import known_contexts
+from tap_asana_export.errors import (
+    OutputError,
+    SettingError,
+    SlotError,
+    SomeFailedError,
+    TapError,
+    UnexpectedError,
+    WaitError,
+)
+from tap_asana_export.export import export
+from tap_asana_export.files import read_files
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.output.batch import read_batch_config
+from tap_asana_export.output.checkpoint import Checkpoint, checkpoint_folder
+from tap_asana_export.records.schemas import is_passthrough, schema_messages
+from tap_asana_export.sources import SOURCES, ExportRoot
+from tap_asana_export.transfer import RunContext
+from tap_asana_export.waiting import run_concurrently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from singer_sdk import Stream
+    from singer_sdk.singerlib import SchemaMessage
+
+    from tap_asana_export.output.messages import MessageWriter
+    from tap_asana_export.transfer import SelectedStream
+
+logger = logging.getLogger(__name__)
+
+FAST = "records leave as Asana wrote them"
+SLOW = "stream maps or flattening make the records, which takes several times as long"
+
+OUTPUT_SETTINGS = ("stream_map", "flattening", "emit_activate_version_messages", "batch_config")
+"""How the names of those settings begin that decide what records look like."""
+
+
+def bring_all(
+    settings: Mapping[str, Any],
+    exports: Stream,
+    selected: Sequence[SelectedStream],
+    writer: MessageWriter,
+    save_state: Callable[[], None],
+) -> None:
+    """Bring all exports of a run, from Asana or from files that were downloaded earlier.
+
+    Args:
+        settings: the tap's.
+        exports: the stream of the exports' own records.
+        selected: the other selected streams.
+        writer: takes the messages.
+        save_state: sends a STATE.
+
+    Raises:
+        TapError: what ended the run, or its only export.
+        SomeFailedError: some of several exports failed.
+    """
+    batch = read_batch_config(settings)
+
+    def begin() -> RunContext:
+        """Write the SCHEMA of every selected stream."""
+        schemas = [message for each in selected for message in schema_messages(each.stream)]
+        for _, stream in selected:
+            logger.info("Stream %s: %s", stream.name, FAST if is_passthrough(stream) else SLOW)
+        for message in schemas:
+            writer.write_message(message)
+        return RunContext(
+            settings,
+            exports,
+            selected,
+            writer,
+            save_state,
+            output_fingerprint(schemas, settings),
+            batch,
+            {message.stream: message.schema for message in [*schemas, *schema_messages(exports)]},
+            Checkpoint(checkpoint_folder(settings)),
+        )
+
+    if settings["export_files"]:
+        read_files(begin())
+        return
+    with connect(settings, writer.undisturbed) as asana:
+        roots = export_roots(asana, settings, selected)
+        warn_of_other_roots(settings, selected, roots)
+        bring_side_by_side(begin(), asana, roots)
+
+
+def bring_side_by_side(run: RunContext, asana: Asana, roots: Sequence[ExportRoot]) -> None:
+    """Bring the export of each root; one that fails does not keep the others from coming through.
+
+    Raises:
+        TapError: what ended the only export, or the target takes no more messages.
+        SomeFailedError: some of several failed.
+    """
+    failed: dict[ExportRoot, TapError] = {}
+    for root, ended in run_concurrently((root, export(run, asana, root)) for root in roots):
+        if ended is None:
+            continue
+        if isinstance(ended, OutputError):
+            raise ended
+        if run.settings["defer"] and can_be_deferred(ended):
+            logger.info("%s Deferred, as the setting defer wants it.", ended)
+            continue
+        error = ended if isinstance(ended, TapError) else UnexpectedError(root, ended)
+        if error is not ended:
+            logger.debug("%s", root, exc_info=ended)
+        if len(roots) == 1:
+            raise error
+        logger.error("%s failed, the others go on: %s", root, error)
+        failed[root] = error
+    if failed:
+        raise SomeFailedError(failed, len(roots))
+
+
+def can_be_deferred(error: Exception) -> bool:
+    """Whether the next run can go on where this error ended an export: a job, or a slot, only needs more time."""
+    return isinstance(error, WaitError) or (isinstance(error, SlotError) and error.is_busy)
+
+
+def workspace_gids(asana: Asana, settings: Mapping[str, Any]) -> list[str]:
+    """The workspaces that the settings name, or else all that the token can see.
+
+    Raises:
+        SettingError: there are none.
+    """
+    gids: list[str] = settings["workspaces"]
+    gids = gids or [each.gid for each in ask_now(asana.workspaces(), settings["wait_timeout"])]
+    if not gids:
+        raise SettingError(
+            "The token sees no workspace: its user must be a member of one. Check that the token is the right one."
+        )
+    return gids
+
+
+def export_roots(asana: Asana, settings: Mapping[str, Any], selected: Iterable[SelectedStream]) -> list[ExportRoot]:
+    """The workspaces and graph parents whose exports the selected streams need.
+
+    Raises:
+        SettingError: there are none, or none for what the settings name.
+    """
+    parents = settings["graph_parents"]
+    are_graphs = {each.source.graph for each in selected}
+    if parents and True not in are_graphs:
+        raise SettingError("The setting graph_parents wants graphs, but the catalog selects no stream graph_….")
+    if not parents and False not in are_graphs:
+        names = ", ".join(source.stream for source in SOURCES)
+        needed = "set graph_parents, or select other streams" if are_graphs else f"select at least one of {names}"
+        raise SettingError(f"The catalog selects nothing to export: {needed}.")
+    if not parents and True in are_graphs:
+        logger.warning("The catalog selects graph streams, but graph_parents names nothing that they are of.")
+    resources = [ExportRoot(gid) for gid in workspace_gids(asana, settings)] if False in are_graphs else []
+    roots = [*resources, *(ExportRoot(gid, graph=True) for gid in parents)]
+    if unknown := settings["job_gids"].keys() - {each.gid for each in roots}:
+        raise SettingError(
+            f"The setting job_gids names {', '.join(sorted(unknown))}, which this run does not export: there "
+            f"{'is' if len(roots) == 1 else 'are'} {', '.join(map(str, roots))}."
+        )
+    return roots
+
+
+def warn_of_other_roots(
+    settings: Mapping[str, Any], selected: Iterable[SelectedStream], roots: Iterable[ExportRoot]
+) -> None:
+    """Say that no deletion is found while the state knows of workspaces or parents that this run does not export."""
+    others = known_contexts(each.stream for each in selected) - {
+        each for root in roots for each in root.context.items()
+    }
+    if others and settings["emit_activate_version_messages"]:
+        logger.warning(
+            "The state knows of %s too, which this run does not export. Targets delete whatever the workspace or "
+            "parent, so what was deleted in Asana stays in the tables. Export all, or begin with a new state.",
+            ", ".join(f"{name.removesuffix('_gid')} {gid}" for name, gid in sorted(others)),
+        )
+
+
+def output_fingerprint(schemas: Iterable[SchemaMessage], settings: Mapping[str, Any]) -> str:
+    """Tells what records look like: by their schemas, and by the settings that change them."""
+    mapping = {name: value for name, value in settings.items() if name.startswith(OUTPUT_SETTINGS)}
+    return fingerprint([[message.to_dict() for message in schemas], mapping])
 
 
 @contextlib.contextmanager
@@ -29,7 +206,7 @@ def connect(
         retries: how often to try a request again.
 
     Raises:
-        SettingError: the setting `sandbox` names something that the sandbox does not know.
+        SettingError: the sandbox does not know something in the setting `sandbox`, or cannot start with it.
     """
     with contextlib.ExitStack() as stack:
         api_url, token = settings["api_url"], settings["access_token"] or Grant(*(settings[each] for each in GRANT))
@@ -41,10 +218,9 @@ def connect(
                 names = ", ".join(sorted(Sandbox.settings()))
                 raise SettingError(f"Settings: sandbox knows no '{', '.join(sorted(unknown))}', only {names}.")
             try:
-                stand_in = Sandbox(**options)
-            except (TypeError, ValueError) as error:
+                stand_in = stack.enter_context(Sandbox(**options))
+            except (TypeError, ValueError, OSError) as error:
                 raise SettingError(f"Settings: sandbox cannot be set up: {error}") from None
-            stack.enter_context(stand_in)
             api_url, token = stand_in.api_url, stand_in.access_token
         yield Asana(
             api_url,

@@ -453,7 +453,7 @@ def test_a_fault_of_the_tap_is_one_line_that_shows_no_value(
     def break_down(*_: Any) -> None:
         raise ZeroDivisionError(TOKEN)
 
-    monkeypatch.setattr("tap_asana_export.streams.Exports.subjects", break_down)
+    monkeypatch.setattr("tap_asana_export.run.export_roots", break_down)
     run = run_tap(settings_for(sandbox))
 
     assert run.code == 1

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+import msgspec
 from fsspec.implementations.local import LocalFileSystem
 from typing_extensions import Self
 
@@ -27,7 +28,6 @@ from tap_asana_export.errors import BatchError, SettingError
 from tap_asana_export.leftovers import OWNER, remove_leftovers
 from tap_asana_export.output.buffers import RecordBuffer
 from tap_asana_export.output.jsonl import JsonLinesFile
-from tap_asana_export.records.objects import encode
 from tap_asana_export.times import format_time
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class BatchFiles:
         self._folder = origin.root.gid
         time = format_time(origin.created_at)
         self._stem = f"{time.translate(dict.fromkeys(map(ord, '-:.')))}-{origin.export_gid}"
-        self._time = encode(time)
+        self._time = msgspec.json.encode(time)
         self._buffers: dict[str, RecordBuffer] = {}
         self._open: dict[str, list[BatchFile]] = {}
         self._closed: list[BatchFile] = []
@@ -267,7 +267,7 @@ class BatchFiles:
         manifests = {name: [each.result() for each in urls] for name, urls in files.items()}
         for name, manifest in manifests.items():
             message = {"type": "BATCH", "stream": name, "encoding": encoding, "manifest": manifest}
-            self._writer.write(encode(message) + b"\n")
+            self._writer.write(msgspec.json.encode(message) + b"\n")
         self._announced = lines
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
+import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import Message, RecordMessage, StateMessage
 from typing_extensions import Self
 
 from tap_asana_export.errors import OutputError
 from tap_asana_export.output.buffers import RecordBuffer
-from tap_asana_export.records.objects import encode
 from tap_asana_export.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class RecordMessages:
     def buffer(self, name: str, version: int | None) -> RecordBuffer:
         """The text of the message around a record."""
         message = RecordMessage(name, {}, version=version, time_extracted=self._time_extracted)
-        before, after = encode(message.to_dict()).split(b"{}")
+        before, after = msgspec.json.encode(message.to_dict()).split(b"{}")
         return RecordBuffer(self.out, before, b"", after + b"\n")
 
     def next_flush_line(self, lines: int) -> int:  # noqa: ARG002 - a Sink's signature

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tap_asana_export.errors import UnfitError
-from tap_asana_export.records.objects import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +44,7 @@ DIGITS = 15
 UNFIT = (ValueError, OverflowError, pa.ArrowException, msgspec.MsgspecError)
 """What is raised by what makes columns if a value does not fit."""
 
+decode = msgspec.json.decode
 decode_lines = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode_lines
 
 
