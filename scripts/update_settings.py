@@ -60,11 +60,14 @@ KINDS = {
     "array": "array",
     "boolean": "boolean",
     "integer": "integer",
-    "number": "decimal",
     "object": "object",
     "string": "string",
 }
-"""Meltano's kind of a setting, by its type in JSON Schema."""
+"""Meltano's kind of a setting, by its type in JSON Schema.
+
+Numbers have none. With `decimal` Meltano (4.4) ends with TypeError when the number comes from a variable, and with
+`integer` when it is a fraction. Without a kind it passes on what it has.
+"""
 
 VALID_GROUPS = [["access_token"], ["client_id", "client_secret", "refresh_token"], ["sandbox"], ["export_files"]]
 """Settings that are enough to start with."""
@@ -183,7 +186,7 @@ def meltano_setting(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         setting |= {"kind": "options", "options": [{"label": each.capitalize(), "value": each} for each in values]}
     elif schema.get("format") == "date-time":
         setting["kind"] = "date_iso8601"
-    elif kind:
+    elif kind in KINDS:
         setting["kind"] = KINDS[kind]
     # Meltano cannot merge settings below an object into a default, and the version of user_agent is not its own.
     if "default" in schema and kind not in {None, "object"} and name != "user_agent":

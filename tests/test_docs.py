@@ -20,11 +20,11 @@ import yaml
 
 from scripts import update_settings
 from tap_asana_export import errors
-from tap_asana_export.plan import Scope
+from tap_asana_export.replication.coverage import Coverage
+from tap_asana_export.replication.state import Failures, Partition, Pending
 from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.signals import ENDING
 from tap_asana_export.sources import SOURCES
-from tap_asana_export.state import Failures, Partition, Pending
 from tap_asana_export.tap import SETTINGS
 from tests.conftest import TAP, WORKSPACE, Run, settings_for
 from tests.support.leaks import TOKEN
@@ -252,7 +252,7 @@ def test_the_diagram_has_every_table_with_its_keys() -> None:
     foreign = {source.stream: {f"{kind}_gid" for kind in source.resource_types if source.array} for source in SOURCES}
     wanted: dict[str, dict[str, str]] = {"exports": {"gid": "PK", "workspace_gid": "", "parent_gid": ""}}
     for source in SOURCES:
-        columns = dict.fromkeys([*source.keys, *(name for name in source.own if name.endswith("_gid"))])
+        columns = dict.fromkeys([*source.keys, *(name for name in source.added if name.endswith("_gid"))])
         wanted[source.stream] = {
             name: ", ".join(["PK"] * (name in source.keys) + ["FK"] * (name in foreign[source.stream]))
             for name in columns
@@ -272,7 +272,7 @@ def test_the_docs_tell_of_every_key_of_the_state() -> None:
     told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`) \|", text, re.MULTILINE))))
     kinds: tuple[type, ...] = (Partition, Pending)
     keys = {each.name for kind in kinds for each in msgspec.structs.fields(kind)} - {"context"}
-    assert told == keys | {each.name for each in Scope.__dataclass_fields__.values()}
+    assert told == keys | {each.name for each in Coverage.__dataclass_fields__.values()}
     assert {each.name for each in msgspec.structs.fields(Failures)} <= set(re.findall(r"`(\w+)`", text))
 
 
@@ -385,9 +385,10 @@ def run_blocks(page: Path, marks: set[str], programs: Path, folder: Path, sandbo
     said = ""
     for block in blocks(page):
         text = block.text.replace('"access_token": "…"', mine).replace("ACCESS_TOKEN=…", f"ACCESS_TOKEN={TOKEN}")
-        if block.mark.startswith("file: "):
+        kind, _, name = block.mark.partition(": ")
+        if kind in {"file", "add to"}:
             text = re.sub(r"pip_url: tap-asana-export\b", f"pip_url: {ROOT}", text)
-            (folder / block.mark.removeprefix("file: ")).write_text(text)
+            (folder / name).write_text(NEW.get(name, "") * (kind == "add to") + text)
         elif block.mark in marks:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", text],
@@ -407,6 +408,9 @@ def uv_cache() -> str:
     done = subprocess.run([sys.executable, "-m", "uv", "cache", "dir"], capture_output=True, check=True, text=True)
     return done.stdout.strip()
 
+
+NEW = {"meltano.yml": "default_environment: dev\nenvironments:\n- name: dev\n"}
+"""What `meltano init` writes, as far as it counts."""
 
 STATE = {"bookmarks": {"exports": {"partitions": [{"context": {"workspace_gid": WORKSPACE}, "pending": {}}]}}}
 
