@@ -161,8 +161,8 @@ SETTINGS = th.PropertiesList(
         default=False,
         title="Defer",
         description=(
-            "How a run ends when `wait_timeout` is over: true with exit code 0, false with an error. The next "
-            "run goes on with the job."
+            "How a run ends when `wait_timeout` is over, or `busy_timeout` while another export runs: true with exit "
+            "code 0, false with an error. The next run goes on with the job."
         ),
     ),
     th.Property(

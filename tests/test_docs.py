@@ -204,6 +204,10 @@ def test_every_block_of_python_can_be_read(block: Block) -> None:
     assert ast.parse(block.text).body
 
 
+posix = pytest.mark.skipif(os.name == "nt", reason="the commands are for a POSIX shell")
+
+
+@posix
 @pytest.mark.parametrize("block", of_language("sh"))
 def test_every_block_of_shell_can_be_read(block: Block) -> None:
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
@@ -333,6 +337,25 @@ def test_every_sentence_that_the_docs_quote_is_one_of_the_tap_s(page: str, headi
     assert sorted(piece for piece in pieces if piece not in said) == []
 
 
+def test_the_docs_tell_of_every_option_of_the_sandbox_with_its_default() -> None:
+    text = section(ROOT / "docs" / "sandbox.md", "## Options")
+    told: dict[str, str] = {}
+    for names, defaults in re.findall(r"^\| (`--[^|]+) \| ([^|]+) \|", text, re.MULTILINE):
+        options = re.findall(r"`(--[\w-]+)`", names)
+        values = re.split(r",\s*(?![^(]*\))", defaults.replace("`", ""))
+        told |= dict(zip(options, values * (len(options) if len(values) == 1 else 1), strict=True))
+    done = subprocess.run(
+        [sys.executable, "-m", "tap_asana_export.sandbox", "--help"],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "1000"},
+        text=True,
+    )
+    options = re.findall(r"^  (--[\w-]+) .*?\(default: (.*?)\)$", done.stdout, re.MULTILINE | re.DOTALL)
+    words_for = {"5.0": "5", "1.0": "1", "True": "true", "{}": "none"}
+    assert told == {name: words_for.get(default, default) for name, default in options}
+
+
 # ── blocks that are run ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -424,6 +447,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@posix
 @pytest.mark.parametrize("page", [page for page in PAGES if has(page, "run")], ids=lambda page: page.stem)
 def test_commands_that_the_docs_give_can_be_run(page: Path, programs: Path, folder: Path, sandbox: Sandbox) -> None:
     if page.stem == "state-and-recovery":
