@@ -62,7 +62,7 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         secret=True,
         title="Client ID",
-        description="OAuth instead of `access_token`: id of the app. Goes with the next two.",
+        description="OAuth, instead of `access_token`: id of the app. Needs `client_secret` and `refresh_token` too.",
     ),
     th.Property(
         "client_secret",
@@ -76,7 +76,9 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         secret=True,
         title="Refresh token",
-        description="OAuth: what authorizing the app brought. Access tokens are got with it, one after the other.",
+        description=(
+            "OAuth: the refresh token that authorizing the app brought. The tap gets its access tokens with it."
+        ),
     ),
     th.Property(
         "workspaces",
@@ -90,13 +92,16 @@ SETTINGS = th.PropertiesList(
         GIDS,
         default=[],
         title="Graph parents",
-        description="Gids of goals, teams, portfolios and projects: what hangs below each is exported too.",
+        description=(
+            "Gids of goals, teams, portfolios and projects. What hangs below each is exported too, into streams "
+            "`graph_…`."
+        ),
     ),
     th.Property(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description="The first incremental export asks for what changed after it. Default: everything.",
+        description="The first export brings only tasks and messages that changed after this time. Default: all.",
     ),
     th.Property(
         "filters",
@@ -107,8 +112,8 @@ SETTINGS = th.PropertiesList(
         default={},
         title="Filters",
         description=(
-            "By stream, an array of Asana's filter objects: what matches at least one is exported, once. "
-            "Asana takes no filters for teams."
+            "By stream, an array of Asana's filter objects. What matches any of them is exported, once. Asana "
+            "takes no filters for teams."
         ),
     ),
     th.Property(
@@ -116,8 +121,8 @@ SETTINGS = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=3650),
         title="Full export interval",
         description=(
-            "Days after which an incremental stream is exported whole again, which finds deletions and moves. "
-            "Default: never."
+            "Days after which tasks and messages are exported in full again. Only a full export finds all "
+            "deletions and moves. Default: never."
         ),
     ),
     th.Property(
@@ -125,49 +130,57 @@ SETTINGS = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Emit ACTIVATE_VERSION messages",
-        description="After a whole export, let the target delete what Asana does not have any more.",
+        description="After a full export, have the target delete the rows of what Asana does not have any more.",
     ),
     th.Property(
         "overlap",
         th.IntegerType(minimum=0, maximum=TEN_YEARS),
         default=60,
         title="Overlap",
-        description="Seconds that an incremental export reaches back behind the bookmark.",
+        description="Seconds that an incremental export reaches back before the bookmark.",
     ),
     th.Property(
         "poll_interval",
         th.NumberType(exclusive_minimum=0, maximum=86400),
         default=30,
         title="Poll interval",
-        description="Longest pause in seconds between two looks at a job; the first ones are shorter.",
+        description="Longest pause in seconds between two looks at a job. The first pauses are shorter.",
     ),
     th.Property(
         "wait_timeout",
         th.NumberType(minimum=0, maximum=TEN_YEARS),
         default=86400,
         title="Wait timeout",
-        description="Longest wait for one job in seconds. The job is kept in the state for the next run.",
+        description=(
+            "Longest wait for one job in seconds. Then the run ends, and the state keeps the job for the next run."
+        ),
     ),
     th.Property(
         "defer",
         th.BooleanType,
         default=False,
         title="Defer",
-        description="When `wait_timeout` is over: true ends the run well, and the next one goes on with the job.",
+        description=(
+            "How a run ends when `wait_timeout` is over, or `busy_timeout` while another export runs: true with exit "
+            "code 0, false with an error. The next run goes on with the job."
+        ),
     ),
     th.Property(
         "busy_timeout",
         th.NumberType(minimum=0, maximum=TEN_YEARS),
         default=3600,
         title="Busy timeout",
-        description="Longest wait in seconds for a workspace's one export slot to come free.",
+        description=(
+            "Longest wait for a free export slot in seconds. Asana runs one export of a workspace at a time, and "
+            "five jobs of a token."
+        ),
     ),
     th.Property(
         "request_timeout",
         th.NumberType(exclusive_minimum=0, maximum=86400),
         default=60,
         title="Request timeout",
-        description="Seconds for one HTTP request to connect, and between two reads.",
+        description="Seconds to wait for a connection, and for each part of an answer.",
     ),
     th.Property(
         "job_gids",
@@ -176,15 +189,19 @@ SETTINGS = th.PropertiesList(
         ),
         default={},
         title="Job gids",
-        description="By gid of a workspace or graph parent, the job to pick up instead; the log names every job.",
+        description=(
+            "By gid of a workspace or graph parent, the job to go on with instead of a new one. The log names "
+            "every job."
+        ),
     ),
     th.Property(
         "checkpoint",
         th.CustomType({"type": ["string", "boolean"]}),
         title="Checkpoint",
         description=(
-            "Folder (path or URL) where the gids of running jobs are kept besides the state, for runs that are stopped "
-            "before their target passes a state on; false: none. Default: one of the Meltano project or the user."
+            "Folder (path or URL) that keeps the gids of running jobs besides the state, for runs that are "
+            "stopped before their target passes a state on; false: none. Default: a folder of the Meltano "
+            "project, else of the user."
         ),
     ),
     th.Property(
@@ -192,7 +209,10 @@ SETTINGS = th.PropertiesList(
         th.ArrayType(th.StringType),
         default=[],
         title="Export files",
-        description="Paths or URLs of export files that were downloaded earlier, to read instead; Asana is not asked.",
+        description=(
+            "Paths or URLs of export files that were downloaded earlier. The tap reads them, and asks Asana for "
+            "nothing."
+        ),
     ),
     th.Property(
         "unknown_fields",
@@ -200,8 +220,8 @@ SETTINGS = th.PropertiesList(
         default="warn",
         title="Unknown fields",
         description=(
-            "Fields that Asana sends and no schema knows: `warn` drops and names them, `keep` puts them into a column "
-            "`additional_fields`, `fail` ends the export."
+            "What becomes of fields that Asana sends and no schema knows: `warn` drops and names them, `keep` "
+            "puts them into a column `additional_fields`, `fail` ends the export."
         ),
     ),
     th.Property(
@@ -209,21 +229,24 @@ SETTINGS = th.PropertiesList(
         th.URIType,
         default="https://app.asana.com/api/1.0",
         title="API URL",
-        description="Base of Asana's API.",
+        description="Base URL of Asana's API.",
     ),
     th.Property(
         "sandbox",
         th.CustomType({"type": ["boolean", "object"]}),
         default=False,
         title="Sandbox",
-        description="Run against the built-in stand-in for Asana; an object sets its size, seed and so on.",
+        description=(
+            "true runs the tap against the built-in stand-in for Asana. An object sets the stand-in's size, seed "
+            "and other options."
+        ),
     ),
     th.Property(
         "user_agent",
         th.StringType,
         default=f"tap-asana-export/{VERSION}",
         title="User agent",
-        description="How the tap introduces itself to Asana.",
+        description="How the tap names itself to Asana.",
     ),
 )
 
