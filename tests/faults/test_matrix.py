@@ -160,16 +160,19 @@ def unreachable(request: str, cause: str) -> str:
     )
 
 
-def breaks(cause: str, line: str = "{line}") -> str:
+def breaks(cause: str, line: str = "{line}", *, again: str = "The same job is gone on with.") -> str:
     return (
         f"Workspace {WORKSPACE}: the file of export job {{job}} breaks at line {line}: {cause}. Bookmarks stay where "
-        "they were. Run again: the same job is read anew; if it repeats, start without the job in the state, so that a "
-        "new export is requested."
+        f"they were. Run again. {again}"
     )
 
 
+def is_wrong(cause: str, line: str = "{line}") -> str:
+    return breaks(cause, line, again="If this repeats, another export is asked for.")
+
+
 def no_export(cause: str) -> str:
-    return f"Workspace {WORKSPACE}: no export came through, lastly job {{job}}: {cause}"
+    return f"Workspace {WORKSPACE}: no export came through. The last cause: {cause}"
 
 
 FAILED = (
@@ -178,7 +181,7 @@ FAILED = (
 )
 ARCHIVED = FAILED.replace("failed", "archived")
 WITHOUT_URL = (
-    f"Workspace {WORKSPACE}: export job {{job}} is still 'succeeded' after 20 s. The state keeps the job and the next "
+    f"Workspace {WORKSPACE}: export job {{job}} is still 'succeeded, but without a file' after 200 s. The state keeps the job and the next "
     "run goes on with it; raise wait_timeout to wait longer."
 )
 REFUSED = (
@@ -195,9 +198,9 @@ BROKEN = "the connection to storage broke ({}), and 5 more tries did not help"
 UNREADABLE = "The export file could not be read: {}. Run again."
 EXPIRED = BROKEN.format("storage answered 403 Forbidden")
 NOT_FOUND = "storage answered 404 Not Found"
-TOO_EARLY = breaks("the gzip data ends too early")
-BAD_LINE = breaks('it is not UTF-8 but begins with b\'{{"gid": "1", "resource_type": "task", "n\'', "3")
-PAGE = breaks("it is neither gzip nor JSON but begins with b'<html><body><h1>Please come back later</'", "1")
+TOO_EARLY = is_wrong("the gzip data ends too early")
+BAD_LINE = is_wrong('it is not UTF-8 but begins with b\'{{"gid": "1", "resource_type": "task", "n\'', "3")
+PAGE = is_wrong("it is neither gzip nor JSON but begins with b'<html><body><h1>Please come back later</'", "1")
 
 
 def refusing(cause: str, posts: int) -> dict[str, tuple[Cell, Cell]]:
@@ -376,9 +379,6 @@ def try_cell(cell: Cell, striker: Striker, everything: Records, sandbox: Sandbox
     if cell.error:
         assert bookmarks(state) == bookmarks(BEFORE)
         assert run.records("exports") == []
-        if striker.fault == "bad_line":
-            assert run_tap(settings, state=state).last_line == run.last_line
-            state["bookmarks"]["exports"]["partitions"][0]["pending"] = None
         run = run_tap(settings, state=state)
         out += records(run)
     assert run.code == 0, run.stderr
