@@ -78,10 +78,12 @@ class Export:
         self._tables = Tables(run, subject)
         self._request = request_for(subject, self._tables.wants())
         pending = self._state.get("pending")
-        if pending and pending["request"] != self._request.fingerprint:
+        self._kept = None if pending else self._kept_job()
+        asked_for = pending["request"] if pending else self._kept and self._kept.request
+        if asked_for and asked_for != self._request.fingerprint:
             # A job that was asked for before all objects became due is finished first.
             tables = Tables(run, subject, is_interval_kept=False)
-            if (request := request_for(subject, tables.wants())).fingerprint == pending["request"]:
+            if (request := request_for(subject, tables.wants())).fingerprint == asked_for:
                 self._tables, self._request = tables, request
 
     def run(self) -> Waiting[None]:
@@ -114,7 +116,7 @@ class Export:
             if last_try:
                 raise ExportError(self._subject, cause)
             logger.warning("%s: %s Trying once more.", self._subject, cause)
-        with self._run.writer.undisturbed():
+        with self._run.writer.undisturbed(), self._tables.as_before_on_error():
             self._finish(job, export, file, reading)
 
     def _job_with_file(self) -> Waiting[tuple[Job, AsanaExport]]:
@@ -190,8 +192,8 @@ class Export:
         wanted = self._run.settings["job_gids"].get(self._subject.gid)
         if wanted in {self._state.get("job_gid"), self._state.get("picked"), None}:
             wanted = None
-        kept = None if pending else self._kept_job()
-        if kept and wanted in {kept.job_gid, None}:
+        kept, self._kept = self._kept, None
+        if kept and kept.request == self._request.fingerprint and wanted in {kept.job_gid, None}:
             pending = self._remember(kept.job_gid, kept.requested_at)
         elif wanted and (pending is None or pending["job_gid"] != wanted):
             pending = self._remember(wanted, picked=True)
@@ -218,9 +220,9 @@ class Export:
         return job
 
     def _kept_job(self) -> RunningJob | None:
-        """The job of the checkpoint, if an earlier run asked for it with this request, and its state was lost."""
+        """The job of the checkpoint, if an earlier run asked for it lately, and its state was lost."""
         kept = self._run.checkpoint.read(self._subject)
-        if kept is None or kept.request != self._request.fingerprint or kept.job_gid == self._state.get("job_gid"):
+        if kept is None or kept.job_gid == self._state.get("job_gid"):
             return None
         return kept if self._now - kept.requested_at <= KEPT_WITHOUT_STATE else None
 
@@ -237,7 +239,14 @@ class Export:
                 names = ", ".join(stream.name for _, stream in self._tables.kinds[kind])
                 logger.info("%s: all of %s is asked for: %s", self._subject, names, why)
         asked_at = datetime.now(timezone.utc)
-        job = yield from request_export(self._asana, self._request, self._patience(), self._begun)
+        patience = self._patience()
+        job = yield from request_export(
+            self._asana,
+            self._request,
+            patience,
+            self._begun,
+            let_others=lambda pause: self._run.job_slots.let_others(pause, min(1, patience.poll_interval)),
+        )
         if self._subject.graph and job.status == "succeeded" and job.export and job.export.created_at < asked_at:
             self._say(job.gid, f"its result is a cached one, of {format_time(job.export.created_at)}")
         return job
@@ -245,10 +254,11 @@ class Export:
     def _begun(self, job: Job) -> None:
         """Keep a job that Asana has just started, in the state and beside it."""
         self._remember(job.gid)
-        self._run.save_state()
+        # First: the target that the state is for may have gone.
         self._run.checkpoint.write(
             self._subject, RunningJob(job.gid, self._request.fingerprint, datetime.now(timezone.utc))
         )
+        self._run.save_state()
 
     def _remember(self, job_gid: str, requested_at: datetime | None = None, *, picked: bool = False) -> dict[str, Any]:
         pending = {
@@ -281,9 +291,7 @@ class Export:
                     for text in file.blocks_in_time(READING_PAUSE):
                         if text is None:
                             # Nothing has come for a while: other files can be read meanwhile.
-                            self._run.reading.give_back()
-                            yield Pause(0)
-                            yield from self._run.reading.take(READING_PAUSE)
+                            yield from self._run.reading.let_others(Pause(0), READING_PAUSE)
                             continue
                         _require_same_file(pending, file)
                         if not reading.lines and (other := workspace_of(text)) and not self._is_of(other):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -108,6 +110,18 @@ class Tables:
             name: epoch if aim.complete and not picked else self._states[name].get("version")
             for name, aim in self._aims.items()
         }
+
+    @contextlib.contextmanager
+    def as_before_on_error(self) -> Iterator[None]:
+        """If what is done here fails, the state of all tables is as it was: other exports save it too."""
+        before = copy.deepcopy(self._states)
+        try:
+            yield
+        except Exception:
+            for name, state in self._states.items():
+                state.clear()
+                state.update(before[name])
+            raise
 
     def finish(self, export: AsanaExport, completed_at: datetime, *, picked: bool) -> Iterator[Message]:
         """Move the bookmarks.
