@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.replication.coverage import TableState
 from tap_asana_export.replication.state import ExportState, read_partition, write_partition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import msgspec
     from singer_sdk import Stream
@@ -43,6 +45,18 @@ class RootState:
         """Write what is known now into the SDK's state, from where the next STATE message takes it."""
         for value, partition in self._stored:
             write_partition(value, partition)
+
+    @contextlib.contextmanager
+    def as_before_on_error(self) -> Iterator[None]:
+        """If what is done here fails, leave the SDK's state as it was: other exports send it too."""
+        before = copy.deepcopy([partition for _, partition in self._stored])
+        try:
+            yield
+        except Exception:
+            for (_, partition), content in zip(self._stored, before, strict=True):
+                partition.clear()
+                partition.update(content)
+            raise
 
 
 def lowest_version(stream: Stream) -> int | None:

@@ -87,11 +87,12 @@ class Export:
         self._state = self._states.export
         self._tables = Tables(run, root, self._states.tables)
         self._request = export_request(root, self._tables.requests())
-        pending = self._state.pending
-        if pending and pending.request != self._request.fingerprint:
+        self._kept = None if self._state.pending else self._kept_job()
+        asked_for = self._state.pending or self._kept
+        if asked_for and asked_for.request != self._request.fingerprint:
             # A job that was asked for before a full export became due is finished first.
             tables = Tables(run, root, self._states.tables, is_interval_kept=False)
-            if (request := export_request(root, tables.requests())).fingerprint == pending.request:
+            if (request := export_request(root, tables.requests())).fingerprint == asked_for.request:
                 self._tables, self._request = tables, request
 
     def run(self) -> Waiting[None]:
@@ -124,7 +125,7 @@ class Export:
             if last_try:
                 raise ExportError(self._root, cause)
             logger.warning("%s: %s Trying once more.", self._root, cause)
-        with self._run.writer.undisturbed():
+        with self._run.writer.undisturbed(), self._states.as_before_on_error():
             self._finish(job, export, file, router)
 
     # ── the job ───────────────────────────────────────────────────────────────────────────────────────────
@@ -176,17 +177,17 @@ class Export:
         named = self._run.settings["job_gids"].get(self._root.gid)
         if named in {self._state.job_gid, self._state.pinned}:
             named = None
-        kept = None if pending else self._kept_job()
-        if kept and named in {kept.job_gid, None}:
+        kept, self._kept = self._kept, None
+        if kept and kept.request == self._request.fingerprint and named in {kept.job_gid, None}:
             pending = self._remember(kept.job_gid, kept.requested_at)
         elif named and (pending is None or pending.job_gid != named):
             pending = self._remember(named, pinned=True)
         return pending, named is not None
 
     def _kept_job(self) -> RunningJob | None:
-        """The job of the checkpoint, if an earlier run asked for it with this request, and its state was lost."""
+        """The job of the checkpoint, if an earlier run asked for it lately, and its state was lost."""
         kept = self._run.checkpoint.read(self._root)
-        if kept is None or kept.request != self._request.fingerprint or kept.job_gid == self._state.job_gid:
+        if kept is None or kept.job_gid == self._state.job_gid:
             return None
         return kept if self._now - kept.requested_at <= KEPT_WITHOUT_STATE else None
 
@@ -203,8 +204,14 @@ class Export:
                 names = ", ".join(stream.name for _, stream in self._tables.by_type[kind])
                 logger.info("%s: all of %s is asked for: %s", self._root, names, reason)
         asked_at = datetime.now(timezone.utc)
+        limits = self._limits()
         job = yield from request_export(
-            self._asana, self._root, self._request.parameters, self._limits(), self._keep_job
+            self._asana,
+            self._root,
+            self._request.parameters,
+            limits,
+            self._keep_job,
+            let_others=lambda pause: self._run.job_slots.let_others(pause, min(1, limits.poll_interval)),
         )
         if self._root.graph and job.status == "succeeded" and job.export and job.export.created_at < asked_at:
             self._say(job.gid, f"its result is a cached one, of {format_time(job.export.created_at)}")
@@ -213,9 +220,10 @@ class Export:
     def _keep_job(self, job: Job) -> None:
         """Keep a job that Asana has just started, in the state and beside it."""
         pending = self._remember(job.gid)
-        self._save_state()
+        # First: the target that the state is for may have gone.
         running = RunningJob(job.gid, self._request.fingerprint, pending.requested_at)
         self._run.checkpoint.write(self._root, running)
+        self._save_state()
 
     def _remember(self, job_gid: str, requested_at: datetime | None = None, *, pinned: bool = False) -> Pending:
         """Make a job the pending one."""
@@ -298,9 +306,7 @@ class Export:
         for text in blocks_in_time(file.pieces(), file.left, READING_PAUSE):
             if text is None:
                 # Nothing has come for a while: other files can be read meanwhile.
-                self._run.reading.give_back()
-                yield Pause(0)
-                yield from self._run.reading.take(READING_PAUSE)
+                yield from self._run.reading.let_others(Pause(0), READING_PAUSE)
                 continue
             self._require_same_file(file)
             if not router.lines and not self._root.graph and workspace_of(text) not in {None, self._root.gid}:

@@ -66,14 +66,20 @@ class Signals:
 
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Let a signal wait until what is done here is done."""
+        """Let a signal wait until what is done here is done, or has failed.
+
+        In a thread other than the main one it waits for nothing: it must not end the run from there.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         self._busy += 1
         try:
             yield
         finally:
             self._busy -= 1
-        if self._came is not None and not self._busy:
-            self._end(self._came)
+            if self._came is not None and not self._busy:
+                self._end(self._came)
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if self._came is not None:

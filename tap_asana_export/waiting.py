@@ -51,13 +51,28 @@ class Slots:
 
     def take(self, seconds: float) -> Waiting[None]:
         """Take a slot as soon as one is free, looking again after so many seconds."""
-        while not self._free:
+        while self._free <= 0:
             yield Pause(seconds)
         self._free -= 1
 
     def give_back(self) -> None:
         """Let another work have the slot."""
         self._free += 1
+
+    def let_others(self, pause: Pause, seconds: float) -> Waiting[None]:
+        """Pause without the slot, then take one again; also who is closed meanwhile gives it back once more.
+
+        Args:
+            pause: the pause.
+            seconds: how often to look for a free slot afterwards.
+        """
+        self.give_back()
+        try:
+            yield pause
+            yield from self.take(seconds)
+        except BaseException:
+            self._free -= 1
+            raise
 
 
 def finish(work: Waiting[T], clock: Clock = time) -> T:

@@ -54,6 +54,24 @@ def test_a_job_whose_state_was_lost_is_gone_on_with(
     assert list(state_folder.iterdir()) == []
 
 
+def test_a_job_whose_state_was_lost_is_finished_before_a_full_export_that_is_due(
+    sandbox: Sandbox, run_tap: Callable[..., Run]
+) -> None:
+    first = run_tap(settings_for(sandbox))
+    sandbox.organizations[WORKSPACE].touch(next(iter(expected(sandbox, "tasks"))))
+    deferred = run_tap(settings_for(sandbox, wait_timeout=0, defer=True), state=first.state)
+    old = first.state
+    for stream in ("tasks", "messages"):
+        old["bookmarks"][stream]["partitions"][0]["full_at"] = "2020-01-01T00:00:00.000Z"
+    again = run_tap(settings_for(sandbox, full_export_interval=7), state=old)
+    last = run_tap(settings_for(sandbox, full_export_interval=7), state=again.state)
+
+    pending = deferred.state["bookmarks"]["exports"]["partitions"][0]["pending"]
+    assert [each["job_gid"] for each in again.records("exports")] == [pending["job_gid"]]
+    assert [run.records("exports")[0]["full"] for run in (first, again, last)] == [True, False, True]
+    assert len(parameters(sandbox)) == 3
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_a_run_that_is_killed_while_it_waits_leaves_its_job_to_the_next_one(
     signum: signal.Signals, sandbox: Sandbox, arguments: Callable[..., list[str]], run_tap: Callable[..., Run]

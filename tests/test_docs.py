@@ -21,8 +21,8 @@ import yaml
 
 from scripts import update_settings
 from tap_asana_export import errors
-from tap_asana_export.replication.coverage import Coverage
-from tap_asana_export.replication.state import Failures, Partition, Pending
+from tap_asana_export.replication.coverage import Coverage, TableState
+from tap_asana_export.replication.state import ExportState, Failures, Pending
 from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.signals import ENDING
 from tap_asana_export.sources import SOURCES
@@ -275,10 +275,9 @@ def test_the_diagram_has_every_table_with_its_keys() -> None:
 def test_the_docs_tell_of_every_key_of_the_state() -> None:
     text = section(ROOT / "docs" / "state-and-recovery.md", "## The state")
     told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`) \|", text, re.MULTILINE))))
-    kinds: tuple[type, ...] = (Partition, Pending)
-    keys = {each.name for kind in kinds for each in msgspec.structs.fields(kind)} - {"context"}
-    assert told == keys | {each.name for each in Coverage.__dataclass_fields__.values()}
-    assert {each.name for each in msgspec.structs.fields(Failures)} <= set(re.findall(r"`(\w+)`", text))
+    kinds: tuple[type, ...] = (TableState, Coverage, ExportState, Pending)
+    assert told == {each.encode_name for kind in kinds for each in msgspec.structs.fields(kind)}
+    assert {each.encode_name for each in msgspec.structs.fields(Failures)} <= set(re.findall(r"`(\w+)`", text))
 
 
 def test_the_docs_tell_of_every_exit_code(run_tap: Callable[..., Run], sandbox: Sandbox) -> None:

@@ -49,7 +49,7 @@ def start(asana: Asana, clock: Clock) -> Job:
 def ask(asana: Asana, clock: Clock, patience: PollingLimits = PATIENCE) -> Job:
     """The job that an export was started as, when time passes only where the tap waits."""
     begun: list[Job] = []
-    job = finish(request_export(asana, SUBJECT, TASKS, patience, begun.append, clock), clock)
+    job = finish(request_export(asana, SUBJECT, TASKS, patience, begun.append, clock=clock), clock)
     assert begun == [job]
     return job
 

@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_asana_export.output.messages import MessageWriter
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.signals import Terminated
+from tap_asana_export.signals import SIGNALS, Terminated
 from tests.conftest import settings_for
 
 if TYPE_CHECKING:
@@ -77,6 +78,24 @@ def test_a_signal_while_a_line_of_the_log_is_being_written(
 
     assert (ended.value.code, ended.value.signal) == (128 + signal.SIGTERM, "SIGTERM")
     assert capfdbinary.readouterr().out == b'{"type":"STATE","value":{"bookmarks":{}}}\n'
+
+
+def test_a_signal_does_not_wait_for_another_thread() -> None:
+    """Python handles signals in the main thread alone, and only there may one end the run."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with SIGNALS.undisturbed():
+            inside.set()
+            go_on.wait(10)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(10)
+    with pytest.raises(Terminated), SIGNALS.ending(dict):
+        os.kill(os.getpid(), signal.SIGTERM)
+    go_on.set()
+    thread.join()
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

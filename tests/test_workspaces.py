@@ -110,6 +110,33 @@ def test_a_busy_slot_does_not_keep_the_others_waiting(sandbox: Sandbox, run_tap:
     assert (run.code, exported(run)) == (0, [GIDS[2], *GIDS[:2]])
 
 
+def test_busy_slots_of_five_workspaces_do_not_keep_a_sixth_one_waiting(run_tap: Callable[..., Run]) -> None:
+    with Sandbox(workspaces=6, tasks=3, messages=1, teams=1, large=0, change_interval=0, job_seconds=0) as sandbox:
+        gids = list(sandbox.organizations)
+        sandbox.faults["busy"] = 5
+        run = run_tap(settings_for(sandbox, workspaces=gids))
+
+        assert (run.code, posts(sandbox)[:6], sorted(exported(run))) == (0, gids, gids)
+
+
+def test_who_is_closed_while_others_have_its_slot_has_not_given_it_back_twice() -> None:
+    slots = Slots(1)
+
+    def work() -> Generator[Pause, None, None]:
+        yield from slots.take(1)
+        try:
+            yield from slots.let_others(Pause(1), 1)
+        finally:
+            slots.give_back()
+
+    for _ in range(3):
+        begun = work()
+        next(begun)
+        begun.close()
+    assert list(slots.take(1)) == []
+    assert next(slots.take(1)) == Pause(1)
+
+
 def test_more_workspaces_than_asana_runs_jobs_for_take_turns(run_tap: Callable[..., Run]) -> None:
     with Sandbox(workspaces=8, tasks=3, messages=1, teams=1, large=0, change_interval=0, job_seconds=0.2) as sandbox:
         run = run_tap(settings_for(sandbox, workspaces=[]))

@@ -50,13 +50,20 @@ class PollingLimits(NamedTuple):
     busy_timeout: float
 
 
-def request_export(
+def just(pause: Pause) -> Waiting[None]:
+    """Pause, and nothing else."""
+    yield pause
+
+
+def request_export(  # noqa: PLR0913 - the last two have defaults
     asana: Asana,
     root: ExportRoot,
     parameters: list[dict[str, Any]],
     limits: PollingLimits,
     begun: Callable[[Job], None],
+    *,
     clock: Clock = time,
+    let_others: Callable[[Pause], Waiting[None]] = just,
 ) -> Waiting[Job]:
     """Start an export, waiting while the workspace's one slot is busy, or the token has as many jobs as it may have.
 
@@ -67,6 +74,7 @@ def request_export(
         limits: how long to wait.
         begun: takes the job before anything else can happen.
         clock: tells the time.
+        let_others: makes a pause in which other workspaces may ask, as only this one's slot is busy.
 
     Raises:
         AnswerError: Asana refuses for good.
@@ -116,7 +124,9 @@ def request_export(
             refusal = error
             seconds = error.retry_after or pause
             say()
-        yield from stop_at(deadline, _wait(seconds, say), no_slot, clock)
+        is_own_slot = refusal is not None and refusal.status != TOO_MANY and not lost
+        pausing = (let_others if is_own_slot else just)(Pause(seconds, say))
+        yield from stop_at(deadline, pausing, no_slot, clock)
     raise AssertionError  # the pauses never end
 
 
@@ -197,7 +207,3 @@ def _pauses(longest: float) -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, longest)
-
-
-def _wait(seconds: float, say: Callable[[], None]) -> Waiting[None]:
-    yield Pause(seconds, say)

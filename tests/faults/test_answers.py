@@ -17,6 +17,7 @@ from tests.support.odd_asana import CREATED_AT, SIGNATURE, OddAsana, Request, St
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 TASKS = [{"gid": str(gid), "resource_type": "task", "modified_at": CREATED_AT} for gid in range(10, 20)]
 STORAGE = Storage(b"".join(json.dumps(task).encode() + b"\n" for task in TASKS))
@@ -161,6 +162,57 @@ def test_a_signal_while_asana_answers_waits_for_the_job(
 
     assert (run.code, pending(run)["job_gid"], asana.posts) == (128 + signum, "9", 1)
     assert json.loads((state_folder / "workspace-1.json").read_text())["job_gid"] == "9"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_asana_does_not_answer_ends_the_run_as_soon_as_the_request_is_given_up(
+    signum: signal.Signals, arguments: Callable[..., list[str]]
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(what: str, _: int) -> None:
+        if what == POST:
+            asked.set()
+            go_on.wait(20)
+
+    with Asana(hold) as asana:
+        settings = asana.settings(request_timeout=0.5, poll_interval=5)
+        tap = subprocess.Popen(arguments(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert asked.wait(20)
+        tap.send_signal(signum)
+        out, err = tap.communicate(timeout=20)
+        go_on.set()
+    run = Run(tap.returncode, out, err.decode())
+
+    assert (run.code, asana.posts, run.of("RECORD")) == (128 + signum, 1, [])
+    assert run.last_line == f"Ended by {signum.name}. The next run goes on from the state."
+
+
+def test_a_job_is_kept_though_the_target_has_gone_when_asana_answers(
+    arguments: Callable[..., list[str]], state_folder: Path, run_tap: Callable[..., Run]
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(what: str, _: int) -> None:
+        if what == POST:
+            asked.set()
+            go_on.wait(20)
+
+    with Asana(hold) as asana:
+        tap = subprocess.Popen(arguments(asana.settings()), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert asked.wait(20)
+        assert tap.stdout is not None
+        tap.stdout.close()
+        go_on.set()
+        tap.wait(20)
+        assert tap.stderr is not None
+        with tap.stderr as stderr:
+            said = Run(tap.returncode, b"", stderr.read().decode())
+        held = json.loads((state_folder / "workspace-1.json").read_text())["job_gid"]
+        again = run_tap(asana.settings())
+
+    assert (said.code, held, again.code, tasks(again), asana.posts) == (1, "9", 0, EVERYTHING, 1)
+    assert "stdout" in said.last_line
 
 
 # ── what is waited for ────────────────────────────────────────────────────────────────────────────────────
@@ -355,6 +407,25 @@ def test_whatever_ends_one_export_the_others_come_through(what_breaks: str, run_
         assert run.last_line.startswith("1 of 2 exports failed. Workspace 1: ")
     else:
         assert (run.code, came_through) == (0, ["1", "2"])
+
+
+def test_an_export_whose_own_record_cannot_be_made_moves_no_bookmark(run_tap: Callable[..., Run]) -> None:
+    """The state that the other one's export saves must not tell of this one as of one that came through."""
+
+    def jobs(what: str, number: int) -> bytes | None:
+        if what == POST:
+            return answer({"data": {"gid": str(number), "status": "in_progress"}})
+        return job(asana, what.rpartition("/")[2]) if what.startswith("GET /jobs/") else None
+
+    fails = {"exports": {"broken": "1 / (int(workspace_gid) - 1)"}}
+    with Asana(jobs) as asana:
+        first = run_tap(asana.settings(workspaces=["1", "2"], stream_maps=fails))
+        second = run_tap(asana.settings(workspaces=["1"]), state=first.state)
+
+    assert (first.code, [each["workspace_gid"] for each in first.records("exports")]) == (1, ["2"])
+    bookmarks = first.state["bookmarks"]["tasks"]["partitions"]
+    assert [each.get("replication_key_value") for each in bookmarks] == [None, CREATED_AT]
+    assert (second.code, [each["job_gid"] for each in second.records("exports")], asana.posts) == (0, ["1"], 2)
 
 
 def test_a_workspace_that_asana_lists_twice_is_exported_once(run_tap: Callable[..., Run]) -> None:

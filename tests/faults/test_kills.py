@@ -184,11 +184,14 @@ class Loading:
         return ran
 
     def settle(self) -> None:
-        """Run until an export came through that was requested after the organization stood still."""
-        for _ in range(4):  # the state, or else the checkpoint, may still have a job that was requested before
+        """Run until an export came through that was requested after the organization stood still.
+
+        The first runs may go on with a job that is in the state, or in the checkpoint alone.
+        """
+        for _ in range(3):
             if self.run().posts:
                 return
-        raise AssertionError("no run requested an export")
+        pytest.fail("no export is requested")
 
     def differences(self) -> list[str]:
         """Where the tables are not what they should be. A killed run may have stored its export's record, or not."""
@@ -349,13 +352,13 @@ def test_after_kills_with_deletions_two_workspaces_in_one_table_are_both_as_they
             assert ran.killed or ran.ended_well, ran.logs
             for stream in STREAMS:
                 assert before[stream] & objects(stream).keys() <= target.table(stream).keys()
-        age(ran.state)
-        assert ran.state is not None
-        # It may go on with a full export that was asked for before the last changes: the checkpoint knows of it too.
-        ran = run(sandbox, target, tmp_path / "unfinished", ran.state, workspaces=workspaces, **options)
-        age(ran.state)
-        ran = run(sandbox, target, tmp_path / "last", ran.state, workspaces=workspaces, **options)
-        assert ran.ended_well, ran.logs
+        for number in range(3):
+            # The first runs may go on with full exports that were asked for before the last changes.
+            age(ran.state)
+            ran = run(sandbox, target, tmp_path / f"last {number}", ran.state, workspaces=workspaces, **options)
+            assert ran.ended_well, ran.logs
+            if len(ran.posts) == len(workspaces):
+                break
         assert [found for stream in STREAMS for found in target.differences(stream, objects(stream))] == []
 
 

@@ -181,8 +181,8 @@ FAILED = (
 )
 ARCHIVED = FAILED.replace("failed", "archived")
 WITHOUT_URL = (
-    f"Workspace {WORKSPACE}: export job {{job}} is still 'succeeded, but without a file' after 200 s. The state keeps the job and the next "
-    "run goes on with it; raise wait_timeout to wait longer."
+    f"Workspace {WORKSPACE}: export job {{job}} is still 'succeeded, but without a file' after 200 s. The state keeps "
+    "the job and the next run goes on with it; raise wait_timeout to wait longer."
 )
 REFUSED = (
     f"Workspace {WORKSPACE}: Asana refuses an export since 10 s (403: {BUSY.rstrip('.')}). Either another export, "
