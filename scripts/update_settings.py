@@ -305,7 +305,10 @@ def files() -> dict[str, str]:
             lines_of(settings, ["name", "kind", "value", "label", "sensitive", "options"]),
         ),
         "README.md": between(
-            texts["README.md"], "    settings:", "    select:", lines_of(settings, ["name", "kind", "sensitive"])
+            texts["README.md"],
+            "    settings:",
+            "    select:",
+            lines_of(settings, ["name", "kind", "sensitive", "options"]),
         ),
         "hub/tap-asana-export.yml": hub_file(),
     }

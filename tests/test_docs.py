@@ -363,10 +363,10 @@ def has(page: Path, *marks: str) -> bool:
     return any(block.mark in marks for block in blocks(page))
 
 
-PIP = """#!/usr/bin/env bash
+INSTALLED = """#!/usr/bin/env bash
 # What the docs install is there already, in the versions that are tested.
-for each in "${@:2}"; do
-  case " %s tap-asana-export " in *" $each "*) ;; *) echo "not tested: $each" >&2; exit 1;; esac
+for each in "$@"; do
+  case " tool install --with tap-asana-export %s " in *" $each "*) ;; *) echo "not tested: $each" >&2; exit 1;; esac
 done
 """
 
@@ -376,9 +376,11 @@ def programs(tmp_path: Path) -> Path:
     """A folder with what the blocks call besides the tap; targets and Meltano are installed when they are called."""
     folder = tmp_path / "bin"
     folder.mkdir()
+    uv = f"{sys.executable} -m uv"
     texts = {
-        "pip": PIP % " ".join(itertools.chain.from_iterable(TARGETS)),
-        "meltano": f'#!/usr/bin/env bash\nexec {sys.executable} -m uv tool run --quiet meltano "$@"\n',
+        "pip": INSTALLED % " ".join(itertools.chain.from_iterable(TARGETS)),
+        "uv": f'#!/usr/bin/env bash\n[ "$1 $2" != "tool install" ] && exec {uv} "$@" || exec pip "$@"\n',
+        "meltano": f'#!/usr/bin/env bash\nexec {uv} tool run --quiet meltano "$@"\n',
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
