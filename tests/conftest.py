@@ -40,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--walks", type=int, default=2, help="how many walks tests/faults/test_walks.py goes")
     parser.addoption("--walk-seed", type=int, default=0, help="seed of the first of them")
     parser.addoption(
+        "--moments", type=int, default=9, help="at how many moments tests/faults/test_signal_moments.py ends runs"
+    )
+    parser.addoption(
         "--log-everything", action="store_true", help="have every run log at DEBUG too, and look for secrets in it"
     )
 

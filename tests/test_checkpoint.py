@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from unittest.mock import ANY
 
 import pytest
 
+from tap_asana_export.leftovers import OWNER
 from tap_asana_export.output.checkpoint import checkpoint_folder
 from tap_asana_export.times import format_time
 from tests.conftest import WORKSPACE, Run, expected, settings_for
@@ -151,6 +153,17 @@ def test_a_checkpoint_that_is_damaged_is_told_of_and_asked_anew(
     assert (run.code, run.by_gid("tasks")) == (0, expected(sandbox, "tasks"))
     assert "the checkpoint cannot be read" in run.stderr
     assert list(state_folder.iterdir()) == []
+
+
+def test_what_a_run_left_that_was_killed_in_the_midst_of_writing_is_removed_by_the_next_one(
+    sandbox: Sandbox, state_folder: Path, run_tap: Callable[..., Run]
+) -> None:
+    state_folder.mkdir(parents=True)
+    gone = OWNER.replace(f"-{os.getpid()}-", "-999999999-")
+    state_folder.joinpath(f".workspace-{WORKSPACE}.json.{gone}.part").touch()
+    run = run_tap(settings_for(sandbox))
+
+    assert (run.code, list(state_folder.iterdir())) == (0, [])
 
 
 def test_a_checkpoint_that_cannot_be_written_is_a_warning(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ import fsspec
 import msgspec
 import platformdirs
 from fsspec.implementations.local import LocalFileSystem
+
+from tap_asana_export.leftovers import OWNER, remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,12 +95,13 @@ class Checkpoint:
             return
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        nested_stream = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+        remove_leftovers(file.parent.glob(".*.part"))
+        part = file.with_name(f".{file.name}.{OWNER}.part")
         try:
-            nested_stream.write_bytes(content)
-            nested_stream.replace(file)
+            part.write_bytes(content)
+            part.replace(file)
         finally:
-            nested_stream.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
     @staticmethod
     def _read(place: Any, path: str) -> RunningJob | None:

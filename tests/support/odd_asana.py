@@ -27,11 +27,12 @@ SIGNATURE = "5ecret0123456789abcdef"
 
 @dataclass(frozen=True)
 class Request:
-    """The head of a request."""
+    """A request."""
 
     method: str
     target: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class OddAsana:
         while len(body) < int(headers.get("content-length", 0)):
             body += connection.recv(65536)
         method, target, _ = first.split(" ")
-        return Request(method, target, headers)
+        return Request(method, target, headers, body)
 
     def _answer(self, request: Request) -> bytes:
         if request.target.startswith("/file"):
