@@ -15,7 +15,8 @@ from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.output.batch import lacking
 from tap_asana_export.records.objects import gid_of
 from tap_asana_export.records.reader import BLOCK, blocks
-from tap_asana_export.records.router import HALF, RecordRouter, without_halves
+from tap_asana_export.records.router import RecordRouter
+from tap_asana_export.records.unicode import replace_lone_surrogates
 from tap_asana_export.redaction import without_credentials
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import (
@@ -183,7 +184,7 @@ def _lines(file: ExportFile) -> Iterator[tuple[int, ObjectOrigin]]:
             for line in text.split(b"\n"):
                 number += 1
                 if line.strip():
-                    yield number, decode(without_halves(line)[0] if HALF.search(line) else line)
+                    yield number, decode(replace_lone_surrogates(line)[0])
     except DownloadError as error:
         raise FileError(file.url, number + 1, error.cause) from None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
