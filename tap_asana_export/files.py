@@ -12,7 +12,7 @@ import msgspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.fingerprint import fingerprint
-from tap_asana_export.output.batch import lacking
+from tap_asana_export.output.batch import describe_url_error
 from tap_asana_export.records.objects import gid_of
 from tap_asana_export.records.reader import BLOCK, blocks
 from tap_asana_export.records.router import RecordRouter
@@ -99,7 +99,7 @@ class ExportFile:
         except FileNotFoundError:
             raise SettingError(f"Settings: export_files names {self.url}, which is not there.") from None
         except (ImportError, ValueError, OSError) as error:
-            cause = lacking(url, error)
+            cause = describe_url_error(url, error)
             raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {cause}") from None
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL
             name = type(error).__name__
