@@ -34,9 +34,9 @@ COMMANDS = {"run", "el", "elt", "invoke", "job", "schedule"}
 def under_meltano_config_test() -> bool:
     """Whether `meltano config test` started this process: it kills an extractor at its first record.
 
-    Meltano (4.4) sets no variable that shows it. So two conditions must hold: stdout and stderr are the same pipe, which
-    they never are in `meltano run`, and the parent process has the command line of `meltano config test`. Where that
-    cannot be read, as on Windows, the answer is False.
+    Meltano (4.4) sets no variable that shows it. So two conditions must hold: stdout and stderr are the same pipe,
+    which they never are in `meltano run`, and the parent process has the command line of `meltano config test`. Where
+    that cannot be read, as on Windows, the answer is False.
     """
     if "MELTANO_EXTRACTOR_NAME" not in os.environ:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 INCREMENTAL = {"task": "modified_at", "message": "modified_at"}
-"""The property to filter by for changes, by `resource_type`; Asana has no such filter for teams."""
+"""By `resource_type`, the property to filter changes by; Asana has no such filter for teams."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Source:
         resource_types: types of the objects that have the records; an object is a line of the export's file.
         keys: names of the properties that identify a record.
         array: name of the object's property whose items are the records; None if the object itself is the record.
-        gid_of: name of an item's property whose gid identifies the record, as an item of memberships has no gid.
+        gid_of: name of an item's property whose gid is in the key, for items without a gid of their own.
         graph: whether the objects come from graph exports, not resource exports.
         may_lack_gid: whether the objects may have no gid: Asana documents none.
     """
@@ -32,7 +32,7 @@ class Source:
 
     @property
     def by_default(self) -> bool:
-        """Whether the stream is selected by default: not nested streams, nor streams that need an export of their own."""
+        """Whether the stream is selected by default: nested streams and those of graph exports are not."""
         return not self.graph and self.array is None
 
     @property

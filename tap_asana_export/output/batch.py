@@ -286,8 +286,7 @@ class BatchFiles:
         manifests = {name: [each.result() for each in urls] for name, urls in files.items()}
         for name, manifest in manifests.items():
             message = {"type": "BATCH", "stream": name, "encoding": encoding, "manifest": manifest}
-            self._writer.write(msgspec.json.encode(message) + b"
-")
+            self._writer.write(msgspec.json.encode(message) + b"\n")
         self._announced_lines = lines
 
 

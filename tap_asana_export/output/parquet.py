@@ -1,9 +1,9 @@
 """Writes Parquet files; needs the extra `parquet`.
 
 A column has the type that the schema gives it, the same in every file, since DuckDB, Spark and warehouses read all
-files of a stream as one table. A value that this type cannot hold (1.5 among integers, a date in the year 20222) ends the
-export with an error that names it. Rounded, or made null, it would be lost unnoticed. With a wider type in that one
-file, the files would no longer be one table, and their readers would fail later, with less to go by. So the user
+files of a stream as one table. A value that this type cannot hold (1.5 among integers, a date in the year 20222) ends
+the export with an error that names it. Rounded, or made null, it would be lost unnoticed. With a wider type in that
+one file, the files would no longer be one table, and their readers would fail later, with less to go by. So the user
 decides: JSON Lines hold any value, and a stream map can turn the column into text for good.
 """
 
@@ -185,7 +185,7 @@ def number_array(texts: Sequence[bytes]) -> Any:
 
 
 def is_exact(text: bytes, value: float) -> bool:
-    """Whether a double is the number in a text: by its exact value, or by the shortest text that Python shows for it."""
+    """Whether a double is the number in a text, by its exact value or by the shortest text for it."""
     return Decimal(text.decode()) in {Decimal(value), Decimal(repr(value))}
 
 
