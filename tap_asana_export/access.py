@@ -1,4 +1,4 @@
-"""Whether the tap would be let in, without an export: what `--test` and `meltano config test` want to know."""
+"""Checks the token without an export, for `--test` and `meltano config test`."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REQUEST_TIMEOUT, RETRIES, MOST_SECONDS = 5, 1, 10
-"""Seconds for one request, how often to repeat it, and seconds between all its tries: a test is to end soon."""
+REQUEST_TIMEOUT, RETRIES, MAX_PAUSES = 5, 1, 10
+"""Seconds for one request, number of retries, and seconds between all tries together: a test should be quick."""
 
 COMMANDS = {"run", "el", "elt", "invoke", "job", "schedule"}
-"""Commands of Meltano that start an extractor because its records are wanted."""
+"""Meltano's commands that run an extractor for its records."""
 
 
 def under_meltano_config_test() -> bool:
-    """Whether the process was started by `meltano config test`, which kills an export at its first record.
+    """Whether `meltano config test` started this process: it kills an extractor at its first record.
 
-    Meltano (4.4) sets no variable that tells, so two things must: that stdout and stderr are one pipe, as they are then
-    and never in `meltano run`, and that the command line of the process that started this one is that command. Where
-    the second cannot be read, as on Windows, an export is wanted.
+    Meltano (4.4) sets no variable that shows it. So two conditions must hold: stdout and stderr are the same pipe,
+    which they never are in `meltano run`, and the parent process has the command line of `meltano config test`. Where
+    that cannot be read, as on Windows, the answer is False.
     """
     if "MELTANO_EXTRACTOR_NAME" not in os.environ:
         return False
@@ -50,7 +50,7 @@ def under_meltano_config_test() -> bool:
 
 
 def is_config_test(words: list[str]) -> bool:
-    """Whether a command line is `meltano … config … test …`, whatever options stand between."""
+    """Whether a command line is `meltano … config … test …`, with any options between."""
     with contextlib.suppress(ValueError):
         program = next((place for place, word in enumerate(words) if Path(word).name.startswith("meltano")), len(words))
         arguments = [word for word in words[program + 1 :] if not word.startswith("-")]
@@ -59,7 +59,7 @@ def is_config_test(words: list[str]) -> bool:
 
 
 def _command_line_of(pid: int) -> list[str]:
-    """The words of a process's command line; none if they cannot be read."""
+    """Return the words of a process's command line; none if it cannot be read."""
     try:
         if Path("/proc/self/cmdline").exists():
             return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -70,12 +70,12 @@ def _command_line_of(pid: int) -> list[str]:
 
 
 def check_access(settings: Mapping[str, Any]) -> None:
-    """Look at each workspace with the token, or at the files of `export_files`; no export is requested.
+    """Ask Asana for each workspace, or look for the files of `export_files`; request no export.
 
-    Whether the token may also export is known only when an export is requested.
+    Whether the token may also export shows only when an export is requested.
 
     Raises:
-        TapError: Asana refuses the token, knows no such workspace or does not answer soon, or a file is not there.
+        TapError: Asana refuses the token, does not know a workspace or does not answer soon; or a file is missing.
     """
     for url in settings["export_files"]:
         logger.info("File %s can be read. This was only a test: it was not.", ExportFile(url).url)
@@ -83,17 +83,17 @@ def check_access(settings: Mapping[str, Any]) -> None:
         return
     logger.info("This is only a test: looking for the workspaces, with few tries.")
     with connect({**settings, "request_timeout": REQUEST_TIMEOUT}, retries=RETRIES) as asana:
-        for workspace_gid in workspace_gids(asana, {**settings, "wait_timeout": MOST_SECONDS}):
+        for workspace_gid in workspace_gids(asana, {**settings, "wait_timeout": MAX_PAUSES}):
             check_workspace(asana, workspace_gid)
 
 
 def check_workspace(asana: Asana, workspace_gid: str) -> None:
-    """Look at one workspace with the token; raises as `check_access` does."""
+    """Ask Asana for one workspace; raise as `check_access` does."""
     logger.info("Workspace %s: asking Asana for it.", workspace_gid)
     try:
-        ask_now(asana.workspace(workspace_gid), MOST_SECONDS)
+        ask_now(asana.workspace(workspace_gid), MAX_PAUSES)
     except AnswerError as error:
-        # A service account scoped to data export may be kept from the rest of the API.
+        # A service account may be limited to exports, without access to the rest of the API.
         if error.status != requests.codes.forbidden:
             raise
         logger.warning("Workspace %s: %s", workspace_gid, error)

@@ -1,4 +1,4 @@
-"""Catalogs: what is selected, and what is said of one that cannot be used."""
+"""Reads, completes and checks catalogs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def complete(
     metadata: MetadataMapping, schema: Mapping[str, Any], always: Iterable[str], on_request: Iterable[Breadcrumb]
 ) -> None:
-    """Add to a stream's metadata what the SDK leaves out of it.
+    """Complete a stream's metadata in place: every property gets a breadcrumb, its inclusion and its default selection.
 
     Args:
-        metadata: of the catalog that was given, or of the one that is discovered.
-        schema: the stream's own.
-        always: properties that cannot be deselected.
-        on_request: properties that are not selected by default.
+        metadata: metadata from the user's catalog, or from discovery.
+        schema: JSON Schema of the stream.
+        always: names of the properties that cannot be deselected.
+        on_request: breadcrumbs of the properties that are not selected by default.
     """
     for breadcrumb in list(metadata):
         metadata[without_items(breadcrumb)] = metadata.pop(breadcrumb)
@@ -40,7 +40,7 @@ def complete(
 
 
 class JsonSchema(msgspec.Struct):
-    """A JSON Schema in a catalog, as far as the tap and the SDK look at it."""
+    """The part of a JSON Schema in a catalog that the tap and the SDK use."""
 
     type: str | list[str] | None = None
     properties: dict[str, JsonSchema] | None = None
@@ -59,7 +59,7 @@ class MetadataShape(msgspec.Struct, rename="kebab"):
 
 
 class MetadataEntry(msgspec.Struct):
-    """Metadata, and of what they are."""
+    """Metadata and their breadcrumb."""
 
     breadcrumb: list[str]
     metadata: MetadataShape
@@ -78,16 +78,16 @@ class StreamShape(msgspec.Struct):
 
 
 class CatalogShape(msgspec.Struct):
-    """A catalog, as the SDK needs it to be."""
+    """The form of a catalog that the SDK can read."""
 
     streams: list[StreamShape]
 
 
 def read_catalog(catalog: Any) -> Catalog | None:
-    """The catalog that was given; None if none was.
+    """Read a catalog; None if none was given.
 
     Raises:
-        SettingError: it is something else.
+        SettingError: it is no catalog, or has a stream twice.
     """
     if catalog is None or isinstance(catalog, Catalog):
         return catalog
@@ -102,10 +102,10 @@ def read_catalog(catalog: Any) -> Catalog | None:
 
 
 def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> None:
-    """Fail if a catalog selects nothing, or what there is not.
+    """Check that a catalog selects something, and only streams and properties that exist.
 
     Raises:
-        SettingError: with the name, and the one that was perhaps meant.
+        SettingError: it does not; the error names what is wrong, and the most similar name.
     """
     if catalog is not None and not any(stream.selected for stream in streams.values()):
         raise SettingError(f"The catalog selects nothing: select at least one of {', '.join(streams)}.")
@@ -115,10 +115,10 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 raise SettingError(f"The catalog selects a stream '{name}'; there are {', '.join(streams)}.")
             continue
         stream = streams[name]
-        added = stream.schema["properties"]
-        if lacking := [key for key in (*stream.primary_keys, stream.replication_key) if key and key not in added]:
+        names = stream.schema["properties"]
+        if missing := [key for key in (*stream.primary_keys, stream.replication_key) if key and key not in names]:
             raise SettingError(
-                f"The catalog makes {lacking[0]!r} a key of the stream {name}, which has no such property. "
+                f"The catalog makes {missing[0]!r} a key of the stream {name}, which has no such property. "
                 "Make the catalog anew with --discover."
             )
         known = {breadcrumb for breadcrumb, _ in properties(stream.schema)} | {()}

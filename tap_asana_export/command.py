@@ -1,4 +1,4 @@
-"""The tap's command line, as it ends when something is wrong."""
+"""Runs the command line, and ends it with one line and an exit code if something fails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_command_line() -> None:
-    """Run the tap's command line; an error ends it with one line on stderr and exit code 1."""
+    """Run the tap; an error ends it with one line on stderr and exit code 1."""
     redaction.install()
     try:
         if sys.stdout is None:
@@ -31,9 +31,9 @@ def run_command_line() -> None:
     except TapError as error:
         _fail(str(error))
         if isinstance(error, OutputError) and sys.stdout is not None:
-            # Python flushes stdout once more at exit and would complain about the same broken pipe.
+            # At exit Python flushes stdout once more, and would report the broken pipe again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:  # noqa: BLE001 - what nobody thought of must not show its values, which may be secret
+    except Exception as error:  # noqa: BLE001 - the text of an unexpected error may contain secrets
         _fail(f"{_unexpected(error)} This is a fault of the tap: please report this line. LOGLEVEL=DEBUG tells more.")
         TapAsanaExport.logger.debug("The fault came from here:", exc_info=error)
     else:
@@ -51,7 +51,7 @@ def _how_to_go_on(jobs: Mapping[str, str]) -> str:
 
 
 def _unexpected(error: Exception) -> str:
-    """The kind of an error, and the line of the tap's own code in which it came up; not its text."""
+    """Name an error's class and the last line of the tap's own code in its traceback, without its text."""
     frame, place = error.__traceback__, ""
     while frame is not None:
         code = frame.tb_frame.f_code
@@ -64,6 +64,6 @@ def _unexpected(error: Exception) -> str:
 def _fail(message: str) -> None:
     line = " ".join(message.split())
     if under_meltano_config_test():
-        print(line, file=sys.stderr)  # noqa: T201 - Meltano shows the last line as it is, not what a log makes of it
+        print(line, file=sys.stderr)  # noqa: T201 - Meltano shows the last line of stderr as it is, without a log's prefix
     else:
         TapAsanaExport.logger.critical("%s", line)

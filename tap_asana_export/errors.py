@@ -1,32 +1,32 @@
-"""What can go wrong, as a tree.
+"""The tap's errors.
 
 TapError
 ├── SettingError       a setting, catalog or state that cannot be used
 ├── AnswerError        Asana answered a request with an error
 │   └── GrantError         it gives no access token for the settings of OAuth
 ├── UnreachableError   Asana did not answer, or answered "not now" to every try
-├── UnreadableError    Asana answered something else than what was asked for
+├── UnreadableError    an answer of Asana's is not what the tap asked for
 ├── SlotError          no export slot came free
 ├── JobError           the export job reports a status that Asana does not document
 │   └── FailedJobError    it failed
 ├── WaitError          the export job took longer than `wait_timeout`
 ├── DownloadError      the export file could not be read to its end
-│   ├── DamagedError      it is not as Asana wrote it
+│   ├── DamagedError      its content is damaged
 │   ├── GoneError         storage does not have it
-│   └── ChangedError      storage has another one than a moment ago
-├── ExportError        an export was asked for once more, and brought no file either
+│   └── ChangedError      storage has another one than when the download began
+├── ExportError        a second export brought no file either
 ├── LineError          a line of the export file is not an Asana object
-├── FileError          the same of a file that was downloaded earlier
+├── FileError          a line of a file in `export_files` is not an Asana object
 ├── MapError           an expression of stream_maps cannot be evaluated for an object
 ├── UnknownFieldError  Asana sends a field that is not in the schema, and unknown_fields is `fail`
 ├── BatchError         a batch file cannot be written
 │   └── UnfitError         a value does not fit its column of a Parquet file
-├── UnexpectedError    something that nobody has thought of
+├── UnexpectedError    a fault of the tap ended an export
 ├── SomeFailedError    some of several exports failed
 └── OutputError        stdout takes no more messages
 
-Each holds the facts and writes one line of its own: what happened, where, and what to do.
-None ever holds a token or a signed URL.
+Each error takes facts and makes one line of them: what happened, where, and what to do.
+No error contains a token or a signed URL.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TapError(Exception):
     """An error that ends the run with its message as one line on stderr, exit code 1.
 
     Args:
-        message: what happened; secrets and line breaks that it took over from a server's words are removed.
+        message: what happened. Secrets and line breaks, which may come from a server's answer, are removed.
     """
 
     def __init__(self, message: str) -> None:
@@ -62,13 +62,13 @@ class AnswerError(TapError):
     """Asana answered a request with an error.
 
     Args:
-        request: what was asked, such as `POST /exports/resource`.
+        request: method and path, such as `POST /exports/resource`.
         status: HTTP status.
-        message: Asana's own words.
-        retry_after: seconds until Asana wants to be asked again, if it says so.
+        message: the message in Asana's answer.
+        retry_after: seconds to wait, from the header `Retry-After`; None without it.
     """
 
-    # https://developers.asana.com/docs/errors; for 403 the reference of createResourceExport
+    # By status, or by status and request: https://developers.asana.com/docs/errors; 403: createResourceExport
     REMEDIES: ClassVar[dict[int | tuple[int, str], str]] = {
         400: "Check the settings workspaces, filters and start_date.",
         401: "The token is wrong, expired or revoked: set access_token, or the settings of OAuth, anew.",
@@ -102,7 +102,7 @@ class AnswerError(TapError):
 class GrantError(AnswerError):
     """Asana gives no access token for the settings of OAuth.
 
-    Its `status` is always 401: whatever Asana answered, it was not about the export or the job asked for.
+    Its `status` is always 401, so that no caller takes Asana's answer for one about an export or a job.
     """
 
     def __init__(self, request: str, status: int, message: str) -> None:
@@ -121,9 +121,9 @@ class UnreachableError(TapError):
     """Asana did not answer, or answered 429 or 5xx to every try.
 
     Args:
-        request: what was asked.
+        request: method and path.
         cause: what happened instead of an answer.
-        remedy: what to do.
+        remedy: what the user should check.
         may_pass: whether another try may succeed.
     """
 
@@ -136,7 +136,7 @@ class UnreachableError(TapError):
 
 
 class UnreadableError(TapError):
-    """Asana answered that all is well, but not what was asked for."""
+    """A successful answer of Asana's does not contain what the tap asked for."""
 
     def __init__(self, request: str, cause: str) -> None:
         super().__init__(
@@ -146,13 +146,13 @@ class UnreadableError(TapError):
 
 
 class SlotError(TapError):
-    """No export could be started within `busy_timeout`: a slot did not come free.
+    """No export could be started within `busy_timeout`, as no slot came free.
 
     Args:
-        root: what was to be exported.
+        root: the workspace or graph.
         waited: seconds.
         refusal: Asana's last answer.
-        is_busy: whether the token surely may export, and only the slot is busy.
+        is_busy: whether the token certainly may export, so that only the slot can be the reason.
     """
 
     def __init__(self, root: object, waited: float, refusal: AnswerError, *, is_busy: bool) -> None:
@@ -186,7 +186,7 @@ class FailedJobError(JobError):
 
 
 class ExportError(TapError):
-    """An export was asked for once more, and brought no file either."""
+    """A second export brought no file either."""
 
     def __init__(self, root: object, cause: str) -> None:
         super().__init__(f"{root}: no export came through. The last cause: {cause}")
@@ -206,7 +206,7 @@ class DownloadError(TapError):
     """The export file could not be read to its end.
 
     Args:
-        cause: what broke, without the file's URL.
+        cause: what happened, without the file's URL.
     """
 
     def __init__(self, cause: str) -> None:
@@ -215,14 +215,14 @@ class DownloadError(TapError):
 
 
 class DamagedError(DownloadError):
-    """The file is not as Asana wrote it.
+    """The content of the file is damaged.
 
-    Then what came before is not to be trusted either: gzip's checksum stands at the end.
+    What came before the damage may be wrong too, as gzip's checksum comes last.
     """
 
 
 class GoneError(DownloadError):
-    """Storage does not have the file, or not any more: Asana keeps it for 30 days."""
+    """Storage does not have the file (any more): Asana keeps it for 30 days."""
 
 
 class ChangedError(DownloadError):
@@ -234,7 +234,7 @@ class LineError(TapError):
 
     Args:
         line: number of the first line that could not be read, from 1.
-        is_of_file: whether the file itself is wrong, rather than the way to it broken.
+        is_of_file: whether the file itself is damaged; False if only its download failed.
     """
 
     def __init__(self, root: object, job_gid: str, line: int, cause: str, *, is_of_file: bool) -> None:
@@ -248,7 +248,7 @@ class LineError(TapError):
 
 
 class FileError(TapError):
-    """An export file that was downloaded earlier breaks at a line, or the line is not an Asana object.
+    """A file in the setting `export_files` breaks at a line, or the line is not an Asana object.
 
     Args:
         line: number of the first line that could not be read, from 1.
@@ -297,16 +297,16 @@ class UnfitError(BatchError):
     """A value does not fit its column of a Parquet file.
 
     Args:
-        stream: whose record it is in.
-        name: of the property.
-        gids: what tells which record.
-        kind: of the value.
-        column: type or format of the column, as the schema has it.
+        stream: the record's stream.
+        name: name of the property.
+        gids: the record's properties that are gids.
+        kind: type of the value.
+        column: type of the column: a type or format of JSON Schema.
     """
 
     @staticmethod
     def text_of(name: str) -> str:
-        """A stream map's expression that makes text of a property, whatever it is, and leaves null."""
+        """Return a stream map's expression that turns a property of any type into text, and leaves null."""
         return f"str(record.get('{name}')) if record.get('{name}') != None else None"
 
     def __init__(self, stream: str, name: str, gids: Mapping[str, Any], kind: str, column: str) -> None:
@@ -324,8 +324,8 @@ class SomeFailedError(TapError):
     """Some of several exports failed.
 
     Args:
-        failed: what ended each, by what it is of.
-        count: how many exports there were to be.
+        failed: the errors by workspace or graph.
+        count: number of all exports.
     """
 
     def __init__(self, failed: Mapping[Any, TapError], count: int) -> None:
@@ -338,11 +338,11 @@ class SomeFailedError(TapError):
 
 
 class UnexpectedError(TapError):
-    """Something happened to an export that nobody has thought of: a fault of the tap.
+    """A fault of the tap ended an export.
 
     Args:
-        root: the export.
-        error: what was raised; its text may hold anything, and is not shown.
+        root: the workspace or graph.
+        error: the exception. Its text is not shown, as it may contain a secret.
     """
 
     def __init__(self, root: object, error: Exception) -> None:
@@ -353,7 +353,7 @@ class UnexpectedError(TapError):
 
 
 def _place(error: Exception) -> str:
-    """Where an exception was raised, as module and line."""
+    """Return module and line where an exception was raised."""
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next

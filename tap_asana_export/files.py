@@ -12,10 +12,11 @@ import msgspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.fingerprint import fingerprint
-from tap_asana_export.output.batch import lacking
+from tap_asana_export.output.batch import describe_url_error
 from tap_asana_export.records.objects import gid_of
 from tap_asana_export.records.reader import BLOCK, blocks
-from tap_asana_export.records.router import HALF, RecordRouter, without_halves
+from tap_asana_export.records.router import RecordRouter
+from tap_asana_export.records.unicode import replace_lone_surrogates
 from tap_asana_export.redaction import without_credentials
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import (
@@ -98,7 +99,7 @@ class ExportFile:
         except FileNotFoundError:
             raise SettingError(f"Settings: export_files names {self.url}, which is not there.") from None
         except (ImportError, ValueError, OSError) as error:
-            cause = lacking(url, error)
+            cause = describe_url_error(url, error)
             raise SettingError(f"Settings: export_files names {self.url}, which cannot be read: {cause}") from None
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL
             name = type(error).__name__
@@ -183,7 +184,7 @@ def _lines(file: ExportFile) -> Iterator[tuple[int, ObjectOrigin]]:
             for line in text.split(b"\n"):
                 number += 1
                 if line.strip():
-                    yield number, decode(without_halves(line)[0] if HALF.search(line) else line)
+                    yield number, decode(replace_lone_surrogates(line)[0])
     except DownloadError as error:
         raise FileError(file.url, number + 1, error.cause) from None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

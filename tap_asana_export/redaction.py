@@ -1,7 +1,7 @@
-"""Secrets stay out of every log line, warning and error message, whoever writes it and however logging is set up.
+"""Keeps secrets out of every log line, warning and error message, whatever library writes it and however it is logged.
 
-Texts are cleaned in two ways. Patterns find what is secret by its place: the query of a URL, a password in a URL, a
-header such as `Authorization`. Values that are known to be secret are found wherever they stand.
+Secrets are found in two ways. Patterns find them by their place: the query of a URL, a password in a URL, a header such
+as `Authorization`. Known secrets, such as the settings' values, are found anywhere.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 MASK = "***"
 
 SHORTEST = 8
-"""Characters of the shortest value to look for. Asana's tokens are longer; shorter values are words of any text."""
+"""Shortest known secret to look for, in characters. Asana's tokens are longer; shorter values occur in any text."""
 
 MOST_DERIVED = 500
-"""How many values to remember that came up during a run, such as signatures of URLs; the oldest ones are forgotten."""
+"""Known secrets that are no settings, such as signatures of URLs; of more than these the oldest are forgotten."""
 
 SECRET_NAME = re.compile(
     r"secret|token|passw|credential|signature|authorization|^client_id$|^sig$|(^|_)key(_?id)?$|accesskeyid|accessid"
@@ -36,13 +36,13 @@ SECRET_NAME = re.compile(
 )
 """Names of settings, storage parameters and query parameters whose values are secret."""
 
-# The same character as it stands in a URL, in a URL within another one, in JSON, and in HTML.
+# Each character as itself, and as escaped in a URL, in a URL within another one, in JSON, and in HTML.
 _QUESTION = r"(?:\?|%(?:25)*3f|\\u003f|\\x3f|&#(?:63|x3f);)"
 _EQUALS = r"(?:=|%(?:25)*3d|\\u003d|\\x3d|&#(?:61|x3d);)"
 _COLON = r"(?::|%(?:25)*3a)"
 _SLASH = r"(?:\\?/|%(?:25)*2f|\\u002f)"
 _AT = r"(?:@|%(?:25)*40)"
-# A password may hold a slash in a URL that was written by hand, but `host:443/a@b` is no password.
+# In a URL written by hand a password may contain a slash; but `host:443/a@b` has no password.
 _USER = rf"(?:[^\s\"'<>/?#]*|[^\s\"'<>/?#@:]*:(?!\d+/)[^\s\"'<>?]*)(?={_AT})"
 _IN_URL = r"[^\s\"'<>]"
 _HEADERS = r"(?:proxy-)?authorization|(?:set-)?cookie|x-amz-security-token"
@@ -73,7 +73,7 @@ PATTERNS = tuple(
 
 
 class _Secrets:
-    """The values that are known to be secret."""
+    """The known secrets."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,7 +82,7 @@ class _Secrets:
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, values: Iterable[str], *, are_settings: bool) -> None:
-        """Remember values, for good if they are settings."""
+        """Add secrets; those that are no settings may be forgotten after many others."""
         new = {value.strip() for value in values if len(value.strip()) >= SHORTEST}
         with self._lock:
             if new <= (self._settings | self._derived.keys()):
@@ -96,7 +96,7 @@ class _Secrets:
             self._pattern = None
 
     def redact(self, text: str) -> str:
-        """The text without them."""
+        """Return the text with `***` in place of each known secret."""
         with self._lock:
             if self._pattern is None:
                 forms = {form for value in (*self._settings, *self._derived) for form in _forms(value)}
@@ -109,37 +109,37 @@ _secrets = _Secrets()
 
 
 def redact(text: str) -> str:
-    """The text, with `***` in place of every secret that it holds."""
-    # First by place: a secret that is a common word, such as "password", would hide the name of another one's place.
+    """Return the text with `***` in place of every secret."""
+    # Patterns first: if "password" itself is a known secret, the patterns would miss the key `password`.
     for pattern in PATTERNS:
         text = pattern.sub(rf"\1{MASK}", text)
     return _secrets.redact(text)
 
 
 def redact_line(text: str) -> str:
-    """The text without secrets, on one line: what comes from a server may hold line breaks and terminal sequences."""
+    """Return the text without secrets, line breaks and control characters, all of which a server may send."""
     return re.sub(r"[\x00-\x1f\x7f]+", " ", redact(text)).strip()
 
 
 def add_secrets(*values: str) -> None:
-    """Remember values that came up during the run, such as an access token, as secret."""
+    """Add secrets that the run has received, such as an access token."""
     _secrets.add(values, are_settings=False)
 
 
 def add_secrets_of_url(url: str) -> None:
-    """Remember password and signature of a URL as secret, as a server may repeat them without the URL."""
+    """Add the password and the signature of a URL: a server may repeat them without the URL."""
     _secrets.add(_secrets_of_url(url), are_settings=False)
 
 
 def add_secret_settings(settings: Mapping[str, Any]) -> None:
-    """Remember the values of all secret settings, and the passwords and signatures of all URLs in settings."""
-    # The built-in sandbox has no secrets, and its tokens may be common words.
+    """Add the values of all secret settings, and the passwords and signatures of all URLs in settings."""
+    # The sandbox has no secrets, and its token may be a common word.
     others = {name: value for name, value in settings.items() if name != "sandbox"}
     _secrets.add(_secrets_of(others), are_settings=True)
 
 
 def _secrets_of(value: Any, *, is_secret: bool = False) -> Iterator[str]:
-    """The secrets within a setting."""
+    """Yield the secrets within a setting's value."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield from _secrets_of(each, is_secret=is_secret or bool(SECRET_NAME.search(str(name))))
@@ -164,7 +164,7 @@ def _secrets_of_url(url: str) -> Iterator[str]:
 
 
 def _forms(value: str) -> set[str]:
-    """A value as it stands in texts: as it is, in URLs, in JSON, and in what Python prints."""
+    """Return a value as it may appear in a text: plain, or escaped for a URL, JSON or Python."""
     quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
     return {
         value,
@@ -181,9 +181,9 @@ def _forms(value: str) -> set[str]:
 
 
 def install() -> None:
-    """Clean whatever is logged, warned of, or printed because nobody caught it, from now on; once is enough.
+    """Redact all log records, warnings and uncaught exceptions of this process from now on.
 
-    What holds no secret is passed on as it is.
+    Texts without a secret are not changed. A second call does nothing.
     """
     if getattr(logging.getLogRecordFactory(), "is_redacting", False):
         return
@@ -199,7 +199,7 @@ def _install_record_factory() -> None:
         record = make_record(*args, **kwargs)
         try:
             said = record.getMessage()
-        except Exception:  # noqa: BLE001 - logging would print the values that do not fit their format
+        except Exception:  # noqa: BLE001 - logging itself would print the values that do not fit the format
             record.msg, record.args = redact(f"{record.msg!r} {record.args!r}"), ()
         else:
             if (clean := redact(said)) != said:
@@ -262,7 +262,7 @@ def _install_hooks() -> None:
 
 
 def redact_error(error: BaseException) -> BaseException:
-    """The error itself if its traceback holds no secret, else one that looks like it but for the secrets."""
+    """Return the error itself if its traceback shows no secret, else a redacted copy that looks like it."""
     lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return error if redact(lines) == lines else _clean_copy(error, set())
 
@@ -280,5 +280,5 @@ def _clean_copy(error: BaseException, seen: set[int]) -> BaseException:
 
 
 def without_credentials(url: str) -> str:
-    """A URL as it may be shown: without its query, user and password; a path as it is."""
+    """Return a URL without its query, user and password; a local path stays as it is."""
     return re.sub(rf"(?<=://){_USER}", MASK, url.partition("?")[0]) if "://" in url else url

@@ -1,4 +1,4 @@
-"""Settings as the tap uses them, and what is said of one that cannot be used."""
+"""Reads the settings from files and the environment, converts them, and says what is wrong with them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 PREFIX = "TAP_ASANA_EXPORT_"
-"""How environment variables for settings begin."""
+"""Beginning of the names of environment variables for settings."""
 
-WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-"""What environment variables may say of a setting that is true or false."""
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+"""Texts for true and false in environment variables."""
 
-# What is sent as a header must be latin-1, and hold no line break.
+# A header must be latin-1, without line breaks.
 UNSENDABLE = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 SENT = ("access_token", *GRANT, "user_agent", "api_url")
-"""Settings that are sent to Asana as they are."""
+"""Settings that become part of a header or of a URL."""
 
-# The SDK's own schema of it (singer-sdk 0.54.9) is none: jsonschema fails at it with AttributeError.
+# The SDK's own schema of `stream_maps` (singer-sdk 0.54.9) is invalid: jsonschema fails with AttributeError.
 _ELSE = {"enum": [None, "__NULL__"]}
 _MAP = {
     "type": ["object", "string", "null"],
@@ -50,14 +50,18 @@ _MAP = {
 STREAM_MAPS = {"type": "object", "properties": {"__else__": _ELSE}, "additionalProperties": _MAP}
 """JSON Schema of the setting `stream_maps`; https://sdk.meltano.com/en/latest/stream_maps.html"""
 
-# ── where settings, catalog and state come from ───────────────────────────────────────────────────────────
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_json(path: str, option: str) -> Any:
-    """What a file holds that was given with an option of the command line; None if it is empty.
+    """Read a JSON file that an option of the command line names; None if it is empty.
+
+    Args:
+        path: path of the file.
+        option: name of the option, for errors.
 
     Raises:
-        SettingError: it cannot be read, or is not JSON. What it holds is never shown: it may be secret.
+        SettingError: the file cannot be read, or is not JSON. The error never shows the content, which may be secret.
     """
     file = f"the file given with --{option}, {path!r}"
     try:
@@ -79,7 +83,11 @@ def read_json(path: str, option: str) -> Any:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, whose names are all different."""
+    """Make a dict of an object's pairs.
+
+    Raises:
+        ValueError: a name occurs twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -89,15 +97,15 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    """Python's json takes NaN and Infinity, which are not JSON."""
+    """Refuse NaN and Infinity, which Python's json accepts although they are not JSON."""
     raise ValueError(f"it is not JSON: {constant}")
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """Settings out of a file.
+    """Read settings from a file.
 
     Raises:
-        SettingError: it cannot be read, or holds something else.
+        SettingError: the file cannot be read, or is not a JSON object.
     """
     config = read_json(path, "config")
     if config is None or isinstance(config, dict):
@@ -106,25 +114,25 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def read_environment(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings out of environment variables, which are named like them; an empty one counts as not given.
+    """Read settings from environment variables; an empty variable counts as not set.
 
     Args:
         schema: JSON Schema of the settings.
 
     Raises:
-        SettingError: a variable is not JSON where it must be, or names no setting.
+        SettingError: a variable should be JSON and is not, or its name is no setting's.
     """
     types = {name: _types(setting) for name, setting in schema["properties"].items()}
-    # The SDK also looks into a file .env. It is not to make values of the texts: for it "{}" is false.
+    # The SDK also reads a file .env. All types are text here, as the SDK would convert "{}" to false.
     as_texts = {"properties": {name: {"type": "string"} for name in types}}
     texts = parse_environment_config(as_texts, PREFIX)
     names = {f"{PREFIX}{name.upper()}": name for name in types}
-    # Meltano's own begin with two underscores, and for each property of an object it sets a variable of its own.
+    # Meltano sets variables of its own, which begin with two underscores, and one for each property of an object.
     inner = tuple(f"{variable}_" for variable, name in names.items() if "object" in types[name])
     others = (f"{PREFIX}_", f"{PREFIX}LOGLEVEL", *inner)
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in names and not variable.startswith(others):
-            meant = _names_none(variable.removeprefix(PREFIX).lower(), types)
+            meant = _no_setting(variable.removeprefix(PREFIX).lower(), types)
             raise SettingError(f"Settings: the environment variable {variable} {meant}.")
     return {
         name: _value(f"the environment variable {PREFIX}{name.upper()}", text, types[name])
@@ -133,14 +141,24 @@ def read_environment(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _types(setting: Mapping[str, Any]) -> list[str]:
+    """Return the types that a setting's schema allows."""
     types: str | list[str] = setting["type"]
     return [types] if isinstance(types, str) else types
 
 
 def _value(what: str, text: str, types: Collection[str]) -> Any:
-    """The value of a setting that is given as text; None if that is blank."""
+    """Convert a setting that is given as text; None if it is blank.
+
+    Args:
+        what: what is converted, for errors.
+        text: the text.
+        types: types that the setting may have. A text that fits none of them is returned as it is.
+
+    Raises:
+        SettingError: the text should be JSON and is not.
+    """
     if "string" in types:
-        return WORDS.get(text.strip().lower(), text) if "boolean" in types else text
+        return BOOLEANS.get(text.strip().lower(), text) if "boolean" in types else text
     text = text.strip()
     if not text:
         return None
@@ -151,45 +169,48 @@ def _value(what: str, text: str, types: Collection[str]) -> Any:
             cause = f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else "cannot be read"
             raise SettingError(f"Settings: {what} {cause}.") from None
     if "boolean" in types:
-        return WORDS.get(text.lower(), text)
+        return BOOLEANS.get(text.lower(), text)
     if "integer" in types:
         return int(text) if re.fullmatch(r"-?[0-9]+", text) else text
     return [each.strip() for each in text.split(",")] if "array" in types else text
 
 
-# ── what the tap makes of them ────────────────────────────────────────────────────────────────────────────
+# ── conversion ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_settings(config: Mapping[str, Any], own: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings, with defaults where nothing is set, gids as texts, numbers as numbers.
+    """Return all settings, with defaults for those that are not set, and each with the type of its schema if it fits.
 
     Args:
-        config: as it was given; there a number may be a Decimal, and what comes from the environment a text.
+        config: the settings as given. Numbers may be Decimals; settings from the environment may be texts.
         own: JSON Schema of the tap's own settings.
-        schema: JSON Schema of all settings, the SDK's own as well.
+        schema: JSON Schema of all settings, also the SDK's.
 
     Raises:
-        SettingError: a text is not JSON where it must be.
+        SettingError: a text should be JSON and is not.
     """
     settings: dict[str, Any] = dict(config)
     for name, setting in schema["properties"].items():
         if isinstance(value := settings.get(name), str):
             settings[name] = _value(name, value, _types(setting))
     for name, setting in own["properties"].items():
-        value = _fitted(settings.get(name), setting)
+        value = _converted(settings.get(name), setting)
         settings[name] = setting.get("default") if value is None or value == "" else value
     return settings
 
 
-def _fitted(value: Any, schema: Mapping[str, Any]) -> Any:
-    """A value as its schema wants it, if it can be: YAML makes a number of a gid, a mounted secret ends its line."""
+def _converted(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Convert a value to the type of its schema; one that does not fit is returned as it is.
+
+    YAML reads a gid as a number, and a mounted file with a secret ends with a line break.
+    """
     types = schema.get("type", ())
     if isinstance(value, dict):
         rest = schema.get("additionalProperties") or {}
         within = schema.get("properties", {})
-        return {str(name).strip(): _fitted(each, within.get(name, rest)) for name, each in value.items()}
+        return {str(name).strip(): _converted(each, within.get(name, rest)) for name, each in value.items()}
     if isinstance(value, list):
-        return [_fitted(each, schema.get("items", {})) for each in value]
+        return [_converted(each, schema.get("items", {})) for each in value]
     if isinstance(value, str):
         value = value.strip()
     if "number" in types and isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool):
@@ -203,7 +224,7 @@ def _fitted(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _number(value: str | float | Decimal) -> Any:
-    """A number; what is none, or has no end, stays as it is, or becomes a text that no schema takes for a number."""
+    """Convert a value to a float; one that is no finite number becomes a text, which no schema accepts as a number."""
     try:
         number = float(value)
     except (ValueError, OverflowError):
@@ -211,27 +232,27 @@ def _number(value: str | float | Decimal) -> Any:
     return number if math.isfinite(number) else str(value)
 
 
-# ── what is wrong with them ───────────────────────────────────────────────────────────────────────────────
+# ── checks ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], *, complete: bool = True) -> None:
-    """Fail if a setting does not fit its schema, or has a name that no setting has.
+    """Check the settings against their schema, and for unknown names.
 
     Args:
-        settings: as `read_settings` has them.
-        schema: JSON Schema of all settings, the SDK's own as well.
-        complete: whether to fail also if one is missing.
+        settings: as `read_settings` returns them.
+        schema: JSON Schema of all settings, also the SDK's.
+        complete: whether missing credentials are an error.
 
     Raises:
-        SettingError: with what is wrong, but never with a value, which may be secret.
+        SettingError: a setting is wrong. The error never shows its value, which may be secret.
     """
     given = {name: value for name, value in settings.items() if value is not None}
-    # Settings of Meltano's own for a plugin begin with an underscore.
+    # Meltano adds settings of its own, which begin with an underscore.
     names = {name for name in given if not name.startswith("_")}
-    wrong = [f"{name!r} {_names_none(name, schema['properties'])}" for name in sorted(names - {*schema["properties"]})]
+    wrong = [f"{name!r} {_no_setting(name, schema['properties'])}" for name in sorted(names - {*schema["properties"]})]
     schema = {**schema, "properties": {**schema["properties"], "stream_maps": STREAM_MAPS}}
     validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
-    wrong += [f"{_path(error)} {_wish(error)}" for error in validator.iter_errors(given)]
+    wrong += [f"{_path(error)} {_rule(error)}" for error in validator.iter_errors(given)]
     wrong += [
         f"{name} holds a line break or another character that cannot be sent"
         for name in SENT
@@ -249,13 +270,14 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], *, co
         raise SettingError(msg)
 
 
-def _names_none(name: str, names: Collection[str]) -> str:
-    """What is said of a name that no setting has."""
+def _no_setting(name: str, names: Collection[str]) -> str:
+    """Say that a name is no setting's, and name the most similar setting."""
     close = difflib.get_close_matches(name, names, n=1)
     return f"is no setting{f' (perhaps {close[0]}?)' if close else ''}"
 
 
 def _wrong_credentials(settings: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with the token or the settings of OAuth; None if nothing is."""
     given = [name for name in GRANT if settings[name]]
     missing = [name for name in GRANT if name not in given]
     oauth = "client_id, client_secret and refresh_token"
@@ -281,11 +303,12 @@ FORMATS.checks("uri", ValueError)(
 
 
 def _path(error: jsonschema.ValidationError) -> str:
+    """Return the path of the wrong value, such as `filters.tasks[0]`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
 
 
-def _wish(error: jsonschema.ValidationError) -> str:
-    """What a value should be, without the value."""
+def _rule(error: jsonschema.ValidationError) -> str:
+    """Say what a value must be, without the value."""
     limit: Any = error.validator_value
     if error.validator == "type":
         types = [limit] if isinstance(limit, str) else limit
@@ -297,10 +320,10 @@ def _wish(error: jsonschema.ValidationError) -> str:
     if error.validator == "enum":
         return f"must be {' or '.join(map(json.dumps, limit))}"
     rule = f"format {limit}" if error.validator == "format" else str(error.validator)
-    return WISHES.get(rule, "breaks the rule {rule} {limit}").format(rule=rule, limit=limit)
+    return RULES.get(rule, "breaks the rule {rule} {limit}").format(rule=rule, limit=limit)
 
 
-WISHES = {
+RULES = {
     "exclusiveMinimum": "must be more than {limit}",
     "format date-time": "must be a date-time such as 2026-01-31T00:00:00Z",
     "format uri": "must be a URL such as https://app.asana.com/api/1.0",
@@ -309,4 +332,4 @@ WISHES = {
     "pattern": "must be a gid, that is a text of digits",
     "uniqueItems": "must not name the same gid twice",
 }
-"""By rule of JSON Schema."""
+"""What a value must be, by keyword of JSON Schema."""

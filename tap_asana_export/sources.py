@@ -1,25 +1,25 @@
-"""Which streams there are, as data: of what in which export each is made."""
+"""The streams, as data: which objects of which export each is made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 INCREMENTAL = {"task": "modified_at", "message": "modified_at"}
-"""Types of object of which Asana exports what has changed, and by which property; it takes no filter for teams."""
+"""By `resource_type`, the property to filter changes by; Asana has no such filter for teams."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Of what a stream's records are made.
+    """What a stream's records are made of.
 
     Attributes:
-        stream: its name.
-        resource_types: types of the objects, each a line of the export's file.
-        keys: properties that identify a record.
-        array: the property of the object that holds the records; None: the object itself is one.
-        gid_of: the property of a record whose gid is in its key.
-        graph: whether the objects are those of graph exports.
-        may_lack_gid: whether Asana documents no gid.
+        stream: name of the stream.
+        resource_types: types of the objects that have the records; an object is a line of the export's file.
+        keys: names of the properties that identify a record.
+        array: name of the object's property whose items are the records; None if the object itself is the record.
+        gid_of: name of an item's property whose gid is in the key, for items without a gid of their own.
+        graph: whether the objects come from graph exports, not resource exports.
+        may_lack_gid: whether the objects may have no gid: Asana documents none.
     """
 
     stream: str
@@ -32,17 +32,17 @@ class Source:
 
     @property
     def by_default(self) -> bool:
-        """Whether the stream is selected by default: what is cut out of others, or costs an export more, is not."""
+        """Whether the stream is selected by default: nested streams and those of graph exports are not."""
         return not self.graph and self.array is None
 
     @property
     def replication_key(self) -> str | None:
-        """The property by which the objects replicate; what is cut out of them comes with them."""
+        """The replication key; None for nested streams, whose records come with their objects."""
         return None if self.graph or self.array else INCREMENTAL.get(self.resource_types[0])
 
     @property
     def added(self) -> tuple[str, ...]:
-        """Properties that the tap adds to Asana's: where the record comes from."""
+        """Names of the properties that the tap adds to Asana's: they tell where a record comes from."""
         if self.graph:
             return ("parent_gid",)
         of_object = [f"{each}_gid" for each in self.resource_types if self.array]
@@ -88,16 +88,21 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class ExportRoot:
-    """What an export is of: a workspace, or the graph below a goal, team, portfolio or project."""
+    """What is exported: a workspace, or the graph below a parent.
+
+    Attributes:
+        gid: gid of the workspace, or of the parent: a goal, team, portfolio or project.
+        graph: whether it is a graph.
+    """
 
     gid: str
     graph: bool = False
 
     @property
     def context(self) -> dict[str, str]:
-        """How records and the state name it."""
+        """The property that names it in records and in the state."""
         return {"parent_gid" if self.graph else "workspace_gid": self.gid}
 
     def __str__(self) -> str:
-        """How the log names it."""
+        """Return its name for the log."""
         return f"Graph of {self.gid}" if self.graph else f"Workspace {self.gid}"

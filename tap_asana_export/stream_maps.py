@@ -1,4 +1,4 @@
-"""What stream maps and flattening make of the selected streams."""
+"""Reads the settings of stream maps and flattening."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> PluginMapper:
-    """What stream maps and flattening make of the selected streams; the others stay as they are.
+    """Return the SDK's mapper, with the settings' maps and flattening for the selected streams.
 
     Args:
-        settings: the tap's.
-        streams: all streams, by name.
+        settings: the tap's settings.
+        streams: all streams by name.
 
     Raises:
-        SettingError: a map cannot be used, is of no stream, or gives a stream the name of another one.
+        SettingError: a map cannot be used, maps no stream, or gives a stream the name of another one.
     """
     given = {name: copy.deepcopy(value) for name, value in settings.items() if value is not None}
     for name, stream_map in given.get("stream_maps", {}).items():
@@ -43,12 +43,12 @@ def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> P
     try:
         mapper, plain = (PluginMapper(config, logger) for config in (given, {**given, "stream_maps": {}}))
         for name, stream in streams.items():
-            # What Singer's schemas know; not marks such as x-asana-opt-in.
+            # Only Singer's own keywords, without x-asana-opt-in.
             schema = Schema.from_dict(stream.effective_schema).to_dict()
             selected = get_selected_schema(name, schema, stream.mask)
             of_stream = mapper if stream.selected else plain
             of_stream.register_raw_stream_schema(name, selected, stream.primary_keys)
-    except Exception as error:  # noqa: BLE001 - a map's text is a program, and may make Python's parser raise anything
+    except Exception as error:  # noqa: BLE001 - a map's expression is Python code, which may raise anything
         raise SettingError(f"Setting stream_maps: {str(error).rstrip('.')}. Correct the map.") from None
     maps = [(name, each) for name, all_maps in mapper.stream_maps.items() for each in all_maps]
     of_names: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The tap: its settings, and which streams there are."""
+"""The tap: its settings and its streams."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ GIDS = th.CustomType({"type": ["array", "null"], "items": GID.type_dict, "unique
 PEOPLE = ("commented_on_by.any", "created_by.any", "followers.any", "liked_by.any")
 TIMES = ("created_at.after", "created_at.before", "modified_at.after", "modified_at.before")
 FILTERS = {"tasks": ("assigned_by.any", "assignee.any", *PEOPLE), "messages": PEOPLE}
-"""By stream, Asana's filters for users; https://developers.asana.com/reference/createresourceexport"""
+"""Names of Asana's filters by users, by stream."""
 
 
 def filters_for(users: Iterable[str]) -> th.ArrayType[Any]:
-    """The setting of one stream's filters."""
+    """Return the schema of one stream's filters."""
     of_users = (th.Property(name, th.ArrayType(GID)) for name in users)
     of_times = (th.Property(name, th.DateTimeType) for name in TIMES)
     return th.ArrayType(th.ObjectType(*of_users, *of_times, additional_properties=False))
@@ -252,7 +252,7 @@ SETTINGS = th.PropertiesList(
 
 
 class TapAsanaExport(Tap):
-    """Singer tap for Asana's bulk exports: a whole workspace in one export, one file, one pass."""
+    """Singer tap for Asana's bulk exports, which bring a whole workspace in one file."""
 
     name = "tap-asana-export"
     config_jsonschema = SETTINGS.to_dict()
@@ -284,13 +284,13 @@ class TapAsanaExport(Tap):
     ) -> None:
         redaction.install()
         for name in (self.name, f"{self.name}.{Exports.name}"):
-            logging.getLogger(name).addFilter(is_worth_saying)
+            logging.getLogger(name).addFilter(is_informative)
         schema = copy.deepcopy(self.config_jsonschema)
         self.append_builtin_config(schema)
         config = dict(config or {}) | (read_environment(schema) if parse_env_config else {})
         redaction.add_secret_settings(config)
         settings = read_settings(config, SETTINGS.to_dict(), schema)
-        # The SDK's own validation prints the value that does not fit, even if it is a token.
+        # Before the SDK's own validation, whose errors show the wrong value, even a token.
         check_settings(settings, schema, complete=validate_config)
         redaction.add_secret_settings(settings)
         with unchanged():
@@ -308,16 +308,16 @@ class TapAsanaExport(Tap):
             self.setup_mapper()
 
     def setup_mapper(self) -> None:
-        """Let stream maps and flattening apply to the selected streams.
+        """Apply stream maps and flattening to the selected streams.
 
         Raises:
-            SettingError: a map cannot be used, or two streams would have one name.
+            SettingError: a map cannot be used, or two streams would have the same name.
         """
         self.mapper = map_streams(self.settings, self.streams)
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        """The command line, whose files are read so that an error names the file."""
+        """Return the command line. It reads the files of catalog and state itself, so that errors name the file."""
         command = super().get_singer_command()
         for option in command.params:
             if option.name in {"catalog", "state"}:
@@ -326,7 +326,7 @@ class TapAsanaExport(Tap):
 
     @classmethod
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
-        """Read the files given with `--config`; a later one comes before an earlier one."""
+        """Read the files given with `--config`; settings in a later file replace those in an earlier one."""
         read = super().cb_config(ctx, param, tuple(each for each in value if each == "ENV"))
         for path in value:
             if path != "ENV":
@@ -334,33 +334,33 @@ class TapAsanaExport(Tap):
         return read
 
     def run_discovery(self) -> str:
-        """Write the catalog to stdout, and return it."""
+        """Write the catalog to stdout, and return its text."""
         text = self.catalog_json_text
         self.message_writer.write(f"{text}\n".encode())
         return text
 
     def discover_streams(self) -> list[Exports | ObjectStream]:
-        """All streams, with `exports` as the parent of the others."""
+        """Return all streams, with `exports` as the parent of the others."""
         exports = Exports(self, self.settings, self.message_writer)
         return [exports, *(ObjectStream(self, source) for source in SOURCES)]
 
 
-def is_worth_saying(record: logging.LogRecord) -> bool:
-    """Whether a line of the SDK's log tells anything that no other does."""
-    return not str(record.msg).startswith(SAYS_NOTHING)
+def is_informative(record: logging.LogRecord) -> bool:
+    """Whether a log record of the SDK's is worth a line."""
+    return not str(record.msg).startswith(UNINFORMATIVE)
 
 
-SAYS_NOTHING = (
+UNINFORMATIVE = (
     "Added '%s' as child stream",
-    "An unhandled error occurred while syncing",  # the last line says which
+    "An unhandled error occurred while syncing",  # the last line of the log names the error
     "Skipping deselected stream",
     "Skipping parse of env var settings",
 )
-"""How those lines of the SDK begin that say nothing."""
+"""Beginnings of log messages of the SDK's that tell the user nothing."""
 
 
 class JsonFile(click.ParamType):  # type: ignore[type-arg]
-    """A file of JSON, or an empty one, given with an option; what it holds is passed on to the SDK as a file again."""
+    """The type of an option that names a JSON file; the SDK gets the content as an open file."""
 
     name = "file"
 
@@ -368,5 +368,9 @@ class JsonFile(click.ParamType):  # type: ignore[type-arg]
         self.option = option
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
-        """Read the file; raises SettingError if it is not there, or not JSON."""
+        """Read the file.
+
+        Raises:
+            SettingError: the file cannot be read, or is not JSON.
+        """
         return io.StringIO(json.dumps(read_json(value, self.option)))

@@ -10,9 +10,9 @@ from tap_asana_export.asana.jobs import JOBS_AT_ONCE
 from tap_asana_export.errors import DamagedError
 from tap_asana_export.output.batch import BatchFiles
 from tap_asana_export.output.messages import ExportOrigin, RecordMessages
+from tap_asana_export.records.handlers import ObjectHandler
 from tap_asana_export.records.mapped import Mapped
 from tap_asana_export.records.objects import StreamOutput
-from tap_asana_export.records.router import ObjectHandler
 from tap_asana_export.records.unknown_fields import UnknownFields
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time

@@ -486,7 +486,7 @@ def test_thousands_of_unknown_fields_and_types_take_no_longer_than_known_ones(
 def test_only_so_many_unknown_fields_are_named(
     bring: Callable[..., Brought], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tap_asana_export.records.unknown_fields.UNKNOWN_NAMES", 5)
+    monkeypatch.setattr("tap_asana_export.records.unknown_fields.MAX_NAMES", 5)
     brought = bring(*(task(str(n), **{f"new_{n}": n}) for n in range(9)))
 
     assert brought.records("exports")[0]["unknown_fields"] == {"tasks": [f"new_{n}" for n in range(5)]}

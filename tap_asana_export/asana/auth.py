@@ -1,4 +1,4 @@
-"""What a request to Asana carries to be let in: one token, or the tokens of an OAuth grant."""
+"""The tokens for requests to Asana: a fixed one, or those that OAuth gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Grant:
-    """What an OAuth app has of the user who authorized it: good for access tokens, as long as it is not revoked."""
+    """The OAuth credentials that give access tokens until the user revokes the app's access."""
 
     client_id: str
     client_secret: str
@@ -21,9 +21,9 @@ class Grant:
 
 
 GRANT = tuple(each.name for each in fields(Grant))
-"""The settings that make a grant."""
+"""Names of the settings with a grant."""
 
-# https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+# The error codes of https://www.rfc-editor.org/rfc/rfc6749#section-5.2
 OAUTH_ERRORS = (
     "invalid_request",
     "invalid_client",
@@ -36,7 +36,13 @@ OAUTH_ERRORS = (
 
 @dataclass(frozen=True, repr=False)
 class AccessToken:
-    """Asana's answer to a grant; `expires_in` is in seconds, and a refresh token replaces the one before."""
+    """Asana's answer to a grant.
+
+    Attributes:
+        access_token: the token.
+        expires_in: seconds until it expires.
+        refresh_token: replaces the grant's refresh token; None keeps that one.
+    """
 
     access_token: str
     expires_in: float = 3600
@@ -44,30 +50,31 @@ class AccessToken:
 
 
 class Bearer:
-    """One access token."""
+    """A fixed access token."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
     def token(self) -> Waiting[str]:
-        """The token."""
+        """Return the token."""
         yield from ()
         return self._token
 
     def discard(self) -> None:
-        """Nothing: there is no other one."""
+        """Do nothing: there is no other token."""
 
 
 class OAuth:
-    """Access tokens that Asana gives for a grant; another one is got before one is over.
+    """Access tokens that Asana gives for a grant, each replaced before it expires.
 
     Args:
-        grant: what to get access tokens with.
+        grant: the OAuth credentials.
         exchange: asks Asana for an access token.
-        clock: what tells when it is over.
+        clock: the time.
     """
 
-    # Nine tenths of an hour leave six minutes for a request to be on its way, and for clocks that differ.
+    # Share of a token's lifetime in which it is used. Of an hour this leaves six minutes for slow requests and for
+    # clocks that differ.
     SHARE = 0.9
 
     def __init__(self, grant: Grant, exchange: Callable[[Grant], Waiting[AccessToken]], clock: Clock) -> None:
@@ -75,14 +82,14 @@ class OAuth:
         self._exchange = exchange
         self._clock = clock
         self._token: str | None = None
-        self._over_at = 0.0
+        self._expires_at = 0.0
         self._exchanging = False
 
     def token(self) -> Waiting[str]:
-        """A token that is good."""
-        while self._exchanging:  # asking twice at a time would use a refresh token that Asana replaces
+        """Return a valid token, and ask Asana for another one if need be."""
+        while self._exchanging:  # of two requests at a time, one would use a refresh token that Asana has replaced
             yield Pause(1)
-        if self._token is None or self._clock.monotonic() >= self._over_at:
+        if self._token is None or self._clock.monotonic() >= self._expires_at:
             self._exchanging = True
             try:
                 now = self._clock.monotonic()
@@ -91,7 +98,7 @@ class OAuth:
                 self._exchanging = False
             if granted.refresh_token:
                 self._grant = replace(self._grant, refresh_token=granted.refresh_token)
-            self._token, self._over_at = granted.access_token, now + self.SHARE * granted.expires_in
+            self._token, self._expires_at = granted.access_token, now + self.SHARE * granted.expires_in
         return self._token
 
     def discard(self) -> None:

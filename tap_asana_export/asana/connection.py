@@ -1,4 +1,4 @@
-"""Why a server cannot be reached: which fault of the network, or of which setting."""
+"""Explains why a request got no answer: a fault of the network, or of a setting."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Problem(NamedTuple):
-    """What keeps a request from its answer.
+    """Why a request got no answer.
 
     Attributes:
-        cause: what happened.
-        remedy: what to look at.
+        cause: what happened, as part of a sentence.
+        remedy: what the user should check, as a sentence.
         may_pass: whether another try may succeed.
-        never_sent: whether the server surely has not seen the request.
+        never_sent: whether the request certainly did not reach the server, so that it is safe to repeat.
     """
 
     cause: str
@@ -42,11 +42,11 @@ PROXY = "Check the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
 
 
 def connection_problem(error: Exception, timeout: float) -> Problem:
-    """What an exception of requests or urllib3 means.
+    """Explain an exception of requests or urllib3.
 
     Args:
-        error: the exception; its text may hold a URL with a secret, and is not used.
-        timeout: seconds that the request was to wait.
+        error: the exception. Its text is not used, as it may contain a URL with a secret.
+        timeout: the request's timeout in seconds.
     """
     chain = list(_chain(error))
     for kind, problem in PROBLEMS:
@@ -120,11 +120,11 @@ PROBLEMS: list[
     ((requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError), _no_connection_in_time),
     ((requests.Timeout, urllib3.exceptions.TimeoutError), _no_answer_in_time),
 ]
-"""What each kind of exception means; the first that fits counts."""
+"""Which function explains which exceptions; the first match counts."""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and those that it wraps, the outermost first."""
+    """Yield an exception and all that it wraps, the outermost first."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:
@@ -136,10 +136,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _host(error: Exception) -> str:
-    """The server that a request was for, without anything that may be secret."""
+    """Return host and port of the failed request, without user and password."""
     request = cast("requests.PreparedRequest | None", getattr(error, "request", None))
     try:
-        nested = urlsplit((request and request.url) or "")
-        return nested.netloc.rpartition("@")[2] or "the address"
+        parts = urlsplit((request and request.url) or "")
+        return parts.netloc.rpartition("@")[2] or "the address"
     except ValueError:
         return "the address"

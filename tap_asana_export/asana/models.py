@@ -1,4 +1,4 @@
-"""What Asana answers, as values."""
+"""Asana's answers as typed values."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ import msgspec
 from tap_asana_export.times import with_zone
 
 GID: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
-"""A gid, which may become the name of a folder: anything but digits is refused."""
+"""A gid. Only digits are valid, as it becomes part of file names."""
 
 
 @dataclass(frozen=True)
 class AsanaExport:
-    """What a job makes: `created_at` and `completed_at` bound the time that its file's objects are of."""
+    """The result of an export job.
+
+    The file shows each object as it was at some time between `created_at` and `completed_at`.
+    """
 
     gid: str
     created_at: datetime
     completed_at: datetime | None = None
-    # Signed: whoever has the URL has the file, so it stays out of every repr and log.
+    # The URL is signed: whoever knows it can download the file.
     download_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Job:
-    """Asana's record of work that goes on by itself; `export` is None as long as Asana does not tell of it."""
+    """An export job; `export` is None until Asana's answer contains it."""
 
     gid: str
     status: str
@@ -36,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True)
 class ExportAnswer:
-    """An export as a job's answer has it: compact objects have no more than a gid."""
+    """The export in the answer about a job; a compact one has only a gid."""
 
     gid: GID | None = None
     created_at: datetime | None = None
@@ -46,7 +49,7 @@ class ExportAnswer:
 
 @dataclass(frozen=True)
 class JobAnswer:
-    """A job as Asana answers."""
+    """Asana's answer about a job."""
 
     gid: GID
     status: str = "not_started"
@@ -54,7 +57,7 @@ class JobAnswer:
     new_graph_export: ExportAnswer | None = None
 
     def job(self) -> Job:
-        """The job, without its export where that is not told in full."""
+        """Return the job, with its export only if the answer has all of it."""
         answer = self.new_resource_export or self.new_graph_export
         if answer is None or answer.gid is None or answer.created_at is None:
             return Job(self.gid, self.status, None)
@@ -77,7 +80,7 @@ JOB_FIELDS = ",".join(
 
 @dataclass(frozen=True)
 class Resource:
-    """Any of Asana's objects, by gid and name."""
+    """Any object of Asana's, with its gid and its name."""
 
     gid: GID
     name: str | None = None
@@ -85,14 +88,14 @@ class Resource:
 
 @dataclass(frozen=True)
 class NextPage:
-    """Where a list goes on."""
+    """The offset of a list's next page."""
 
     offset: str
 
 
 @dataclass(frozen=True)
 class Page:
-    """A part of a list."""
+    """A page of a list."""
 
     data: list[Resource]
     next_page: NextPage | None = None
@@ -100,6 +103,6 @@ class Page:
 
 @dataclass(frozen=True)
 class JobEnvelope:
-    """A job in Asana's envelope."""
+    """The JSON answer with a job, which Asana puts into `data`."""
 
     data: JobAnswer

@@ -1,4 +1,4 @@
-"""HTTP sessions with Asana's API and with storage: which credentials go where, and which answer is the final one."""
+"""HTTP sessions for Asana's API and its storage. They decide which credentials go where."""
 
 from __future__ import annotations
 
@@ -17,60 +17,61 @@ from tap_asana_export.redaction import add_secrets, add_secrets_of_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_INTERIM = 20
-"""How many interim answers (RFC 9110, section 15.2) a server may send before the final one."""
-MOST_REDIRECTS = 10
+MAX_INTERIM = 20
+"""Interim responses (RFC 9110, section 15.2) that a server may send before the final one."""
+MAX_REDIRECTS = 10
 PORTS = {"http": 80, "https": 443}
+"""Default ports of the schemes that may be asked."""
 
 
-def _is_told(record: logging.LogRecord) -> bool:
-    """Let a log line through, without the traceback that urllib3 adds to a header which it cannot read."""
+def _remove_traceback(record: logging.LogRecord) -> bool:
+    """Let a log record pass without its traceback, which urllib3 adds for a header that it cannot parse."""
     record.exc_info = None
     return True
 
 
-logging.getLogger("urllib3.connection").addFilter(_is_told)
+logging.getLogger("urllib3.connection").addFilter(_remove_traceback)
 
 
 def new_session(*, user_agent: str, api_url: str | None = None) -> Session:
-    """A session that sends no credentials but the caller's, and these to Asana's API only.
+    """Return a session that sends only the caller's credentials, and only to Asana's API.
 
     Args:
-        user_agent: how the client introduces itself.
-        api_url: base of Asana's API. Requests to its scheme, host and port may carry a token; without it none may.
+        user_agent: value of the header `User-Agent`.
+        api_url: base URL of Asana's API. Only requests to its scheme, host and port carry a token; with None, none do.
     """
     return Session(user_agent, _origin(api_url) if api_url else None)
 
 
 class Session(requests.Session):
-    """A session that takes proxies and certificates from the environment, but no passwords from .netrc files.
+    """A session that uses the environment's proxies and certificates, but no passwords from .netrc files.
 
     Args:
-        user_agent: how the client introduces itself.
-        origin: scheme, host and port that may be sent a token.
+        user_agent: value of the header `User-Agent`.
+        origin: scheme, host and port of the requests that may carry a token.
     """
 
     def __init__(self, user_agent: str, origin: tuple[str, str, int | None] | None) -> None:
         super().__init__()
         self.headers["User-Agent"] = user_agent
-        self.max_redirects = MOST_REDIRECTS
+        self.max_redirects = MAX_REDIRECTS
         self.auth = no_auth
         for scheme in PORTS:
             self.mount(f"{scheme}://", _Adapter(origin))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Add nothing after a redirect: requests would look for a password in a .netrc file."""
+        """Add no credentials after a redirect: requests would take them from a .netrc file."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where an answer redirects to, if it does.
+        """Return the URL that an answer redirects to; None if it does not.
 
         Raises:
-            InvalidURL: that is no URL of HTTP. requests itself raises other kinds of errors, or none.
+            InvalidURL: it is no HTTP URL, for which requests raises several other errors, or none.
         """
         try:
             target = super().get_redirect_target(resp)
-            nested = urlsplit(urljoin(resp.url, target or ""))
-            valid = nested.scheme in PORTS and bool(nested.hostname) and nested.port != 0
+            parts = urlsplit(urljoin(resp.url, target or ""))
+            valid = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
         except ValueError:
             valid = False
         if not valid:
@@ -79,20 +80,21 @@ class Session(requests.Session):
 
 
 def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from taking a password out of a .netrc file or the URL."""
+    """Return the request unchanged; with no `auth` at all, requests takes a password from .netrc or the URL."""
     return request
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of a URL."""
     try:
-        nested = urlsplit(url)
-        return nested.scheme, nested.hostname or "", nested.port or PORTS.get(nested.scheme)
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return "", "", None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: no proxy elsewhere can reach what listens here."""
+    """Whether a host is this machine, which no proxy elsewhere can reach."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -101,11 +103,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class _Head:
-    """The lines of an answer's head, as they are read.
+class _HeaderReader:
+    """Reads the status line and the headers of a response, and remembers the last line.
 
     Attributes:
-        last: the last line that was read; empty if the connection ended before it.
+        last: the last line; empty if the connection ended before it.
     """
 
     def __init__(self, file: Any) -> None:
@@ -113,47 +115,47 @@ class _Head:
         self.last = b""
 
     def readline(self, most: int) -> bytes:
-        """The next line."""
+        """Read the next line."""
         self.last = self._file.readline(most)
         return self.last
 
     def close(self) -> None:
-        """Close what the lines are read from."""
+        """Close the connection's file."""
         self._file.close()
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """An answer of HTTP/1.1, whole and final.
+    """The final response of HTTP/1.1, with complete headers.
 
-    Python's own takes `103 Early Hints` for the answer, though not `100 Continue`; and it takes a head for whole that
-    ends with the connection, in the midst of a number perhaps.
+    Python's own class skips `100 Continue`, but takes `103 Early Hints` for the final response; and it accepts headers
+    that end because the connection ended, perhaps in the middle of a number.
     """
 
     fp: Any
 
     def begin(self) -> None:
-        """Read the head.
+        """Read the status line and the headers.
 
         Raises:
-            RemoteDisconnected: the connection ended before the head did.
+            RemoteDisconnected: the connection ended before the last header.
         """
         file = self.fp
-        self.fp = head = _Head(file)
+        self.fp = reader = _HeaderReader(file)
         try:
             super().begin()
         finally:
-            if self.fp is head:  # None once the connection is given up
+            if self.fp is reader:  # it is None after the response was closed
                 self.fp = file
-        if not head.last:
+        if not reader.last:
             raise http.client.RemoteDisconnected("Remote end closed connection within the head of an answer")
 
     def _read_status(self) -> tuple[str, int, str]:
-        for _ in range(MOST_INTERIM + 1):
+        for _ in range(MAX_INTERIM + 1):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004
                 return version, status, reason
             http.client.parse_headers(self.fp)
-        raise http.client.HTTPException(f"more than {MOST_INTERIM} interim answers")
+        raise http.client.HTTPException(f"more than {MAX_INTERIM} interim answers")
 
 
 class _Connection(urllib3.connection.HTTPConnection):
@@ -173,7 +175,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """What every request goes through, those after redirects too."""
+    """Sends every request, also those after redirects; removes the token where it must not go."""
 
     def __init__(self, origin: tuple[str, str, int | None] | None) -> None:
         self._origin = origin
@@ -185,7 +187,7 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if type(manager) is urllib3.ProxyManager:  # the one for SOCKS has pools of its own
+        if type(manager) is urllib3.ProxyManager:  # SOCKSProxyManager has pools of its own
             manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         return manager
 
@@ -213,5 +215,5 @@ class _Adapter(HTTPAdapter):
         except requests.RequestException:
             raise
         except (urllib3.exceptions.HTTPError, ValueError) as error:
-            # A host name that no host can have, or a header that cannot be sent.
+            # An impossible host name, or a header that cannot be sent.
             raise requests.exceptions.InvalidURL(type(error).__name__, request=request) from None

@@ -1,10 +1,11 @@
-"""Records in files, which warehouses and clusters load in bulk, and BATCH messages that announce them.
+"""Writes records to batch files, which warehouses load in bulk, and announces the files with BATCH messages.
 
 https://sdk.meltano.com/en/latest/batch.html
 
-A file holds the records that a stream has of some lines of the export's file: of the first `batch_size` ones, of the
-next, and so on. So whatever dies, another run makes the same files, and what was there is overwritten, not doubled. All
-files of these lines are complete before one of them is announced, and announced before the state tells of the lines.
+A batch file holds a stream's records from one chunk of the export's lines: from the first `batch_size` lines, the next
+`batch_size` lines, and so on. A run that goes on after a failure makes the same files again, and overwrites what is
+there instead of doubling it. The files of a chunk are all complete before the first of them is announced, and all
+announced before the state counts the chunk's lines as done.
 """
 
 from __future__ import annotations
@@ -36,34 +37,34 @@ if TYPE_CHECKING:
     from tap_asana_export.output.messages import ExportOrigin, MessageWriter, Schemas
 
 BATCH_SIZE = 10_000
-"""Records of a file at the most, as the SDK has it."""
+"""Records in a file at most: the SDK's default."""
 
 FILE_BYTES = 1 << 29
-"""Bytes of text of a file at the most."""
+"""Bytes of text in a file at most."""
 
-BLOCKS_BEHIND = 3
-"""Blocks of records that may wait to be compressed."""
+BLOCKS_WAITING = 3
+"""Blocks of records that may wait for their compression."""
 
 UPLOADS = 4
-"""Files to upload side by side."""
+"""Files that are uploaded at a time."""
 
-SPOOL = "tap-asana-export-"
-"""How names of folders begin that hold what is on its way to another machine."""
+UPLOAD_FOLDER = "tap-asana-export-"
+"""Beginning of the names of temporary folders with files to upload."""
 
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """The setting `batch_config`, understood.
+    """The setting `batch_config`.
 
     Attributes:
-        place: the file system.
-        root: where on it the files go: root and prefix, all that stands before the name of a stream.
-        format: jsonl or parquet.
-        compression: gzip or none.
-        size: records of a file at the most.
+        filesystem: the fsspec file system of the storage.
+        root: path on it, from the storage's root and prefix: what comes before the name of a stream.
+        format: `jsonl` or `parquet`.
+        compression: `gzip` or `none`.
+        size: records in a file at most.
     """
 
-    place: Any
+    filesystem: Any
     root: str
     format: str
     compression: str
@@ -71,17 +72,17 @@ class BatchConfig:
 
     @property
     def suffix(self) -> str:
-        """How names of files end."""
+        """Suffix of the files' names."""
         if self.format == "parquet":
             return ".parquet"
         return ".jsonl.gz" if self.compression == "gzip" else ".jsonl"
 
 
 def read_batch_config(settings: Mapping[str, Any]) -> BatchConfig | None:
-    """The setting `batch_config`; None if there is none, and records become messages.
+    """Read the setting `batch_config`; None if it is not set, so that records become messages.
 
     Raises:
-        SettingError: it is incomplete, or wants what there is not.
+        SettingError: it is incomplete, or cannot be used.
     """
     config = settings.get("batch_config")
     if not config:
@@ -103,20 +104,20 @@ def read_batch_config(settings: Mapping[str, Any]) -> BatchConfig | None:
     if not isinstance(params, dict):
         raise SettingError("Settings: batch_config.storage.params must be of type object.")
     try:
-        place, root = fsspec.core.url_to_fs(storage["root"], **params)
+        filesystem, root = fsspec.core.url_to_fs(storage["root"], **params)
     except (ImportError, ValueError) as error:
-        cause = lacking(storage["root"], error)
+        cause = describe_url_error(storage["root"], error)
         raise SettingError(f"Settings: batch_config.storage.root cannot be used: {cause}") from None
-    except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the params
+    except Exception as error:  # noqa: BLE001 - each fsspec driver raises errors of its own; some show params
         name = type(error).__name__
         raise SettingError(
             f"Settings: batch_config.storage cannot be used ({name}). Check its root and its params."
         ) from None
-    return BatchConfig(place, f"{root.rstrip('/')}/{storage.get('prefix') or ''}", form, compression, size)
+    return BatchConfig(filesystem, f"{root.rstrip('/')}/{storage.get('prefix') or ''}", form, compression, size)
 
 
-def lacking(url: str, error: Exception) -> str:
-    """What is said of a URL for which fsspec lacks a package, or that it does not know."""
+def describe_url_error(url: str, error: Exception) -> str:
+    """Say why fsspec cannot open a URL: it needs a package, or does not know the scheme."""
     extras = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
     scheme = url.partition("://")[0]
     if isinstance(error, ImportError) and scheme in extras:
@@ -134,12 +135,12 @@ def _require_parquet() -> None:
 
 
 class BatchFiles:
-    """Records in files of one export, compressed and uploaded while the next ones are read.
+    """Writes the records of one export to files, which are compressed and uploaded while the next lines are read.
 
     Args:
-        config: what the files are to be, and where.
-        writer: takes the BATCH messages.
-        schemas: JSON Schema of the records, by name.
+        config: format and storage of the files.
+        writer: writes the BATCH messages.
+        schemas: JSON Schema of the records by stream name.
         origin: the export.
     """
 
@@ -147,98 +148,113 @@ class BatchFiles:
         self._config = config
         self._writer = writer
         self._schemas = schemas
-        self._folder = origin.root.gid
+        self._root_gid = origin.root.gid
         time = format_time(origin.created_at)
         self._stem = f"{time.translate(dict.fromkeys(map(ord, '-:.')))}-{origin.export_gid}"
         self._time = msgspec.json.encode(time)
         self._buffers: dict[str, RecordBuffer] = {}
-        self._open: dict[str, list[BatchFile]] = {}
-        self._closed: list[BatchFile] = []
-        self._closing: tuple[int, dict[str, list[Future[str]]]] | None = None
-        self._lines = self._announced = 0
-        self._behind: deque[Future[None]] = deque()
+        self._open_files: dict[str, list[BatchFile]] = {}
+        self._completing: list[BatchFile] = []
+        self._pending: tuple[int, dict[str, list[Future[str]]]] | None = None
+        self._lines = self._announced_lines = 0
+        self._compressions: deque[Future[None]] = deque()
         self._compressing = ThreadPoolExecutor(1, "compress")
         self._uploading = ThreadPoolExecutor(UPLOADS, "upload")
-        self._spool = tempfile.TemporaryDirectory(prefix=f"{SPOOL}{OWNER}-")
+        self._upload_folder = tempfile.TemporaryDirectory(prefix=f"{UPLOAD_FOLDER}{OWNER}-")
         self._remove_leftovers()
 
     def _remove_leftovers(self) -> None:
-        """Remove what killed runs left: incomplete files of the same workspace or parent, and folders of uploads.
+        """Remove what killed runs left behind: incomplete files of the same workspace or parent, and upload folders.
 
-        Incomplete multipart uploads are the store's business: it can be told to give them up after a while.
+        Incomplete multipart uploads are left to the store, where a lifecycle rule can remove them.
         """
-        remove_leftovers(Path(tempfile.gettempdir()).glob(f"{SPOOL}*"))
-        if isinstance(self._config.place, LocalFileSystem):
-            mine = f"{glob.escape(self._config.root)}*/{glob.escape(self._folder)}/.*.part"
-            remove_leftovers(map(Path, glob.glob(mine)))  # noqa: PTH207 - root may end within a name
+        remove_leftovers(Path(tempfile.gettempdir()).glob(f"{UPLOAD_FOLDER}*"))
+        if isinstance(self._config.filesystem, LocalFileSystem):
+            pattern = f"{glob.escape(self._config.root)}*/{glob.escape(self._root_gid)}/.*.part"
+            remove_leftovers(map(Path, glob.glob(pattern)))  # noqa: PTH207 - root may end within a name
 
     def __enter__(self) -> Self:
-        """Files that are not complete when this is left are removed."""
+        """Begin; files that are incomplete at the end are removed."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give up what is not complete."""
+        """Cancel what is pending, and remove incomplete files."""
         self._compressing.shutdown(cancel_futures=True)
         self._uploading.shutdown(cancel_futures=True)
-        for file in itertools.chain(self._closed, *self._open.values()):
+        for file in itertools.chain(self._completing, *self._open_files.values()):
             file.discard()
-        self._spool.cleanup()
+        self._upload_folder.cleanup()
 
     def buffer(self, name: str, version: int | None) -> RecordBuffer:
-        """A line a record; if rows have versions, with the columns that target-postgres takes from no BATCH message.
+        """Return the buffer for records of a stream, one a line.
+
+        With a version, records also get the columns of the version and of the extraction time: target-postgres does
+        not find them in a BATCH message.
 
         Raises:
-            BatchError: the files would lie outside of the root.
+            BatchError: the files' path would lead out of the root.
         """
         self._path(name, 1)
-        more = b"" if version is None else b',"_sdc_table_version":%d,"_sdc_extracted_at":%b' % (version, self._time)
-        return self._buffers.setdefault(name, RecordBuffer(bytearray(), b"", more, b"\n"))
+        appended = (
+            b"" if version is None else b',"_sdc_table_version":%d,"_sdc_extracted_at":%b' % (version, self._time)
+        )
+        return self._buffers.setdefault(name, RecordBuffer(bytearray(), b"", appended, b"\n"))
 
     def next_flush_line(self, lines: int) -> int:
-        """After the lines of which the files are."""
+        """Return the last line of the chunk after these lines."""
         return (lines // self._config.size + 1) * self._config.size
 
     def flush(self, lines: int) -> int:
-        """Have the records compressed; after the last of the lines that files are of, have these completed."""
+        """Start to compress the records so far and, at the end of a chunk, to complete its files.
+
+        Returns:
+            Number of lines whose files are announced.
+        """
         texts = [(name, bytes(buffer.out)) for name, buffer in self._buffers.items() if buffer.out]
         for buffer in self._buffers.values():
             buffer.out.clear()
         if texts:
             number = (lines - 1) // self._config.size + 1
-            read_until_flush = [piece for name, text in texts for piece in self._pieces(name, number, text)]
-            self._behind.append(self._compressing.submit(write_all, read_until_flush))
-        while len(self._behind) > BLOCKS_BEHIND:
-            self._behind.popleft().result()
+            pieces = [piece for name, text in texts for piece in self._pieces(name, number, text)]
+            self._compressions.append(self._compressing.submit(write_pieces, pieces))
+        while len(self._compressions) > BLOCKS_WAITING:
+            self._compressions.popleft().result()
         if lines % self._config.size == 0 and lines > self._lines:
             self._close(lines)
         self._lines = lines
-        return self._announced
+        return self._announced_lines
 
     def finish(self) -> None:
-        """Complete and announce all files."""
+        """Complete and announce the remaining files."""
         self._close(self._lines)
         self._announce()
 
     def _pieces(self, name: str, number: int, text: bytes) -> Iterator[tuple[BatchFile, bytes]]:
-        """The files that lines of records belong into, and what of the lines."""
-        files = self._open.setdefault(name, [])
+        """Yield files with the lines to write to each; a file that is full is followed by another one.
+
+        Args:
+            name: name of the stream.
+            number: number of the chunk, counted from 1.
+            text: whole lines.
+        """
+        files = self._open_files.setdefault(name, [])
         begin = 0
         while begin < len(text):
             end = files[-1].take_fitting_lines(text, begin, self._config.size) if files else begin
             if end == begin:
                 path = self._path(name, number, f"-{len(files) + 1}" if files else "")
-                files.append(BatchFile(self._config, path, Path(self._spool.name), self._schemas[name], name))
+                files.append(BatchFile(self._config, path, Path(self._upload_folder.name), self._schemas[name], name))
                 end = files[-1].take_fitting_lines(text, begin, self._config.size)
             yield files[-1], text[begin:end]
             begin = end
 
-    def _path(self, name: str, number: int, more: str = "") -> str:
-        """The path of a file.
+    def _path(self, name: str, number: int, part: str = "") -> str:
+        """Return the path of a file.
 
         Raises:
-            BatchError: it leads out of the root, whatever the stream or the gids are called.
+            BatchError: the stream's name or a gid would lead out of the root.
         """
-        below = f"{name}/{self._folder}/{self._stem}-{number:05}{more}{self._config.suffix}"
+        below = f"{name}/{self._root_gid}/{self._stem}-{number:05}{part}{self._config.suffix}"
         if {"", ".", ".."} & {*below.split("/")} or "\\" in below or "\0" in below:
             raise BatchError(
                 f"{self._config.root}{below}", "what stream and gids are called may not lead to another folder"
@@ -246,69 +262,80 @@ class BatchFiles:
         return f"{self._config.root}{below}"
 
     def _close(self, lines: int) -> None:
-        """Have the files so far completed, and announce those before them."""
-        while self._behind:
-            self._behind.popleft().result()
+        """Start to complete the open files, and announce the files of the chunk before."""
+        while self._compressions:
+            self._compressions.popleft().result()
         self._announce()
-        self._closing = (
+        self._pending = (
             lines,
-            {name: [self._uploading.submit(file.complete) for file in files] for name, files in self._open.items()},
+            {
+                name: [self._uploading.submit(file.complete) for file in files]
+                for name, files in self._open_files.items()
+            },
         )
-        self._closed = [*itertools.chain.from_iterable(self._open.values())]
-        self._open = {}
+        self._completing = [*itertools.chain.from_iterable(self._open_files.values())]
+        self._open_files = {}
 
     def _announce(self) -> None:
-        """Wait until the files that are being completed are so, and say where they are."""
-        if self._closing is None:
+        """Wait until the pending files are complete, and write their BATCH messages."""
+        if self._pending is None:
             return
-        lines, files = self._closing
-        self._closing = None
+        lines, files = self._pending
+        self._pending = None
         encoding = {"format": self._config.format, "compression": self._config.compression}
         manifests = {name: [each.result() for each in urls] for name, urls in files.items()}
         for name, manifest in manifests.items():
             message = {"type": "BATCH", "stream": name, "encoding": encoding, "manifest": manifest}
             self._writer.write(msgspec.json.encode(message) + b"\n")
-        self._announced = lines
+        self._announced_lines = lines
 
 
-def write_all(read_until_flush: Iterable[tuple[BatchFile, bytes]]) -> None:
-    """Write pieces of text into their files."""
-    for file, text in read_until_flush:
+def write_pieces(pieces: Iterable[tuple[BatchFile, bytes]]) -> None:
+    """Write each piece of text to its file."""
+    for file, text in pieces:
         file.write(text)
 
 
 class BatchFile:
-    """One batch file on its way.
+    """One batch file. It appears under its name only when it is complete.
 
     Args:
-        config: what it is to be, and where.
-        path: of the file on its file system.
-        spool: a folder for what is on its way to another machine.
+        config: format and storage.
+        path: path on the storage's file system.
+        upload_folder: local folder for files that are to be uploaded.
         schema: JSON Schema of the records.
-        stream: whose records they are.
+        stream: name of the records' stream.
 
     Raises:
-        BatchError: it cannot be written.
+        BatchError: by all methods, if the file cannot be written.
     """
 
-    def __init__(self, config: BatchConfig, path: str, spool: Path, schema: Mapping[str, Any], stream: str) -> None:
+    def __init__(
+        self, config: BatchConfig, path: str, upload_folder: Path, schema: Mapping[str, Any], stream: str
+    ) -> None:
         self._config = config
         self._schema = schema
         self._stream = stream
         self._path = path
-        self._is_local = isinstance(config.place, LocalFileSystem)
-        # Renaming is what makes a file appear all at once; it works within one file system only.
+        self._is_local = isinstance(config.filesystem, LocalFileSystem)
+        # A rename makes a file appear all at once, but only within one file system.
         folder, _, name = path.rpartition("/")
-        self._temporary = Path(folder if self._is_local else f"{spool}/{folder}") / f".{name}.{OWNER}.part"
+        self._temporary = Path(folder if self._is_local else f"{upload_folder}/{folder}") / f".{name}.{OWNER}.part"
         self._records = self._bytes = 0
         self._writer: Any = None
 
     def take_fitting_lines(self, text: bytes, begin: int, records: int) -> int:
-        """Where of lines from some place on those end that still fit into the file; they are counted as written."""
-        most = max(FILE_BYTES - self._bytes, 0)
-        end = len(text) if len(text) - begin <= most else text.rfind(b"\n", begin, begin + most) + 1
+        """Count the lines that still fit into the file as written, and return the offset where they end.
+
+        Args:
+            text: whole lines.
+            begin: offset of the first line to take.
+            records: records in a file at most.
+        """
+        free = max(FILE_BYTES - self._bytes, 0)
+        end = len(text) if len(text) - begin <= free else text.rfind(b"\n", begin, begin + free) + 1
         if not self._records and end <= begin:
-            end = text.find(b"\n", begin) + 1  # a record that is larger than a file
+            end = text.find(b"\n", begin) + 1  # a record larger than a file: it gets a file of its own
         end = max(end, begin)
         count = text.count(b"\n", begin, end)
         if count > records - self._records:
@@ -320,14 +347,14 @@ class BatchFile:
         return end
 
     def write(self, text: bytes) -> None:
-        """Add whole lines."""
-        with self._telling():
+        """Append whole lines."""
+        with self._removed_on_error():
             if self._writer is None:
                 self._temporary.parent.mkdir(parents=True, exist_ok=True)
-                self._writer = self._make()
+                self._writer = self._open()
             self._writer.write(text)
 
-    def _make(self) -> Any:
+    def _open(self) -> Any:
         if self._config.format == "jsonl":
             return JsonLinesFile(self._temporary, self._config.compression)
         from tap_asana_export.output.parquet import ParquetFile  # noqa: PLC0415 - needs an extra
@@ -335,28 +362,29 @@ class BatchFile:
         return ParquetFile(self._temporary, self._config.compression, self._schema, self._stream)
 
     def complete(self) -> str:
-        """Put the file where it belongs, all at once; returns its URL."""
-        with self._telling():
+        """Move or upload the file to its path, and return its URL."""
+        with self._removed_on_error():
             self._writer.close()
             if self._is_local:
                 self._temporary.replace(self._path)
             else:
-                self._config.place.put_file(str(self._temporary), self._path)
+                self._config.filesystem.put_file(str(self._temporary), self._path)
                 self._temporary.unlink()
-        return str(self._config.place.unstrip_protocol(self._path))
+        return str(self._config.filesystem.unstrip_protocol(self._path))
 
     def discard(self) -> None:
-        """Remove what is not complete."""
+        """Remove the incomplete file."""
         with contextlib.suppress(Exception):
             self._temporary.unlink()
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _removed_on_error(self) -> Iterator[None]:
+        """Remove the file if writing fails, and raise BatchError."""
         try:
             yield
         except BatchError:
             self.discard()
             raise
-        except Exception as error:  # noqa: BLE001 - every kind of store raises errors of its own
+        except Exception as error:  # noqa: BLE001 - each fsspec driver raises errors of its own
             self.discard()
             raise BatchError(self._path, str(error) or type(error).__name__) from None

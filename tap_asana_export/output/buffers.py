@@ -1,4 +1,4 @@
-"""Where the text of records is gathered."""
+"""Buffers for the text of records."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 
 class RecordBuffer(NamedTuple):
-    """Where records of one name go.
+    """A buffer for the records of one stream name, and the text around each of them.
 
     Attributes:
         out: the text so far.
-        before: stands before each record.
-        more: properties that each record gets besides, as they stand behind others.
-        after: stands behind each record.
+        before: text before each record, such as the beginning of a RECORD message.
+        appended: JSON text of properties appended to each record, starting with a comma; may be empty.
+        after: text after each record, ending with a line break.
     """
 
     out: bytearray
     before: bytes
-    more: bytes
+    appended: bytes
     after: bytes

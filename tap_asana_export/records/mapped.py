@@ -1,4 +1,4 @@
-"""Records that stream maps or flattening make of decoded objects, as the SDK does it."""
+"""Records that the SDK's stream maps and flattening make of decoded objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from singer_sdk.contrib.msgspec import encoder
 
 from tap_asana_export.errors import MapError
 from tap_asana_export.records.objects import (
-    NONE,
+    NO_PROPERTIES,
     AddedFields,
     Properties,
     decode,
@@ -17,7 +17,7 @@ from tap_asana_export.records.objects import (
     gid_of,
     known_properties,
 )
-from tap_asana_export.records.schemas import kept_maps
+from tap_asana_export.records.schemas import active_maps
 from tap_asana_export.records.selection import ADDITIONAL, deselected, drop
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 
 class Mapped:
-    """Objects that the stream's maps make records of, or that are flattened.
+    """Writes the records that a stream's maps make of objects, flattened if the settings say so.
 
     Args:
-        stream: tells what is selected, and has the maps.
-        added: as for `Passthrough`.
-        buffers: where records of a name go.
-        unknown: takes note of the fields that the schema does not know.
+        stream: the stream, with its selection and its maps.
+        added: names of the properties that the tap adds, and whether it has a value for them in these objects.
+        get_buffer: returns the buffer for records of a stream name.
+        unknown: collects the fields that the schema does not know.
     """
 
     def __init__(
         self,
         stream: Stream,
         added: Mapping[str, bool],
-        buffers: Callable[[str], RecordBuffer],
+        get_buffer: Callable[[str], RecordBuffer],
         *,
         unknown: UnknownFields,
     ) -> None:
@@ -52,67 +52,74 @@ class Mapped:
         self._added = added
         self._unknown = unknown
         self._known = known_properties(stream)
-        self._keeps = ADDITIONAL in stream.effective_schema["properties"]
+        self._keeps_unknown = ADDITIONAL in stream.effective_schema["properties"]
         self._unwanted = deselected(stream.effective_schema, stream.mask)
-        self._maps = [(each, buffers(each.stream_alias)) for each in kept_maps(stream)]
+        self._maps = [(each, get_buffer(each.stream_alias)) for each in active_maps(stream)]
 
-    def added(self, values: AddedFields) -> dict[str, Any]:
-        """What the tap adds to an object."""
-        return {name: decode(values[name.encode()]) for name, is_given in self._added.items() if is_given}
+    def prepare_added(self, values: AddedFields) -> dict[str, Any]:
+        """Return the values that the tap adds to an object, decoded."""
+        return {name: decode(values[name.encode()]) for name, has_value in self._added.items() if has_value}
 
     def gid_of(self, record: dict[str, Any], name: str) -> str | None:
-        """The gid of what an object has as a property, if it has."""
+        """Return the gid of the object in a property of an item; None if there is none."""
         return gid_of(record.get(name))
 
-    def write(self, record: dict[str, Any], added: Mapping[str, Any], rest: Properties = NONE) -> None:  # noqa: ARG002
-        """Write what the stream's maps make of an object; its properties are all in it.
+    def write(self, record: dict[str, Any], added: Mapping[str, Any], rest: Properties = NO_PROPERTIES) -> None:  # noqa: ARG002
+        """Write the records that the stream's maps make of an object.
+
+        Args:
+            record: all properties of the object.
+            added: the values that `prepare_added` returned.
+            rest: nothing, as `record` holds all properties; `Passthrough.write` needs it.
 
         Raises:
-            MapError: a map cannot be evaluated.
+            MapError: an expression of a map fails.
         """
         values = {**record, **added}
         drop(values, dict.fromkeys(self._added.keys() - added.keys()))
         if unknown := values.keys() - self._known:
             self._unknown.note(self._stream, unknown)
             additional = {name: values.pop(name) for name in sorted(unknown)}
-            if self._keeps:
+            if self._keeps_unknown:
                 values[ADDITIONAL] = additional
         drop(values, self._unwanted)
         for stream_map, buffer in self._maps:
             try:
                 mapped = stream_map.transform(values)
             except Exception as error:
-                if (name := expression_of(error)) is None:
+                if (name := failed_property(error)) is None:
                     raise
                 cause = error.__cause__ or error
                 reason = f"{type(cause).__name__}: {cause}"
                 keys = ", ".join(f"{key} {values.get(key)}" for key in self._stream.primary_keys)
                 raise MapError(self._unknown.origin, self._stream.name, keys, name, reason) from None
-            if mapped is not None:
-                if stream_map.flattening_enabled:
-                    self._fit(mapped, stream_map)
-                text = encoder.encode(mapped)
-                out, before, more, after = buffer
-                out += before
-                out += text
-                if more:
-                    out[-1:] = more + b"}"
-                out += after
+            if mapped is None:
+                continue
+            if stream_map.flattening_enabled:
+                self._fit_to_schema(mapped, stream_map)
+            text = encoder.encode(mapped)
+            out, before, appended, after = buffer
+            out += before
+            out += text
+            if appended:
+                out[-1:] = appended + b"}"
+            out += after
 
     def write_all(self, records: Iterable[dict[str, Any]], added: Mapping[str, Any]) -> None:
-        """Write what the stream's maps make of objects."""
+        """Write the records that the stream's maps make of each object."""
         for record in records:
             self.write(record, added)
 
-    def _fit(self, mapped: dict[str, Any], stream_map: StreamMap) -> None:
-        """Make a flattened record fit its schema, which has no property for an object that is null.
+    def _fit_to_schema(self, mapped: dict[str, Any], stream_map: StreamMap) -> None:
+        """Make a flattened record fit its schema.
 
-        Other properties that the schema lacks are of fields that it does not know, within objects.
+        The SDK leaves an object that is null as one property, where the schema has a column for each of the object's
+        properties: these become null. Other properties that the schema lacks are unknown fields within objects.
         """
         properties = stream_map.transformed_schema["properties"]
         surplus = {name: mapped.pop(name) for name in mapped.keys() - properties.keys()}
         for name in [name for name, value in surplus.items() if value is None]:
-            columns = columns_below(stream_map, name)
+            columns = flattened_columns(stream_map, name)
             if columns:
                 del surplus[name]
             for column in columns:
@@ -125,15 +132,18 @@ class Mapped:
 
 
 @functools.cache
-def columns_below(stream_map: StreamMap, name: str) -> tuple[str, ...]:
-    """The columns that an object's properties have in a flattened schema."""
+def flattened_columns(stream_map: StreamMap, name: str) -> tuple[str, ...]:
+    """Return the columns of a flattened schema that hold the properties of an object."""
     options = stream_map.flattening_options
     separator = options.separator if options else ""
     return tuple(each for each in stream_map.transformed_schema["properties"] if each.startswith(name + separator))
 
 
-def expression_of(error: Exception) -> str | None:
-    """The property whose expression raised an error; None if none did. The SDK does not say it otherwise."""
+def failed_property(error: Exception) -> str | None:
+    """Return the property of a stream map whose expression raised an error; None if no expression did.
+
+    The SDK's error does not name it (singer-sdk 0.54.9), so it comes from the local variables in the traceback.
+    """
     name = None
     trace = error.__traceback__
     while trace is not None:

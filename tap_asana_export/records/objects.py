@@ -1,7 +1,8 @@
-"""Objects as lines hold them: decoded with every value left as Asana wrote it."""
+"""Decoding of Asana's objects: into Structs whose values stay the JSON text that Asana sent."""
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -17,56 +18,80 @@ if TYPE_CHECKING:
     from tap_asana_export.output.buffers import RecordBuffer
     from tap_asana_export.sources import Source
 
-# What a field holds whose property is not in the object. `omit_defaults` leaves out exactly this object, so that what
-# is absent stays absent and a null stays null.
+UNDECODABLE = (msgspec.MsgspecError, RecursionError)
+"""What msgspec raises for text that it cannot decode."""
+
+# The default of every field. msgspec's `omit_defaults` compares by identity, so an absent property stays absent while a
+# null that Asana sent stays a null.
 ABSENT: Any = msgspec.Raw(b"null")
 
 TAG = "resource_type"
-"""The property that tells types of objects apart."""
+"""The property with an object's type, which msgspec uses as the tag of the Structs."""
 
 Properties: TypeAlias = "Mapping[str, msgspec.Raw]"
-"""An object's properties, the values as Asana wrote them."""
+"""An object's properties by name, each value as Asana's JSON text."""
 
-NONE: Properties = {}
+NO_PROPERTIES: Properties = {}
 
-encode = msgspec.json.Encoder().encode
+AddedFields: TypeAlias = "Mapping[bytes, bytes]"
+"""JSON text by name of the property that the tap adds to a record."""
 
-encode_into = msgspec.json.Encoder().encode_into
 
-decode = msgspec.json.Decoder().decode
+class StreamOutput(NamedTuple):
+    """A selected stream and where its records go.
+
+    Attributes:
+        source: which objects the stream is made of.
+        stream: the SDK's stream, with its selection and its maps.
+        get_buffer: returns the buffer for records of a stream name, which may be a stream map's alias.
+    """
+
+    source: Source
+    stream: Stream
+    get_buffer: Callable[[str], RecordBuffer]
 
 
 class Reference(msgspec.Struct):
-    """Another object that an object names."""
+    """The gid of an object that another object refers to."""
 
     gid: str
 
 
+class WorkspaceReference(msgspec.Struct):
+    """The properties that name an object's workspace: tasks have the first, teams the second."""
+
+    workspace: Any = None
+    organization: Any = None
+
+
+encode = msgspec.json.Encoder().encode
+encode_into = msgspec.json.Encoder().encode_into
+decode = msgspec.json.Decoder().decode
+decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_reference = msgspec.json.Decoder(Reference).decode
+decode_workspace = msgspec.json.Decoder(WorkspaceReference).decode
 decode_with_decimals = msgspec.json.Decoder(float_hook=Decimal).decode
 
-decode_reference = msgspec.json.Decoder(Reference).decode
+WORKSPACE_LINES = 100
+"""Lines in which to look for a workspace."""
 
 
 def decode_value(text: Any) -> Any:
-    """What a JSON text says, also if a number is beyond what a float holds."""
+    """Decode JSON text; a number that is too large for a float becomes a Decimal."""
     try:
         return decode(text)
     except msgspec.ValidationError:
         return decode_with_decimals(text)
 
 
-AddedFields: TypeAlias = "Mapping[bytes, bytes]"
-"""What the tap adds to an object, JSON by property."""
-
-
 def object_struct(tag: str | None, gid: Any, fields: Mapping[str, str], **options: Any) -> type[msgspec.Struct]:
-    """A Struct for objects, whose properties stay the text that Asana wrote.
+    """Define a Struct for objects, in which every property but the gid stays JSON text.
 
     Args:
-        tag: the one value of the property `resource_type`; None makes it a property like all others.
-        gid: type of the property `gid`, which is required if that is `str`; None, if there is no such property.
-        fields: by property, the name of the field.
-        options: of `msgspec.defstruct`.
+        tag: the `resource_type` of the objects; None treats this property like all others.
+        gid: type of the property `gid`. `str` makes it required; None leaves it out.
+        fields: name of the Struct's field by name of the property.
+        options: passed to `msgspec.defstruct`.
     """
     first: list[Any] = [("gid", gid) if gid is str else ("gid", gid, msgspec.UNSET)] if gid else []
     return msgspec.defstruct(
@@ -81,22 +106,21 @@ def object_struct(tag: str | None, gid: Any, fields: Mapping[str, str], **option
 
 
 def gid_of(value: Any) -> str | None:
-    """The gid of a decoded object; None if it is no object, or has none."""
+    """Return the gid of a decoded object; None if the value is no object or has no gid."""
     gid = value.get("gid") if isinstance(value, dict) else None
     return gid if isinstance(gid, str) else None
 
 
 def known_properties(stream: Stream) -> set[str]:
-    """What a stream's schema knows of Asana's properties and of the tap's own."""
+    """Return the names of the properties in a stream's schema, but for `additional_fields`."""
     return {*stream.effective_schema["properties"]} - {ADDITIONAL}
 
 
-decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-class StreamOutput(NamedTuple):
-    """A stream that takes what lines hold, and where its records go."""
-
-    source: Source
-    stream: Stream
-    buffers: Callable[[str], RecordBuffer]
+def workspace_of(text: bytes) -> str | None:
+    """Return the gid of the workspace that the first lines of a resource export name; None if they name none."""
+    for line in text.split(b"\n", WORKSPACE_LINES)[:WORKSPACE_LINES]:
+        with contextlib.suppress(*UNDECODABLE, UnicodeDecodeError):
+            found = decode_workspace(line)
+            if gid := gid_of(found.workspace) or gid_of(found.organization):
+                return gid
+    return None

@@ -1,14 +1,12 @@
-"""From objects of the export to records of a stream.
+"""Records whose values are the JSON text that Asana sent.
 
-An object is decoded into a `msgspec.Struct` with a field for every selected property, whose value stays the text that
-Asana wrote (`msgspec.Raw`). This one step selects, and finds whatever the schema does not know; encoding the Struct
-again is little more than copying. Where stream maps or flattening need values, the object becomes a dict and goes the
-SDK's way instead.
+An object is decoded into a `msgspec.Struct` with a field for every selected property, whose value stays JSON text
+(`msgspec.Raw`). This one step drops what is deselected and finds what the schema does not know; to encode the Struct
+is little more than to copy the text. Stream maps and flattening need decoded values: see `records.mapped`.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +15,9 @@ from singer_sdk.contrib.msgspec import encoder
 
 from tap_asana_export.records.objects import (
     ABSENT,
-    NONE,
+    NO_PROPERTIES,
     TAG,
+    UNDECODABLE,
     AddedFields,
     Properties,
     decode_reference,
@@ -39,33 +38,31 @@ if TYPE_CHECKING:
     from tap_asana_export.output.buffers import RecordBuffer
     from tap_asana_export.records.unknown_fields import UnknownFields
 
-logger = logging.getLogger(__name__)
-
-UNKNOWN_FIELDS = 64
-"""Unknown fields of a type of object that become part of its Struct; each new one takes milliseconds."""
+MAX_UNKNOWN_FIELDS = 64
+"""Unknown properties that get a field of their own in a Struct; each new one takes milliseconds."""
 
 
 class Passthrough:
-    """Objects that become records as Asana wrote them: less what is not selected, plus what the tap adds.
+    """Writes objects as Asana sent them, less what is deselected, plus what the tap adds.
 
     Args:
-        stream: tells what is selected.
-        added: properties that the tap adds, and whether it can to these objects; what Asana sends under such a name is
-            left out.
-        buffers: where records of a name go.
-        also: properties to decode although the stream may not want them.
-        unknown: takes note of the fields that the schema does not know.
+        stream: the stream, with its selection.
+        added: names of the properties that the tap adds, and whether it has a value for them in these objects. What
+            Asana sends under such a name is dropped.
+        get_buffer: returns the buffer for records of a stream name.
+        needed: properties to decode even if the stream drops them.
+        unknown: collects the fields that the schema does not know.
 
     Attributes:
-        fields: by property, the field of the Struct.
+        fields: name of the Struct's field by name of the property.
     """
 
     def __init__(
         self,
         stream: Stream,
         added: Mapping[str, bool],
-        buffers: Callable[[str], RecordBuffer],
-        also: Iterable[str] = (),
+        get_buffer: Callable[[str], RecordBuffer],
+        needed: Iterable[str] = (),
         *,
         unknown: UnknownFields,
     ) -> None:
@@ -73,72 +70,74 @@ class Passthrough:
         self._stream = stream
         self._unknown = unknown
         self._known = known_properties(stream)
-        self._keeps = ADDITIONAL in properties
+        self._keeps_unknown = ADDITIONAL in properties
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         selected = [name for name in properties if self._unwanted.get(name, {}) is not None]
         self._wanted = ({*selected} & self._known) - added.keys()
-        self._names = list(dict.fromkeys([*(name for name in selected if name in self._wanted), *also]))
-        self._met = {*self._names}
-        self._room = UNKNOWN_FIELDS
-        self._buffer = buffers(stream.stream_maps[0].stream_alias)
-        texts = [f',"{name}":%({name})b'.encode() for name, is_given in added.items() if is_given and name in selected]
-        self._added = b"".join([*texts, self._buffer.more.replace(b"%", b"%%"), b"}"])
-        self._cut = 0
+        self._names = dict.fromkeys([*(name for name in selected if name in self._wanted), *needed])
+        self._free_fields = MAX_UNKNOWN_FIELDS
+        self._buffer = get_buffer(stream.stream_maps[0].stream_alias)
+        texts = [
+            f',"{name}":%({name})b'.encode() for name, has_value in added.items() if has_value and name in selected
+        ]
+        self._added = b"".join([*texts, self._buffer.appended.replace(b"%", b"%%"), b"}"])
+        self._tag_length = 0
         self.fields: dict[str, str] = {}
 
     def struct(self, tag: str | None, gid: Any) -> type[msgspec.Struct]:
-        """A Struct that fits objects whose every property was met before.
+        """Define a Struct with a field for every property that is selected, needed or learned since.
 
         Args:
-            tag: the one value of the property `resource_type`; None makes it a property like all others.
-            gid: type of the property `gid`, which then has a field of this name; None, if there is no such property.
+            tag: the `resource_type` of the objects; None treats this property like all others.
+            gid: type of the property `gid`, whose field has this name; None treats it like all others.
         """
-        apart = {*(["gid"] if gid else []), *([TAG] if tag is not None else [])}
-        self._apart = apart
-        self.fields = {name: f"field_{number}" for number, name in enumerate(self._names) if name not in apart}
-        self._surplus = [field for name, field in self.fields.items() if name not in self._wanted]
-        self._kept = [(name, field) for name, field in self.fields.items() if self._keeps and name not in self._known]
+        not_numbered = {*(["gid"] if gid else []), *([TAG] if tag is not None else [])}
+        self._not_numbered = not_numbered
+        self.fields = {name: f"field_{number}" for number, name in enumerate(self._names) if name not in not_numbered}
+        self._dropped = [field for name, field in self.fields.items() if name not in self._wanted]
+        self._kept_unknown = [
+            (name, field) for name, field in self.fields.items() if self._keeps_unknown and name not in self._known
+        ]
         within = ((field, self._unwanted.get(name)) for name, field in self.fields.items() if name in self._wanted)
-        self._partial = [(field, unwanted, any_of(names_in(unwanted))) for field, unwanted in within if unwanted]
-        self._cut = 0 if tag is None or TAG in self._wanted else len(f'"{TAG}":"{tag}",')
+        self._partial = [(field, unwanted, search_for(all_names(unwanted))) for field, unwanted in within if unwanted]
+        self._tag_length = 0 if tag is None or TAG in self._wanted else len(f'"{TAG}":"{tag}",')
         return object_struct(tag, gid, self.fields, omit_defaults=True, forbid_unknown_fields=True)
 
     def add_properties(self, names: AbstractSet[str]) -> bool:
-        """Let properties come that are not selected, or that the schema does not know; of those it takes note.
+        """Learn the names of an object's properties, and report those that the schema does not know.
 
         Returns:
-            Whether the Struct must be made anew.
+            Whether the Struct has changed, so that `struct` must be called again.
         """
-        new = sorted(names - self._met)
+        new = sorted(names - self._names.keys())
         unknown = [name for name in new if name not in self._known]
         self._unknown.note(self._stream, unknown)
-        # Each new Struct takes time. A field must be an identifier; so are all of Asana's.
-        fresh = [name for name in unknown if name.isidentifier()][: self._room]
-        self._room -= len(fresh)
-        fresh += [name for name in new if name in self._known]
-        self._met |= {*fresh}
-        self._names += fresh
-        return bool(fresh)
+        # A field's name must be an identifier; so are all names of Asana's.
+        with_field = [name for name in unknown if name.isidentifier()][: self._free_fields]
+        self._free_fields -= len(with_field)
+        with_field += [name for name in new if name in self._known]
+        self._names |= dict.fromkeys(with_field)
+        return bool(with_field)
 
     def split(self, properties: Properties) -> tuple[Properties, Properties]:
-        """An object's properties that have a field, and the others, which the schema does not know."""
-        known = {name: text for name, text in properties.items() if name in self.fields or name in self._apart}
+        """Split an object's properties into those that have a field, and the rest, which the schema does not know."""
+        known = {name: text for name, text in properties.items() if name in self.fields or name in self._not_numbered}
         return known, {name: text for name, text in properties.items() if name not in known}
 
-    def added(self, values: AddedFields) -> bytes:
-        """What the tap adds to an object, as the text behind its properties."""
+    def prepare_added(self, values: AddedFields) -> bytes:
+        """Return the JSON text that follows an object's own properties: what the tap adds, and the closing brace."""
         return self._added % values
 
     def gid_of(self, record: Any, name: str) -> str | None:
-        """The gid of what an object has as a property, if it has."""
+        """Return the gid of the object in a property of an item; None if there is none."""
         try:
             return decode_reference(getattr(record, self.fields[name])).gid
-        except (msgspec.MsgspecError, RecursionError):
+        except UNDECODABLE:
             return None
 
     def strip(self, record: Any) -> None:
-        """Take out of a decoded object what is not wanted."""
-        for field in self._surplus:
+        """Remove from a decoded object what its record leaves out, at any depth."""
+        for field in self._dropped:
             setattr(record, field, ABSENT)
         for field, unwanted, may_hold in self._partial:
             if may_hold(text := getattr(record, field)):
@@ -146,16 +145,16 @@ class Passthrough:
                 drop(value, unwanted)
                 setattr(record, field, msgspec.Raw(encoder.encode(value)))
 
-    def write(self, record: Any, added: bytes, rest: Properties = NONE) -> None:
+    def write(self, record: Any, added: bytes, rest: Properties = NO_PROPERTIES) -> None:
         """Write a decoded object as a record.
 
         Args:
-            record: the object.
-            added: what the tap adds.
-            rest: properties that the schema does not know, and that have no field.
+            record: the object's Struct, which is stripped.
+            added: the text that `prepare_added` returned.
+            rest: unknown properties that have no field.
         """
-        if self._keeps and (self._kept or rest):
-            added = self._additional(record, rest) + added
+        if self._keeps_unknown and (self._kept_unknown or rest):
+            added = self._additional_fields(record, rest) + added
         self.strip(record)
         out, before, _, after = self._buffer
         out += before
@@ -163,16 +162,16 @@ class Passthrough:
         encode_into(record, out, start)
         out[-1:] = added if len(out) > start + len("{}") else added.removeprefix(b",")
         out += after
-        if self._cut:
-            del out[start + 1 : start + 1 + self._cut]
+        if self._tag_length:
+            del out[start + 1 : start + 1 + self._tag_length]
 
     def write_all(self, records: list[Any], added: bytes) -> None:
-        """Write decoded objects, none of them without properties, as records, in one go."""
-        if self._kept:
+        """Write decoded objects as records in one go. Each must have a property at least."""
+        if self._kept_unknown:
             for record in records:
                 self.write(record, added)
             return
-        if self._surplus or self._partial:
+        if self._dropped or self._partial:
             for record in records:
                 self.strip(record)
         out, before, _, after = self._buffer
@@ -184,19 +183,19 @@ class Passthrough:
             out += between
         del out[len(out) - len(before) :]
 
-    def _additional(self, record: Any, rest: Properties) -> bytes:
-        """The properties that the schema does not know, as one more property."""
-        found = {name: text for name, field in self._kept if (text := getattr(record, field)) is not ABSENT}
+    def _additional_fields(self, record: Any, rest: Properties) -> bytes:
+        """Return the JSON text of the property `additional_fields`, starting with a comma; empty if it has nothing."""
+        found = {name: text for name, field in self._kept_unknown if (text := getattr(record, field)) is not ABSENT}
         found.update(rest)
         return f',"{ADDITIONAL}":'.encode() + encode(found) if found else b""
 
 
-def names_in(unwanted: Unwanted) -> Iterator[str]:
-    """The names of deselected properties, at any depth."""
+def all_names(unwanted: Unwanted) -> Iterator[str]:
+    """Yield the names of deselected properties, at any depth."""
     for name, below in unwanted.items():
-        yield from [name] if below is None else names_in(below)
+        yield from [name] if below is None else all_names(below)
 
 
-def any_of(names: Iterable[str]) -> Callable[[Any], Any]:
-    """Tells of JSON text whether it may hold a property of one of these names; a backslash may be part of any."""
+def search_for(names: Iterable[str]) -> Callable[[Any], Any]:
+    """Return a function that finds one of these property names in JSON text, or a backslash, which may hide one."""
     return re.compile(rb'\\|"(?:%b)"' % b"|".join(re.escape(name.encode()) for name in names)).search

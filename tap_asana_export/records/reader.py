@@ -1,4 +1,4 @@
-"""From the bytes of an export file to blocks of whole lines, whatever its form: gzip or not, lines or one document."""
+"""Reads an export file as blocks of whole JSON lines: gzipped or plain, JSON Lines or one JSON document."""
 
 from __future__ import annotations
 
@@ -21,63 +21,73 @@ if TYPE_CHECKING:
 
 DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
 GZIP_MAGIC = b"\x1f\x8b"
-ENVELOPES = 2
-"""How often a file may be gzipped: by Asana, and once more by a proxy on the way."""
+MAX_GZIP_LAYERS = 2
+"""Asana gzips a file, and a proxy on the way may do so once more."""
 BLOCK = 1 << 18
-"""Bytes of a file to read at a time."""
+"""Bytes of the file to read at a time."""
 TEXT = 1 << 21
-"""Bytes of text to decompress at a time, however well they were compressed."""
+"""Bytes of text to decompress at a time: bounds the memory that well compressed data takes."""
 PIECE = 1 << 18
-"""Bytes of a document's objects to pass on at a time."""
-LONGEST = 1 << 28
-"""Bytes of a line, or of an object in a document, at the most: they are in memory more than once."""
-NAMES = {"gid", "resource_type"}
-"""Properties, of which every object has one at least, and a document around objects has none."""
+"""Bytes of a JSON document's objects to pass on at a time."""
+MAX_LINE_BYTES = 1 << 28
+"""Longest line, or object in a JSON document, in bytes; several copies of it are in memory at once."""
+OBJECT_NAMES = {"gid", "resource_type"}
+"""Every object has at least one of these properties; a JSON document around objects has none of them."""
 BLOCKS_AHEAD = 2
-"""Blocks of text that may wait, so that the two threads seldom wait for each other."""
+"""Blocks of text that the reading thread may be ahead, so that the two threads seldom wait for each other."""
 ERRORS = "errors"
-"""The property in which an answer of Asana's tells what went wrong."""
-CUT = re.compile(r"|-|\.|[eE][+-]?|t(ru?)?|f(a(ls?)?)?|n(ul?)?|\\?u[0-9a-fA-F]{0,4}")
-"""What is wrong with JSON that is only cut off: what stands last is the beginning of a number, a word, an escape."""
+"""Property of a JSON answer of Asana's that lists errors."""
+CUT_OFF = re.compile(r"|-|\.|[eE][+-]?|t(ru?)?|f(a(ls?)?)?|n(ul?)?|\\?u[0-9a-fA-F]{0,4}")
+"""The rest of a text that was cut off within a number, a word or an escape: all that a JSON error may point at."""
 SPACE = re.compile(r"[ \t\n\r]*")
-# Only where a value ends is wanted. An int of thousands of digits would be an error, a float of them is not.
+# Finds where a value ends. `parse_int=float`, since Python refuses to make an int of thousands of digits.
 scan = json.JSONDecoder(parse_int=float).raw_decode
 
 
-def blocks(body: Iterable[bytes], left: threading.Event, longest: int = LONGEST) -> Iterator[bytes]:
-    r"""An export file's text in blocks of whole lines, each without its last line break; an object is a line.
+def blocks(body: Iterable[bytes], abandoned: threading.Event, longest: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+    r"""Yield an export file's text in blocks of whole lines, with one object a line.
 
-    A line ends at `\n` and nowhere else. Reading and decompression go on in a thread of their own.
+    A block does not end with a line break. Only `\n` ends a line, not U+2028 for example. A thread of its own reads and
+    decompresses.
 
     Args:
         body: the file's bytes.
-        left: is set as soon as nobody wants any more of them.
-        longest: bytes of a line at the most.
+        abandoned: is set when the caller stops early, so that `body` can stop too.
+        longest: limit for a line, in bytes.
 
     Raises:
-        DownloadError: the file is neither gzip nor JSON, is damaged, ends too early, or has a line that is too long; or
-            whatever `body` raises.
+        DownloadError: the file is neither gzip nor JSON, is damaged, ends too early, or has a line that is too long.
+        Exception: whatever `body` raises.
     """
-    return (block for block in blocks_in_time(body, left, None, longest) if block is not None)
+    return (block for block in blocks_in_time(body, abandoned, None, longest) if block is not None)
 
 
 def blocks_in_time(
-    body: Iterable[bytes], left: threading.Event, seconds: float | None, longest: int = LONGEST
+    body: Iterable[bytes], abandoned: threading.Event, seconds: float | None, longest: int = MAX_LINE_BYTES
 ) -> Iterator[bytes | None]:
-    """The same, and None whenever the next block takes more than so many seconds."""
-    return ahead(whole_lines(one_object_a_line(read_text(body), longest), longest), BLOCKS_AHEAD, left, seconds)
+    """Yield blocks as `blocks` does, and None whenever the next one takes longer than some seconds.
+
+    Args:
+        body: as for `blocks`.
+        abandoned: as for `blocks`.
+        seconds: how long to wait for a block before None; None waits without end.
+        longest: as for `blocks`.
+    """
+    return read_ahead(
+        whole_lines(one_object_a_line(read_text(body), longest), longest), BLOCKS_AHEAD, abandoned, seconds
+    )
 
 
 def read_text(body: Iterable[bytes]) -> Iterable[bytes]:
-    """The text of an export file, whether it comes gzipped or plain; the bytes tell, headers may not.
+    """Return the text of an export file, decompressed if its first bytes are gzip's: headers are not reliable.
 
     Raises:
         DownloadError: the file is neither gzip nor JSON, is damaged, or ends too early.
     """
-    head, body = head_of(body)
+    head, body = peek(body)
     if head.startswith(GZIP_MAGIC):
-        for _ in range(ENVELOPES):
-            head, body = head_of(inflate(body))
+        for _ in range(MAX_GZIP_LAYERS):
+            head, body = peek(inflate(body))
             if not head.startswith(GZIP_MAGIC):
                 break
         return body
@@ -86,8 +96,8 @@ def read_text(body: Iterable[bytes]) -> Iterable[bytes]:
     return body
 
 
-def head_of(body: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
-    """The first bytes, enough to tell gzip by, and all bytes."""
+def peek(body: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
+    """Return the first bytes, enough to recognize gzip, and an iterable of all bytes."""
     blocks = iter(body)
     head = b""
     while len(head) < len(GZIP_MAGIC) and (block := next(blocks, b"")):
@@ -96,7 +106,7 @@ def head_of(body: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
 
 
 def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress gzip of any number of members (RFC 1952), to pieces of at most `TEXT` bytes.
+    """Decompress gzip data of any number of members (RFC 1952) into pieces of at most `TEXT` bytes.
 
     Raises:
         DownloadError: the data is damaged, or ends before a member does.
@@ -121,44 +131,48 @@ def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
         raise DownloadError("the gzip data ends too early")
 
 
-def one_object_a_line(texts: Iterable[bytes], longest: int = LONGEST) -> Iterator[bytes]:
-    """JSON Lines as they are, or those of one JSON document: of an array, or of an object that holds arrays.
+def one_object_a_line(texts: Iterable[bytes], longest: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+    """Yield JSON Lines as they are, and a JSON document with one object a line.
 
-    Asana's documentation says that a graph export is JSON Lines, its API description that it is a JSON document.
+    A document is an array of objects, or an object with such arrays. Asana's guide says that a graph export is JSON
+    Lines; its API description says that it is a JSON document.
 
     Args:
-        texts: the text.
-        longest: bytes of an object of a document at the most.
+        texts: the text, in pieces.
+        longest: limit for an object in a document, in bytes.
 
     Raises:
-        DamagedError: the document is not JSON, holds no array of objects, or an object that is too long.
+        DamagedError: the document is not JSON, has no array of objects, or has an object that is too long.
         DownloadError: the document ends too early.
     """
     texts = iter(texts)
     head = b""
     for text in texts:
         head += text
-        if len(head) >= TEXT or properties_of_first(head) is not None:
+        if len(head) >= TEXT or first_line_properties(head) is not None:
             break
     texts = itertools.chain([head], texts)
-    return lines_of(Document(texts, longest)) if is_document(head) else texts
+    return document_lines(Document(texts, longest)) if is_document(head) else texts
 
 
 def is_document(head: bytes) -> bool:
-    """Whether a text that begins so is one JSON document rather than JSON Lines.
+    """Whether a file is one JSON document rather than JSON Lines.
 
-    A line is an object with a `gid` or a `resource_type`, and all of an object is in a line.
+    In JSON Lines the first line is a whole object, with a `gid` or a `resource_type`.
+
+    Args:
+        head: the file's first line at least, or its first `TEXT` bytes.
     """
     if head.lstrip().startswith(b"["):
         return True
-    first = properties_of_first(head)
+    first = first_line_properties(head)
     if first is not None:
-        return not first & NAMES
-    document = Document(iter([head]), LONGEST)
+        return not first & OBJECT_NAMES
+    document = Document(iter([head]), MAX_LINE_BYTES)
     holds_array = False
     with contextlib.suppress(DownloadError):
         for name in document.properties():
-            if name in NAMES:
+            if name in OBJECT_NAMES:
                 return False
             holds_array |= document.next() == "["
             document.value()
@@ -166,8 +180,8 @@ def is_document(head: bytes) -> bool:
     return holds_array
 
 
-def properties_of_first(head: bytes) -> AbstractSet[str] | None:
-    """The names of the properties of the object in the first line; None if that is no JSON object."""
+def first_line_properties(head: bytes) -> AbstractSet[str] | None:
+    """Return the names of the properties of the object in the first line; None if that line is no JSON object."""
     line = head.lstrip().partition(b"\n")[0]
     try:
         return msgspec.json.decode(line, type=dict[str, msgspec.Raw]).keys()
@@ -175,12 +189,12 @@ def properties_of_first(head: bytes) -> AbstractSet[str] | None:
         return None
 
 
-def lines_of(document: Document) -> Iterator[bytes]:
-    """The objects of a JSON document, a line each, also of one that turns out to be damaged."""
+def document_lines(document: Document) -> Iterator[bytes]:
+    """Yield the objects of a JSON document, one a line; if it is damaged, those before the damage, then the error."""
     lines: list[bytes] = []
     size = 0
     try:
-        for item in objects_of(document):
+        for item in document_objects(document):
             lines.append(item.replace(b"\n", b" "))
             size += len(item)
             if size >= PIECE:
@@ -193,12 +207,12 @@ def lines_of(document: Document) -> Iterator[bytes]:
     yield b"".join(line + b"\n" for line in lines)
 
 
-def objects_of(document: Document) -> Iterator[bytes]:
-    """The objects of a JSON document: of an array, or of all arrays that an object holds.
+def document_objects(document: Document) -> Iterator[bytes]:
+    """Yield the objects of a JSON document: an array, or an object with arrays.
 
     Raises:
-        DamagedError: it is not JSON, or holds no array of objects.
-        DownloadError: it ends too early.
+        DamagedError: the document is not JSON, or has no array of objects.
+        DownloadError: the document ends too early.
     """
     if document.next() == "[":
         for _ in document.items():
@@ -211,7 +225,7 @@ def objects_of(document: Document) -> Iterator[bytes]:
 
 
 def objects_in_arrays(document: Document) -> Iterator[bytes]:
-    """The objects of all arrays that an object holds; raises as `objects_of` does."""
+    """Yield the objects in all arrays of an object; raise as `document_objects` does."""
     names, is_found = [], False
     for name in document.properties():
         names.append(name)
@@ -236,38 +250,38 @@ def objects_in_arrays(document: Document) -> Iterator[bytes]:
 
 
 class Document:
-    """A JSON document that is read value by value; of its text, only that of one value is kept.
+    """A JSON document that is read value by value, with the text of one value in memory.
 
     Args:
-        texts: the document.
-        longest: bytes of a value at the most.
+        texts: the document's text, in pieces.
+        longest: limit for a value, in bytes.
 
     Attributes:
-        count: how many objects were found, so that errors can say where they are.
+        count: number of objects found so far, which errors name as their place.
     """
 
     def __init__(self, texts: Iterator[bytes], longest: int) -> None:
         self._texts = texts
         self._longest = longest
         self._bytes = b""
-        # A character for each byte, so that places in one are places in the other.
+        # The same bytes as latin-1, so that an offset in the one is an offset in the other.
         self._text = ""
         self._at = 0
         self.count = 0
 
     def next(self) -> str:
-        """The next character that is no white space; nothing at the end."""
+        """Return the next character that is no white space; an empty text at the end."""
         while True:
             self._at = SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches anything
             if self._at < len(self._text) or not self._more():
                 return self._text[self._at : self._at + 1]
 
     def take(self, *expected: str) -> str:
-        """Go over the next character, which must be an expected one.
+        """Consume the next character, and return it.
 
         Raises:
-            DamagedError: it is another one.
-            DownloadError: there is none.
+            DamagedError: it is none of the expected ones.
+            DownloadError: the document ends here.
         """
         found = self.next()
         if not found:
@@ -278,7 +292,7 @@ class Document:
         return found
 
     def properties(self) -> Iterator[str]:
-        """The names of an object's properties; before the next one is asked for, go over this one's value.
+        """Yield the names of an object's properties. The caller consumes each value before it takes the next name.
 
         Raises:
             DamagedError: it is no object.
@@ -298,7 +312,7 @@ class Document:
                 return
 
     def items(self) -> Iterator[str]:
-        """The first characters of an array's items; before the next one is asked for, go over this one.
+        """Yield the first character of each item of an array. The caller consumes each item before the next one.
 
         Raises:
             DamagedError: it is no array.
@@ -314,10 +328,10 @@ class Document:
                 return
 
     def value(self) -> bytes:
-        """Go over a value, and return its text.
+        """Consume a value, and return its text.
 
         Raises:
-            DamagedError: it is not JSON, too long, or nested too deeply.
+            DamagedError: it is not JSON, is too long, or is nested too deeply.
             DownloadError: it ends too early.
         """
         while True:
@@ -327,20 +341,23 @@ class Document:
             try:
                 _, end = scan(self._text, begin)
             except json.JSONDecodeError as error:
-                if not error.msg.startswith("Unterminated") and not CUT.fullmatch(self._text, error.pos):
+                if not error.msg.startswith("Unterminated") and not CUT_OFF.fullmatch(self._text, error.pos):
                     raise self.damaged(error.msg) from None
                 if not self._more():
                     raise self.ends_early() from None
             except RecursionError:
                 raise self.damaged("it is nested too deeply") from None
             else:
-                # A number may go on in the text to come.
+                # The next piece of text may continue a number.
                 if end < len(self._text) or self._text[end - 1] in '}]"' or not self._more():
                     self._at = end
                     return self._bytes[begin:end]
 
     def _more(self) -> bool:
-        """Let as much text come again as is left: so even a long value is looked at a few times only."""
+        """Read on, and return whether there was more text.
+
+        This doubles the text that is left, so that a long value is scanned only a few times.
+        """
         left = self._bytes[self._at :]
         if len(left) > self._longest:
             raise self.damaged(f"an object is longer than {self._longest >> 20} MB")
@@ -357,16 +374,16 @@ class Document:
         return size > 0
 
     def damaged(self, how: str) -> DamagedError:
-        """The error of a document that is not as it should be."""
+        """Return the error for a document that is damaged."""
         return DamagedError(f"the JSON document is damaged ({how}; behind its first {self.count} objects)")
 
     def ends_early(self) -> DownloadError:
-        """The error of a document that ends before it should."""
+        """Return the error for a document that ends too early."""
         return DownloadError(f"the JSON document ends too early (behind its first {self.count} objects)")
 
 
-def whole_lines(texts: Iterable[bytes], longest: int = LONGEST) -> Iterator[bytes]:
-    """Text in blocks that end where a line ends, without that line break.
+def whole_lines(texts: Iterable[bytes], longest: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+    """Cut text into blocks of whole lines, each without its last line break.
 
     Raises:
         DamagedError: a line is longer than `longest` bytes.
@@ -388,14 +405,16 @@ def whole_lines(texts: Iterable[bytes], longest: int = LONGEST) -> Iterator[byte
         yield last
 
 
-def ahead(items: Iterator[bytes], most: int, left: threading.Event, seconds: float | None) -> Iterator[bytes | None]:
-    """The items, brought by a thread that is at most so many ahead; an error comes when its turn does.
+def read_ahead(
+    items: Iterator[bytes], most: int, abandoned: threading.Event, seconds: float | None
+) -> Iterator[bytes | None]:
+    """Yield items that a thread reads ahead, then raise what it raised.
 
     Args:
-        items: what to bring.
-        most: how many may wait.
-        left: is set as soon as nobody wants any more of them.
-        seconds: None is yielded where the next item takes longer than this.
+        items: the items.
+        most: how many items the thread may be ahead.
+        abandoned: is set when the caller stops early.
+        seconds: yield None whenever the next item takes longer than this; None waits without end.
     """
     arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(most)
 
@@ -403,13 +422,13 @@ def ahead(items: Iterator[bytes], most: int, left: threading.Event, seconds: flo
         try:
             for item in items:
                 arrived.put(item)
-                if left.is_set():
+                if abandoned.is_set():
                     return
             arrived.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again where the items are wanted
+        except BaseException as error:  # noqa: BLE001 - raised again in the other thread
             arrived.put(error)
 
-    # A daemon: it may hang in a read from the network, and must not keep the process from ending.
+    # A daemon thread, as it may hang in a read from the network when the process ends.
     threading.Thread(target=bring, name="download", daemon=True).start()
     try:
         while True:
@@ -424,6 +443,6 @@ def ahead(items: Iterator[bytes], most: int, left: threading.Event, seconds: flo
                 raise item
             yield item
     finally:
-        left.set()
+        abandoned.set()
         with contextlib.suppress(queue.Empty):
-            arrived.get_nowait()  # lets the thread go on to see that nobody waits
+            arrived.get_nowait()  # wakes the thread if the queue is full, so that it sees `abandoned`

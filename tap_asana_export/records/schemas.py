@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
-    """A stream's SCHEMA, or those of its maps."""
+    """Yield a SCHEMA message for each name that a stream's records go under."""
     bookmark_properties = [stream.replication_key] if stream.replication_key else None
     unwanted = deselected(stream.effective_schema, stream.mask)
-    for stream_map in kept_maps(stream):
+    for stream_map in active_maps(stream):
         schema = stream_map.transformed_schema
         yield SchemaMessage(
             stream_map.stream_alias,
-            # The SDK leaves in what is deselected of objects in arrays.
+            # The SDK drops deselected properties, but not those of objects in arrays.
             selected_schema(schema, unwanted) if is_passthrough(stream) else schema,
             stream_map.transformed_key_properties,
             bookmark_properties,
@@ -31,17 +31,20 @@ def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
 
 
 def activate_version_messages(stream: Stream, version: int) -> Iterator[ActivateVersionMessage]:
-    """A stream's ACTIVATE_VERSION, or those of its maps: rows of earlier versions are of objects that are no more."""
-    for stream_map in kept_maps(stream):
+    """Yield an ACTIVATE_VERSION message for each name that a stream's records go under.
+
+    The target then deletes rows of earlier versions: their objects are no longer in Asana.
+    """
+    for stream_map in active_maps(stream):
         yield ActivateVersionMessage(stream_map.stream_alias, version)
 
 
-def kept_maps(stream: Stream) -> list[StreamMap]:
-    """A stream's maps, but for one that removes it."""
+def active_maps(stream: Stream) -> list[StreamMap]:
+    """Return a stream's maps, without one that removes the stream."""
     return [each for each in stream.stream_maps if not isinstance(each, RemoveRecordTransform)]
 
 
 def is_passthrough(stream: Stream) -> bool:
-    """Whether neither stream maps nor flattening want to see a stream's records."""
+    """Whether a stream's records stay as they are: no stream map and no flattening applies to them."""
     maps = stream.stream_maps
     return len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled

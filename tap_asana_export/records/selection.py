@@ -1,4 +1,4 @@
-"""What the catalog selects of a stream's properties, at any depth of objects and arrays."""
+"""The catalog's selection of a stream's properties, at any depth of objects and arrays."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
 Unwanted: TypeAlias = "dict[str, Unwanted | None]"
-"""Deselected properties: None drops the property, a deeper Unwanted drops from within it."""
+"""Deselected properties by name: None drops the whole property, an Unwanted drops some of the properties within it."""
 
 Breadcrumb: TypeAlias = "tuple[str, ...]"
 
 ADDITIONAL = "additional_fields"
-"""The column of fields that the schema does not know, where the setting `unknown_fields` keeps them."""
+"""Property with all fields that the schema does not know; there is one if the setting `unknown_fields` is `keep`."""
 
 OPT_IN = "x-asana-opt-in"
-"""Marks in a schema what Asana sends only when asked for."""
+"""Keyword in the schemas that marks properties which Asana sends only if the request names them."""
 
 
 def properties(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[tuple[Breadcrumb, dict[str, Any]]]:
-    """Every property at any depth, with its breadcrumb.
+    """Yield the breadcrumb and the schema of every property at any depth.
 
-    An array adds nothing to a breadcrumb, `tasks.followers.name` is (properties, followers, properties, name): so the
-    patterns of `meltano select` fit, and the SDK finds a property's parent.
+    An array adds no step to a breadcrumb: `tasks.followers.name` is (properties, followers, properties, name). So the
+    patterns of `meltano select` match, and the SDK finds a property's parent.
+
+    Args:
+        schema: JSON Schema of an object, or of an array of objects.
+        at: breadcrumb of the schema itself.
     """
     for name, child in within(schema).items():
         breadcrumb = (*at, "properties", name)
@@ -37,13 +41,13 @@ def properties(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[tuple
 
 
 def within(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The properties of an object, or of an array's objects."""
+    """Return the schemas of the properties of an object, or of the objects in an array, by name."""
     found: dict[str, dict[str, Any]] = (schema.get("items") or schema).get("properties") or {}
     return found
 
 
 def without_items(breadcrumb: Breadcrumb) -> Breadcrumb:
-    """A breadcrumb as `properties` has it, also if it names an array's items, as some catalogs do."""
+    """Return a breadcrumb without the steps `items`, which some catalogs have for arrays."""
     result: list[str] = []
     steps = iter(breadcrumb)
     for step in steps:
@@ -53,12 +57,12 @@ def without_items(breadcrumb: Breadcrumb) -> Breadcrumb:
 
 
 def deselected(schema: Mapping[str, Any], mask: SelectionMask, at: Breadcrumb = ()) -> Unwanted:
-    """What the catalog deselects of an object's properties.
+    """Return the properties that the catalog deselects.
 
     Args:
         schema: JSON Schema of the object.
         mask: the catalog's selection, by breadcrumb.
-        at: the object's own breadcrumb.
+        at: breadcrumb of the object itself.
     """
     unwanted: Unwanted = {}
     for name, child in within(schema).items():
@@ -71,7 +75,7 @@ def deselected(schema: Mapping[str, Any], mask: SelectionMask, at: Breadcrumb = 
 
 
 def drop(value: Any, unwanted: Unwanted) -> None:
-    """Take deselected properties out of an object, or out of each of an array's."""
+    """Remove deselected properties from a decoded object, or from each object in an array."""
     if isinstance(value, list):
         for item in value:
             drop(item, unwanted)
@@ -84,7 +88,7 @@ def drop(value: Any, unwanted: Unwanted) -> None:
 
 
 def selected_schema(schema: Mapping[str, Any], unwanted: Unwanted) -> dict[str, Any]:
-    """The schema of what is left when the deselected properties are dropped."""
+    """Return a copy of a schema without the deselected properties."""
     result = copy.copy(dict(schema))
     if "items" in result:
         result["items"] = selected_schema(result["items"], unwanted)
@@ -98,7 +102,9 @@ def selected_schema(schema: Mapping[str, Any], unwanted: Unwanted) -> dict[str, 
 
 
 def fields(schema: Mapping[str, Any], unwanted: Unwanted) -> Iterator[str]:
-    """Asana's paths of what is left, such as `assignee.name`; an object's name alone would bring only its gid.
+    """Yield the selected fields as Asana's `opt_fields` name them, such as `assignee.name`.
+
+    Without a path into it, an object comes with its gid only.
 
     https://developers.asana.com/docs/inputoutput-options
     """
@@ -109,9 +115,10 @@ def fields(schema: Mapping[str, Any], unwanted: Unwanted) -> Iterator[str]:
 
 
 def opt_in(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[Breadcrumb]:
-    """Breadcrumbs of what Asana sends only when asked for, and so is not selected by default.
+    """Yield the breadcrumbs of properties which Asana sends only if the request names them.
 
-    Not those within arrays: whether an export's stories come with all their fields Asana does not say.
+    They are not selected by default. Properties within arrays are left out: Asana does not say whether the stories in
+    an export have their opt-in fields.
     """
     for name, child in schema.get("properties", {}).items():
         breadcrumb = (*at, "properties", name)
@@ -121,17 +128,22 @@ def opt_in(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[Breadcrum
 
 
 def selected_fields(stream: Stream, added: Iterable[str]) -> list[str]:
-    """Asana's paths of what the catalog selects of a stream.
+    """Return the paths of the fields that the catalog selects, to ask Asana for.
 
     Args:
         stream: the stream.
-        added: properties that are not Asana's.
+        added: names of the properties that the tap adds.
     """
     return _without(added, fields(stream.effective_schema, deselected(stream.effective_schema, stream.mask)))
 
 
 def usual_fields(stream: Stream, added: Iterable[str]) -> list[str]:
-    """Asana's paths of what it sends by itself; arguments as of `selected_fields`."""
+    """Return the paths of the fields that Asana sends if the request names none.
+
+    Args:
+        stream: the stream.
+        added: names of the properties that the tap adds.
+    """
     by_default = SelectionMask((breadcrumb, False) for breadcrumb in opt_in(stream.schema))
     return _without(added, fields(stream.schema, deselected(stream.schema, by_default)))
 

@@ -1,4 +1,4 @@
-"""Fields that Asana sends and that the schemas do not know."""
+"""Fields that Asana sends and no schema knows."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNKNOWN_NAMES = 10_000
-"""Unknown fields of a stream that are named, at the most."""
+MAX_NAMES = 10_000
+"""Unknown fields of one stream that the log names."""
 
 
 class UnknownFields:
-    """The fields in the objects of an export that the schemas do not know, and what is done about them.
+    """Collects the fields in one export's objects that no schema knows.
 
     Args:
         origin: what is exported, as errors name it.
 
     Attributes:
-        names: the fields, by stream.
+        origin: as given.
+        names: names of the fields by name of the stream.
     """
 
     def __init__(self, origin: str) -> None:
@@ -35,25 +36,25 @@ class UnknownFields:
         self.names: dict[str, set[str]] = {}
 
     def note(self, stream: Stream, names: Iterable[str]) -> None:
-        """Take note of fields, and name each once in the log.
+        """Collect unknown fields of a stream, and log the name of each once.
 
         Raises:
             UnknownFieldError: the setting `unknown_fields` is `fail`.
         """
-        noted = self.names.get(stream.name, set())
-        for name in sorted({*names} - noted):
+        known = self.names.get(stream.name, set())
+        for name in sorted({*names} - known):
             if stream.config.get("unknown_fields") == "fail":
                 raise UnknownFieldError(self.origin, stream.name, name)
-            if len(noted) < UNKNOWN_NAMES:
-                self.names.setdefault(stream.name, noted).add(name)
-                tell_of_unknown(stream, name)
-            elif len(noted) == UNKNOWN_NAMES:
-                tell_of_unknown(stream, None)
+            if len(known) < MAX_NAMES:
+                self.names.setdefault(stream.name, known).add(name)
+                log_unknown_field(stream, name)
+            elif len(known) == MAX_NAMES:
+                log_unknown_field(stream, None)
 
 
 @functools.cache
-def tell_of_unknown(stream: Stream, name: str | None) -> None:
-    """Name a field once: objects of several types and of several exports may have it.
+def log_unknown_field(stream: Stream, name: str | None) -> None:
+    """Log the name of an unknown field, once in a run, however many types and exports have it.
 
     Args:
         stream: the stream.

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tap_asana_export.errors import DownloadError
 from tap_asana_export.output.messages import MessageWriter, RecordMessages
 from tap_asana_export.records import reader as text_module
-from tap_asana_export.records import router as lines_module
+from tap_asana_export.records import unicode as unicode_module
 from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sources import SOURCES, ExportRoot
@@ -101,7 +101,7 @@ def brought_piecemeal(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
     """What the tap makes of a file when it decompresses and looks at little of the text at a time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_module, "TEXT", 300)
-        patch.setattr(lines_module, "UTF8_SLICE", 7)
+        patch.setattr(unicode_module, "UTF8_SLICE", 7)
         return brought(streams, *blocks)
 
 
