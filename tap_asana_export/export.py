@@ -26,7 +26,7 @@ from tap_asana_export.errors import (
 )
 from tap_asana_export.output.checkpoint import KEPT as KEPT_WITHOUT_STATE
 from tap_asana_export.output.checkpoint import RunningJob
-from tap_asana_export.records.objects import workspace_of
+from tap_asana_export.records.origin import workspace_of
 from tap_asana_export.records.reader import blocks_in_time
 from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.replication.coverage import FIRST

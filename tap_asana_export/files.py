@@ -8,15 +8,13 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import fsspec
-import msgspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.output.batch import describe_url_error
-from tap_asana_export.records.objects import gid_of
+from tap_asana_export.records.origin import origins
 from tap_asana_export.records.reader import BLOCK, blocks
 from tap_asana_export.records.router import RecordRouter
-from tap_asana_export.records.unicode import replace_lone_surrogates
 from tap_asana_export.redaction import without_credentials
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import (
@@ -129,41 +127,33 @@ class ExportFile:
             raise DownloadError(f"it cannot be read ({type(error).__name__})") from None
 
 
-class ObjectOrigin(msgspec.Struct):
-    """What of an object tells where it comes from."""
-
-    resource_type: str
-    stories: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    workspace: Any = None
-    organization: Any = None
-
-
 def root_of(file: ExportFile, settings: Mapping[str, Any]) -> ExportRoot:
     """What a file is an export of, as its objects and the settings tell.
 
     Raises:
-        FileError: it breaks before they do.
+        FileError: it breaks before they do, or names a workspace by what is no gid.
         SettingError: they do not.
     """
     graph: bool | None = None
     broken: FileError | None = None
     workspaces, parents = settings["workspaces"], settings["graph_parents"]
     gid = workspaces[0] if len(workspaces) == 1 else None
+    number = 0
     try:
-        for number, line in _lines(file):
-            if line.resource_type in GRAPH - RESOURCE:
+        for number, origin in origins(file.blocks()):
+            if origin.resource_type in GRAPH - RESOURCE:
                 graph = True
-            elif line.resource_type in RESOURCE - GRAPH or line.stories is not msgspec.UNSET:
+            elif origin.resource_type in RESOURCE - GRAPH or origin.has_stories:
                 graph = False
-            gid = gid or gid_of(line.workspace) or (gid_of(line.organization) if line.resource_type == "team" else None)
+            gid = gid or origin.workspace_gid
             if gid and not IS_GID(gid):  # it would become a folder of batch files
                 broken = FileError(file.url, number, f"a workspace's gid is digits, but here it is {gid[:40]!a}")
                 gid = None
                 break
             if graph or (graph is False and gid):
                 break
-    except FileError as error:
-        broken = error
+    except DownloadError as error:
+        broken = FileError(file.url, number + 1, error.cause)
     if graph or (graph is None and parents and not workspaces):
         if len(parents) != 1:
             raise SettingError(f"{file.name} is a graph export: set graph_parents to the one gid that it is of.")
@@ -173,19 +163,3 @@ def root_of(file: ExportFile, settings: Mapping[str, Any]) -> ExportRoot:
             f"{file.name} does not tell of which workspace it is: set workspaces to its one gid."
         )
     return ExportRoot(gid)
-
-
-def _lines(file: ExportFile) -> Iterator[tuple[int, ObjectOrigin]]:
-    """The file's objects with the numbers of their lines; raises FileError at the first one that cannot be read."""
-    decode = msgspec.json.Decoder(ObjectOrigin).decode
-    number = 0
-    try:
-        for text in file.blocks():
-            for line in text.split(b"\n"):
-                number += 1
-                if line.strip():
-                    yield number, decode(replace_lone_surrogates(line)[0])
-    except DownloadError as error:
-        raise FileError(file.url, number + 1, error.cause) from None
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise FileError(file.url, number, f"it is not an object of Asana's ({error})") from None

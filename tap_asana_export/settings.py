@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 import jsonschema
-from singer_sdk.configuration._dict_config import parse_environment_config
 
 from tap_asana_export.asana.auth import GRANT
 from tap_asana_export.errors import SettingError
+from tap_asana_export.sdk import parse_environment_config
 from tap_asana_export.times import parse_time
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import fnmatch
 import logging
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 from singer_sdk.singerlib import Schema
 
 from tap_asana_export.errors import SettingError
+from tap_asana_export.sdk import get_selected_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

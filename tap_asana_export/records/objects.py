@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -57,23 +56,12 @@ class Reference(msgspec.Struct):
     gid: str
 
 
-class WorkspaceReference(msgspec.Struct):
-    """The properties that name an object's workspace: tasks have the first, teams the second."""
-
-    workspace: Any = None
-    organization: Any = None
-
-
 encode = msgspec.json.Encoder().encode
 encode_into = msgspec.json.Encoder().encode_into
 decode = msgspec.json.Decoder().decode
 decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_reference = msgspec.json.Decoder(Reference).decode
-decode_workspace = msgspec.json.Decoder(WorkspaceReference).decode
 decode_with_decimals = msgspec.json.Decoder(float_hook=Decimal).decode
-
-WORKSPACE_LINES = 100
-"""Lines in which to look for a workspace."""
 
 
 def decode_value(text: Any) -> Any:
@@ -114,13 +102,3 @@ def gid_of(value: Any) -> str | None:
 def known_properties(stream: Stream) -> set[str]:
     """Return the names of the properties in a stream's schema, but for `additional_fields`."""
     return {*stream.effective_schema["properties"]} - {ADDITIONAL}
-
-
-def workspace_of(text: bytes) -> str | None:
-    """Return the gid of the workspace that the first lines of a resource export name; None if they name none."""
-    for line in text.split(b"\n", WORKSPACE_LINES)[:WORKSPACE_LINES]:
-        with contextlib.suppress(*UNDECODABLE, UnicodeDecodeError):
-            found = decode_workspace(line)
-            if gid := gid_of(found.workspace) or gid_of(found.organization):
-                return gid
-    return None
