@@ -569,7 +569,7 @@ def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
 ) -> None:
     large.faults["truncated"] = True
     command = arguments(settings_for(large, **into(tmp_path, 100)), catalog=everything)
-    slow = "import time; put = batch.File.complete; batch.File.complete = lambda self: (time.sleep(0.02), put(self))[1]"
+    slow = "import time; put = batch.BatchFile.complete; batch.BatchFile.complete = lambda self: (time.sleep(0.02), put(self))[1]"
     run = watch(patched(command, f"{SMALL_BLOCKS}; batch.UPLOADS = 1; {slow}"))
 
     assert (run.code, "ends too early" in run.last_line) == (1, True)
@@ -601,7 +601,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_and_what_others_write
     spool.mkdir()
     monkeypatch.setenv("TMPDIR", str(spool))
     command = arguments(settings_for(large, **into(tmp_path / "out", 5)))
-    killed = watch(patched(command, "import os; batch.File.complete = lambda _: os.kill(os.getpid(), 9)"))
+    killed = watch(patched(command, "import os; batch.BatchFile.complete = lambda _: os.kill(os.getpid(), 9)"))
     assert killed.code == -signal.SIGKILL
     left = [file for file in in_folder(tmp_path / "out") if file.suffix == ".part"]
     folders = [*spool.iterdir()]
@@ -762,11 +762,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown format": (
         {"storage": {"root": "/nowhere"}, "encoding": {"format": "xml"}},
-        f"Settings: batch_config.encoding.format must be one of ['jsonl', 'parquet']. {TELLS}",
+        f"Settings: batch_config.encoding.format must be "jsonl" or "parquet". {TELLS}",
     ),
     "an unknown compression": (
         {"storage": {"root": "/nowhere"}, "encoding": {"compression": "zip"}},
-        f"Settings: batch_config.encoding.compression must be one of ['gzip', 'none']. {TELLS}",
+        f"Settings: batch_config.encoding.compression must be "gzip" or "none". {TELLS}",
     ),
 }
 BLOCKED = "import sys; sys.modules.update(dict.fromkeys({}))"

@@ -189,6 +189,11 @@ REFUSED = (
     "perhaps one of ours that lost its run, holds the workspace's one slot: wait or raise busy_timeout. Or the token "
     "may not export: use a service account's of an Enterprise+ organization."
 )
+NO_SLOT = (
+    f"Workspace {WORKSPACE}: Asana refuses an export since 10 s (429: You've made too many requests and hit a rate "
+    "limit. Please retry after the given amount of time). Asana runs five jobs of a token at a time, and others hold "
+    "them: wait or raise busy_timeout."
+)
 FORBIDDEN = (
     "POST /exports/resource: Asana answered 403: Access denied. Either another export of this workspace is in progress "
     "(Asana runs one at a time), or the token may not export: it must belong to a service account of an Enterprise+ "
@@ -196,18 +201,19 @@ FORBIDDEN = (
 )
 BROKEN = "the connection to storage broke ({}), and 5 more tries did not help"
 UNREADABLE = "The export file could not be read: {}. Run again."
+OTHERWISE_ENCODED = "storage sent the file in another encoding than before"
 EXPIRED = BROKEN.format("storage answered 403 Forbidden")
 NOT_FOUND = "storage answered 404 Not Found"
 TOO_EARLY = is_wrong("the gzip data ends too early")
 BAD_LINE = is_wrong('it is not UTF-8 but begins with b\'{{"gid": "1", "resource_type": "task", "n\'', "3")
-PAGE = is_wrong("it is neither gzip nor JSON but begins with b'<html><body><h1>Please come back later</'", "1")
+PAGE = breaks("it is neither gzip nor JSON but begins with b'<html><body><h1>Please come back later</'", "1")
 
 
-def refusing(cause: str, posts: int) -> dict[str, tuple[Cell, Cell]]:
-    """Of a fault that any request to the API can meet."""
+def refusing(cause: str, error: str | None = None, posts: int = 2) -> dict[str, tuple[Cell, Cell]]:
+    """Of a fault that any request to the API can meet; what ends a run that may not request an export, after so many."""
     post, get = (unreachable(each, f"Asana answered {cause}") for each in ("POST /exports/resource", "GET /jobs/{job}"))
     return {
-        "request": (Cell(posts=2), Cell(post, posts + 1)),
+        "request": (Cell(posts=2), Cell(error or post, posts + 1)),
         **dict.fromkeys(("poll", "resume"), (WELL, Cell(get))),
         **dict.fromkeys(BREAKS, (WELL, Cell(breaks(get.removesuffix(".")), resumes=None))),
     }
@@ -224,15 +230,15 @@ def downloading(once: Cell, always: Cell) -> dict[str, tuple[Cell, Cell]]:
 
 
 CELLS: dict[str, dict[str, tuple[Cell, Cell]]] = {
-    "rate_limited": refusing("429 Too Many Requests", 14),
-    "rate_limited_without_hint": refusing("429 Too Many Requests", 14),
-    "server_error": refusing("500 Internal Server Error", 2),
-    "unavailable": refusing("503 Service Unavailable", 2),
+    "rate_limited": refusing("429 Too Many Requests", NO_SLOT, 11),
+    "rate_limited_without_hint": refusing("429 Too Many Requests", NO_SLOT, 11),
+    "server_error": refusing("500 Internal Server Error"),
+    "unavailable": refusing("503 Service Unavailable"),
     "busy": {"request": (Cell(posts=2), Cell(REFUSED, 11 + 1))},
     "forbidden": {"request": both(Cell(FORBIDDEN, 2))},
     "failed_job": {"request": (Cell(posts=2), Cell(no_export(FAILED), 3))},
     "plain": shaping(WELL),
-    "bad_line": shaping(Cell(BAD_LINE, 2, again=True)),
+    "bad_line": {**shaping(Cell(BAD_LINE, 2, again=True)), "resume": both(Cell(BAD_LINE, 3, again=True))},
     "unknown_type": shaping(WELL),
     "no_newline_at_end": shaping(WELL),
     "multi_member": shaping(WELL),
@@ -260,9 +266,15 @@ CELLS: dict[str, dict[str, tuple[Cell, Cell]]] = {
         "resume": (WELL, Cell(no_export(UNREADABLE.format(EXPIRED)), 3, again=True)),
     },
     "drop_download": downloading(Cell(resumes=0.5), Cell(breaks(BROKEN.format("ProtocolError")), resumes=0.5)),
-    "truncated": downloading(*both(Cell(TOO_EARLY))),
+    "truncated": {
+        **downloading(*both(Cell(TOO_EARLY))),
+        **dict.fromkeys(("25 %", "99 %"), (WELL, Cell(breaks(BROKEN.format("storage sent nothing"))))),
+    },
     "wrong_length": downloading(*both(Cell(resumes=1.0))),
-    "content_encoding": downloading(*both(WELL)),
+    "content_encoding": {
+        **downloading(*both(WELL)),
+        **dict.fromkeys(("25 %", "99 %"), (WELL, Cell(breaks(BROKEN.format(OTHERWISE_ENCODED))))),
+    },
     "html_page": {
         **dict.fromkeys(("download", "0 %", "resume"), both(Cell(PAGE))),
         **dict.fromkeys(("25 %", "99 %"), (Cell(again=True), Cell(PAGE, again=True))),
