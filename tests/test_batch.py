@@ -569,7 +569,8 @@ def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
 ) -> None:
     large.faults["truncated"] = True
     command = arguments(settings_for(large, **into(tmp_path, 100)), catalog=everything)
-    slow = "import time; put = batch.BatchFile.complete; batch.BatchFile.complete = lambda self: (time.sleep(0.02), put(self))[1]"
+    file = "batch.BatchFile.complete"
+    slow = f"import time; put = {file}; {file} = lambda self: (time.sleep(0.02), put(self))[1]"
     run = watch(patched(command, f"{SMALL_BLOCKS}; batch.UPLOADS = 1; {slow}"))
 
     assert (run.code, "ends too early" in run.last_line) == (1, True)
@@ -762,11 +763,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown format": (
         {"storage": {"root": "/nowhere"}, "encoding": {"format": "xml"}},
-        f"Settings: batch_config.encoding.format must be "jsonl" or "parquet". {TELLS}",
+        f'Settings: batch_config.encoding.format must be "jsonl" or "parquet". {TELLS}',
     ),
     "an unknown compression": (
         {"storage": {"root": "/nowhere"}, "encoding": {"compression": "zip"}},
-        f"Settings: batch_config.encoding.compression must be "gzip" or "none". {TELLS}",
+        f'Settings: batch_config.encoding.compression must be "gzip" or "none". {TELLS}',
     ),
 }
 BLOCKED = "import sys; sys.modules.update(dict.fromkeys({}))"

@@ -210,7 +210,7 @@ PAGE = breaks("it is neither gzip nor JSON but begins with b'<html><body><h1>Ple
 
 
 def refusing(cause: str, error: str | None = None, posts: int = 2) -> dict[str, tuple[Cell, Cell]]:
-    """Of a fault that any request to the API can meet; what ends a run that may not request an export, after so many."""
+    """Of a fault that any request to the API can meet; what ends a run that gets no export, after so many posts."""
     post, get = (unreachable(each, f"Asana answered {cause}") for each in ("POST /exports/resource", "GET /jobs/{job}"))
     return {
         "request": (Cell(posts=2), Cell(error or post, posts + 1)),
