@@ -12,7 +12,7 @@ import pytest
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sources import SOURCES
-from tests.conftest import WORKSPACE, Run, settings_for
+from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

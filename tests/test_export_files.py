@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import WORKSPACE, Run, select, settings_for
-from tests.test_graph import STREAMS as GRAPHS
-from tests.test_graph import in_graph, run_tap, selecting
-from tests.test_run import ask, export_file
+from tests.support.graphs import STREAMS as GRAPHS
+from tests.support.graphs import in_graph, selecting
+from tests.support.organizations import ask, export_file
+from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -479,7 +479,7 @@ def test_wherever_a_file_is_cut_or_changed_the_run_ends_well_or_with_its_words(
 
     def came(content: bytes) -> tuple[Run, list[str]]:
         settings = {"export_files": [str(put(form, content))], "workspaces": [WORKSPACE]}
-        run = run_tap(settings)
+        run = sync(settings)
         return run, [each["record"]["gid"] for each in run.of("RECORD") if each["stream"] != "exports"]
 
     assert came(file)[1] == expected

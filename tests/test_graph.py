@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 import json
 import os
 import random
@@ -23,37 +20,24 @@ import pytest
 from tap_asana_export import export
 from tap_asana_export.asana import download
 from tap_asana_export.asana.client import Asana
-from tap_asana_export.errors import TapError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.export import FORMS
 from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sandbox.graph import KINDS
-from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import finish
-from tests.conftest import WORKSPACE, Run, expected, select, settings_for
-from tests.targets import Postgres, target_postgres
-from tests.test_targets import load
+from tests.support.graphs import RESOURCES, STREAMS, in_graph, parents, selecting
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
+from tests.support.targets import Postgres, load, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Clock
+    from tests.support.clock import Clock
 
-STREAMS = {
-    "portfolio": "graph_portfolios",
-    "project": "graph_projects",
-    "section": "graph_sections",
-    "task": "graph_tasks",
-    "portfolio_to_portfolio": "graph_portfolio_to_portfolio",
-    "project_to_portfolio": "graph_project_to_portfolio",
-    "allocation": "graph_allocations",
-    "time_tracking_entry": "graph_time_tracking_entries",
-}
-"""By resource_type, the stream that takes it."""
 
-RESOURCES = ("tasks", "messages", "teams")
 IN_SMALL_BLOCKS = "text.TEXT = 1 << 13; export.STATE_EVERY = 5"
 WITH_A_SMALL_CACHE = "export.CACHED_TASKS = 5"
 UNKNOWN = (
@@ -77,10 +61,6 @@ def graph_catalog(catalog: dict[str, Any]) -> dict[str, Any]:
     return selecting(catalog, STREAMS.values())
 
 
-def selecting(catalog: dict[str, Any], streams: Any) -> dict[str, Any]:
-    return select(catalog, {(stream,): stream in streams for stream in (*RESOURCES, *STREAMS.values())})
-
-
 def graph_settings(sandbox: Sandbox, *parents: str, **settings: Any) -> dict[str, Any]:
     return settings_for(sandbox, workspaces=[], graph_parents=list(parents), **settings)
 
@@ -102,20 +82,6 @@ def run_patched(arguments: Callable[..., list[str]]) -> Callable[..., Run]:
         return Run(done.returncode, done.stdout, done.stderr.decode())
 
     return run
-
-
-def parents(sandbox: Sandbox) -> dict[str, str]:
-    """By kind, one that has something of most types."""
-    return {kind: sandbox.parents(WORKSPACE, kind)[0] for kind in KINDS}
-
-
-def in_graph(sandbox: Sandbox, *gids: str) -> dict[str, list[dict[str, Any]]]:
-    """By stream, the records that exports of these parents bring now."""
-    found: dict[str, list[dict[str, Any]]] = {stream: [] for stream in STREAMS.values()}
-    for gid in gids:
-        for each in sandbox.graph_objects(gid):
-            found[STREAMS[each["resource_type"]]].append({**json.loads(json.dumps(each)), "parent_gid": gid})
-    return found
 
 
 def brought(*runs: Run) -> dict[str, list[dict[str, Any]]]:
@@ -548,18 +514,6 @@ def test_a_url_that_has_expired_is_signed_anew(
 # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def run_tap(settings: dict[str, Any], catalog: Any = None, state: Any = None) -> Run:
-    """A run of the tap in this process; in place of its log there is only the last line."""
-    stdout = io.TextIOWrapper(io.BytesIO())
-    code, words = 0, ""
-    with contextlib.redirect_stdout(stdout):
-        try:
-            TapAsanaExport(config=settings, catalog=catalog, state=copy.deepcopy(state)).sync_all()
-        except TapError as error:
-            code, words = 1, str(error)
-    return Run(code, stdout.buffer.getvalue(), words)
-
-
 FAILING = {"forbidden", "bad_line", "unknown_status", "truncated", "corrupt", "html_page"}
 """Faults that end the run if they strike once."""
 
@@ -577,13 +531,13 @@ def test_whatever_goes_wrong_once_the_next_run_brings_the_rest(
         sandbox.graph_format = form
         settings = graph_settings(sandbox, parent := parents(sandbox)["team"], poll_interval=1)
         sandbox.faults = {fault: 1}
-        first = run_tap(settings, graph_catalog)
+        first = sync(settings, graph_catalog)
         assert sandbox.faults == {fault: 0}
         assert (first.code, bool(first.last_line)) == ((1, True) if fault in FAILING else (0, False)), first.last_line
         wanted = {stream: by_key(records) for stream, records in in_graph(sandbox, parent).items()}
         if first.code:
             state: Any = first.state if first.of("STATE") else None
-            second = run_tap(settings, graph_catalog, state)
+            second = sync(settings, graph_catalog, state)
             rows = {stream: rows_of(first, second, stream=stream) for stream in wanted}
             assert (second.code, second.last_line, rows) == (0, "", wanted)
         else:

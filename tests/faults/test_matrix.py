@@ -6,9 +6,6 @@ fails, another one goes on undisturbed from the last STATE. Time passes only whi
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -17,11 +14,11 @@ import pytest
 
 from tap_asana_export import export
 from tap_asana_export.asana import download
-from tap_asana_export.errors import TapError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES
-from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import WORKSPACE, Clock, Run, expected, settings_for
+from tests.support.clock import Clock
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, Run, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -316,23 +313,11 @@ def sandbox(organization: dict[str, Any], clock: Clock, monkeypatch: pytest.Monk
 def everything(organization: dict[str, Any]) -> Records:
     """What an undisturbed run brings of the organization, in this order."""
     with Sandbox(**organization, job_seconds=0, clock=Clock()) as sandbox:
-        run = run_tap(settings_for(sandbox), state=BEFORE)
+        run = sync(settings_for(sandbox), state=BEFORE)
         assert {stream: run.by_gid(stream) for stream in STREAMS} == {
             stream: expected(sandbox, stream) for stream in STREAMS
         }
     return records(run)
-
-
-def run_tap(settings: dict[str, Any], *, state: dict[str, Any]) -> Run:
-    """A run of the tap in this process; in place of its log there is only the last line."""
-    stdout = io.TextIOWrapper(io.BytesIO())
-    code, words = 0, ""
-    with contextlib.redirect_stdout(stdout):
-        try:
-            TapAsanaExport(config=settings, state=copy.deepcopy(state)).sync_all()
-        except TapError as error:
-            code, words = 1, str(error)
-    return Run(code, stdout.buffer.getvalue(), words)
 
 
 def state_after(run: Run, state: dict[str, Any]) -> dict[str, Any]:
@@ -423,7 +408,7 @@ def test_a_fault_ends_the_run_as_it_should_and_the_next_one_brings_the_rest(
 ) -> None:
     always = often == "always"
     striker = Striker(sandbox, fault, phase, always=always)
-    assert try_cell(CELLS[fault][phase][always], striker, everything, sandbox, run_tap)
+    assert try_cell(CELLS[fault][phase][always], striker, everything, sandbox, sync)
 
 
 ELSEWHERE = {
@@ -442,7 +427,7 @@ def test_a_fault_does_nothing_at_a_phase_that_it_cannot_strike(
     fault: str, phase: str, everything: Records, sandbox: Sandbox
 ) -> None:
     striker = Striker(sandbox, fault, phase, always=False)
-    assert not try_cell(WELL, striker, everything, sandbox, run_tap)
+    assert not try_cell(WELL, striker, everything, sandbox, sync)
 
 
 @pytest.mark.parametrize(
@@ -456,15 +441,15 @@ def test_the_command_does_the_same(
         everything = records(run_tap(settings_for(sandbox), state=BEFORE))
         sandbox.requests.clear()
         striker = Striker(sandbox, fault, phase, always=True)
-        assert try_cell(CELLS[fault][phase][1], striker, everything, sandbox, run_tap)
+        assert try_cell(CELLS[fault][phase][1], striker, everything, sandbox, sync)
 
 
 def test_a_download_of_nothing_is_no_export(everything: Records, sandbox: Sandbox) -> None:
     settings = settings_for(sandbox, poll_interval=1)
     sandbox.faults, sandbox.fault_at = {"truncated": -1}, 0.0
-    run = run_tap(settings, state=BEFORE)
+    run = sync(settings, state=BEFORE)
     sandbox.faults = {}
-    again = run_tap(settings, state=run.state)
+    again = sync(settings, state=run.state)
 
     assert (run.code, bookmarks(run.state)) == (1, bookmarks(BEFORE))
     assert (again.code, records(again), posts(sandbox)) == (0, everything, 1)
@@ -476,13 +461,13 @@ def test_what_a_damaged_file_brought_is_put_right_by_the_next_run(
 ) -> None:
     settings = settings_for(sandbox, poll_interval=1)
     sandbox.faults, sandbox.fault_at = {"corrupt": 1}, place / 100
-    run = run_tap(settings, state=BEFORE)
+    run = sync(settings, state=BEFORE)
 
     assert run.code == 1
     assert run.last_line.startswith(
         f"Workspace {WORKSPACE}: the file of export job {last_job(sandbox)} breaks at line "
     )
     assert bookmarks(run.state) == bookmarks(BEFORE)
-    again = run_tap(settings, state=run.state)
+    again = sync(settings, state=run.state)
     assert (again.code, posts(sandbox)) == (0, 1)
     assert table(records(run) + records(again)) == table(everything)
