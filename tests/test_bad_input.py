@@ -12,7 +12,7 @@ import pytest
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sources import SOURCES
-from tests.conftest import WORKSPACE, Run, settings_for
+from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,8 +175,8 @@ def test_a_stream_map_that_cannot_be_evaluated(sandbox: Sandbox, run_tap: Callab
     assert run.code == 1
     assert re.fullmatch(
         rf"Workspace {WORKSPACE}: stream tasks: the expression for size in stream_maps cannot be evaluated for the "
-        r"object \d+ \(FunctionNotDefined: Function 'len' not defined, for expression 'len\(notes\)'\.\)\. Bookmarks "
-        r"stay where they were\. Any value may be null: correct the expression, .*, then run again\.",
+        r"object with gid \d+ \(FunctionNotDefined: Function 'len' not defined, for expression 'len\(notes\)'\.\)\. "
+        r"Bookmarks stay where they were\. Any value may be null: correct the expression, .*, then run again\.",
         run.last_line,
     )
 

@@ -16,7 +16,6 @@ from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 import pytest
 
@@ -25,13 +24,13 @@ from tap_asana_export.output import batch
 from tap_asana_export.output.messages import ExportOrigin, MessageWriter
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sources import ExportRoot
-from tests.conftest import WORKSPACE, Run, expected, select, settings_for
-from tests.targets import STREAMS
-from tests.test_graph import STREAMS as GRAPHS
-from tests.test_graph import in_graph, parents, selecting
-from tests.test_parts import PARTS
-from tests.test_resume import exports_state
-from tests.test_run import export_file, parameters
+from tests.support.batches import announced, exports_state, files, held, in_folder, into, lines_of, read, written
+from tests.support.graphs import STREAMS as GRAPHS
+from tests.support.graphs import in_graph, parents, selecting
+from tests.support.organizations import expected, export_file, parameters
+from tests.support.selections import PARTS
+from tests.support.tap import WORKSPACE, Run, select, settings_for
+from tests.support.targets import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,62 +39,6 @@ OTHER = "1200000000000002"
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 EVERYTHING: dict[tuple[str, ...], bool] = {(part,): True for part in PARTS}
 SMALL_BLOCKS = "text.TEXT = 1 << 15"
-
-
-def into(root: Path | str, size: int = 7, **encoding: str) -> dict[str, Any]:
-    """The setting batch_config."""
-    storage = {"root": root.as_uri() if isinstance(root, Path) else root, "prefix": "asana/"}
-    return {
-        "batch_config": {
-            "encoding": {"format": "jsonl", "compression": "gzip", **encoding},
-            "storage": storage,
-            "batch_size": size,
-        }
-    }
-
-
-def read(file: Path) -> list[dict[str, Any]]:
-    """The records of a file of JSON Lines."""
-    lines = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    assert lines.endswith(b"\n")
-    return [json.loads(line) for line in lines.split(b"\n")[:-1]]
-
-
-def files(message: dict[str, Any]) -> list[Path]:
-    return [Path(unquote(urlparse(url).path)) for url in message["manifest"]]
-
-
-def announced(*runs: Run) -> dict[str, list[Path]]:
-    """By stream, the files that runs announced, in their order."""
-    found: dict[str, list[Path]] = {}
-    for run in runs:
-        for message in run.of("BATCH"):
-            found.setdefault(message["stream"], []).extend(files(message))
-    return found
-
-
-def held(*runs: Run) -> dict[str, list[dict[str, Any]]]:
-    """By stream, the records in the files that runs announced."""
-    return {stream: [each for file in of_it for each in read(file)] for stream, of_it in announced(*runs).items()}
-
-
-def written(run: Run) -> dict[str, list[dict[str, Any]]]:
-    """By stream, the records of RECORD messages."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for message in run.of("RECORD"):
-        found.setdefault(message["stream"], []).append(message["record"])
-    return found
-
-
-def in_folder(root: Path) -> list[Path]:
-    """All files below a folder."""
-    return sorted(path for path in root.rglob("*") if path.is_file())
-
-
-def lines_of(state: dict[str, Any]) -> int:
-    """The lines that a state tells of; all of a finished export's are as good as none."""
-    pending = exports_state(state)["pending"]
-    return pending["lines"] if pending else 0
 
 
 def patched(command: list[str], changes: str) -> list[str]:
@@ -569,7 +512,8 @@ def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
 ) -> None:
     large.faults["truncated"] = True
     command = arguments(settings_for(large, **into(tmp_path, 100)), catalog=everything)
-    slow = "import time; put = batch.File.complete; batch.File.complete = lambda self: (time.sleep(0.02), put(self))[1]"
+    file = "batch.BatchFile.complete"
+    slow = f"import time; put = {file}; {file} = lambda self: (time.sleep(0.02), put(self))[1]"
     run = watch(patched(command, f"{SMALL_BLOCKS}; batch.UPLOADS = 1; {slow}"))
 
     assert (run.code, "ends too early" in run.last_line) == (1, True)
@@ -601,7 +545,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_and_what_others_write
     spool.mkdir()
     monkeypatch.setenv("TMPDIR", str(spool))
     command = arguments(settings_for(large, **into(tmp_path / "out", 5)))
-    killed = watch(patched(command, "import os; batch.File.complete = lambda _: os.kill(os.getpid(), 9)"))
+    killed = watch(patched(command, "import os; batch.BatchFile.complete = lambda _: os.kill(os.getpid(), 9)"))
     assert killed.code == -signal.SIGKILL
     left = [file for file in in_folder(tmp_path / "out") if file.suffix == ".part"]
     folders = [*spool.iterdir()]
@@ -762,11 +706,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown format": (
         {"storage": {"root": "/nowhere"}, "encoding": {"format": "xml"}},
-        f"Settings: batch_config.encoding.format must be one of ['jsonl', 'parquet']. {TELLS}",
+        f'Settings: batch_config.encoding.format must be "jsonl" or "parquet". {TELLS}',
     ),
     "an unknown compression": (
         {"storage": {"root": "/nowhere"}, "encoding": {"compression": "zip"}},
-        f"Settings: batch_config.encoding.compression must be one of ['gzip', 'none']. {TELLS}",
+        f'Settings: batch_config.encoding.compression must be "gzip" or "none". {TELLS}',
     ),
 }
 BLOCKED = "import sys; sys.modules.update(dict.fromkeys({}))"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.batches import announced, into, read
 from tests.support.odd_asana import CREATED_AT, OddAsana, Request, Storage, raw
-from tests.test_batch import announced, into, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Run
+    from tests.support.tap import Run
 
 PIECES, LINES = 4, 20
 NOTES = "n" * 30_000  # so that a piece is longer than what is read of a file at a time

@@ -10,8 +10,8 @@ import pytest
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import WORKSPACE, Run, expected, select, settings_for
-from tests.test_run import parameters
+from tests.support.organizations import expected, parameters
+from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ import pytest
 from tap_asana_export.leftovers import OWNER
 from tap_asana_export.output.checkpoint import checkpoint_folder
 from tap_asana_export.times import format_time
-from tests.conftest import WORKSPACE, Run, expected, settings_for
-from tests.test_run import parameters
+from tests.support.organizations import expected, parameters
+from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,15 +9,15 @@ import pytest
 
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.times import parse_time
-from tests.conftest import WORKSPACE, Run, expected, settings_for
-from tests.targets import STREAMS, Postgres, target_postgres
-from tests.test_targets import feed, load
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, Run, settings_for
+from tests.support.targets import STREAMS, Loaded, Postgres, change, feed, load, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Clock
+    from tests.support.clock import Clock
 
 OTHER = "1200000000000002"
 
@@ -41,22 +41,6 @@ def settings(sandbox: Sandbox, **others: Any) -> dict[str, Any]:
     return settings_for(sandbox, emit_activate_version_messages=True, overlap=0, **others)
 
 
-def change(sandbox: Sandbox, clock: Clock, workspace: str = WORKSPACE) -> dict[str, list[str]]:
-    """Let an hour pass in which some objects are changed, added and deleted; the deleted gids by stream."""
-    clock.sleep(3600)
-    organization = sandbox.organizations[workspace]
-    before = {stream: expected(sandbox, stream, workspace) for stream in STREAMS}
-    tasks, messages, teams = (list(before[stream]) for stream in STREAMS)
-    for gid in tasks[:5]:
-        organization.touch(gid)
-    organization.add("task")
-    for gid in (*tasks[10:13], *messages[:2], teams[0]):
-        organization.delete(gid)
-    clock.sleep(3600)
-    after = {stream: expected(sandbox, stream, workspace) for stream in STREAMS}
-    return {stream: sorted(before[stream].keys() - after[stream].keys()) for stream in STREAMS}
-
-
 def versions(run: Run) -> dict[str, list[int]]:
     """By stream, the versions of ACTIVATE_VERSION messages."""
     found: dict[str, list[int]] = {}
@@ -76,64 +60,6 @@ def record_versions(run: Run) -> dict[str, set[int | None]]:
 def epoch(run: Run) -> int:
     """When the run's one export was created."""
     return int(parse_time(run.records("exports")[0]["created_at"]).timestamp())
-
-
-class Loaded:
-    """A workspace in PostgreSQL.
-
-    Args:
-        server: the PostgreSQL.
-        folder: of the test, which has a schema of its own.
-        sandbox: where the workspace is.
-        arguments: makes the tap's command line.
-        hard: whether the target deletes rows, or only marks them.
-        always: settings of every run.
-    """
-
-    def __init__(
-        self,
-        server: Postgres,
-        folder: Path,
-        sandbox: Sandbox,
-        arguments: Callable[..., list[str]],
-        *,
-        hard: bool,
-        **always: Any,
-    ) -> None:
-        self.target = target_postgres(server, folder, hard_delete=hard)
-        self._server, self._schema = server, folder.name
-        self._sandbox, self._arguments, self._hard, self._always = sandbox, arguments, hard, always
-
-    def tap(self, state: Any, **others: Any) -> list[str]:
-        """The tap's command line."""
-        return self._arguments(settings(self._sandbox, **self._always, **others), state=state)
-
-    def run(self, state: Any, **others: Any) -> Any:
-        """Load what is new; the state afterwards."""
-        return load(self.tap(state, **others), self.target)
-
-    def compare(self, kept: dict[str, list[str]], deleted: dict[str, list[str]]) -> None:
-        """Every row equals its object; the kept and the soft-deleted ones, which are marked, have none any more."""
-        for stream in STREAMS:
-            soft = set() if self._hard else {*deleted.get(stream, [])}
-            table = self.target.table(stream)
-            gone = {gid: table[gid] for gid in [*kept.get(stream, []), *soft]}
-            assert self.target.differences(stream, expected(self._sandbox, stream) | gone) == []
-            query = f'select to_json(gid) from "{self._schema}"."{stream}" where _sdc_deleted_at is not null'  # noqa: S608 - own names
-            assert set(self._server.query(query)) == soft
-
-    def compare_after_incremental(self, deleted: dict[str, list[str]]) -> None:
-        """As `compare`, when only teams, which are always exported whole, tell of what is deleted."""
-        self.compare({**deleted, "teams": []}, {"teams": deleted["teams"]})
-
-    def begin(self, clock: Clock) -> tuple[Any, dict[str, list[str]]]:
-        """Load all and, after a while, what has changed; the state, and by stream the gids that were deleted."""
-        state = self.run(None)
-        self.compare({}, {})
-        deleted = change(self._sandbox, clock)
-        state = self.run(state, full_export_interval=30)
-        self.compare_after_incremental(deleted)
-        return state, deleted
 
 
 @pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.conftest import UVX, WORKSPACE
+from tests.support.tap import UVX, WORKSPACE
 
 if TYPE_CHECKING:
     from tap_asana_export.sandbox import Sandbox

@@ -27,15 +27,15 @@ from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.signals import ENDING
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.tap import SETTINGS
-from tests.conftest import TAP, WORKSPACE, Run, settings_for
 from tests.support.leaks import TOKEN
-from tests.targets import DUCKDB, POSTGRES, prefix, target_duckdb, target_postgres
+from tests.support.tap import TAP, WORKSPACE, Run, settings_for
+from tests.support.targets import DUCKDB, POSTGRES, prefix, target_duckdb, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_asana_export.sandbox import Sandbox
-    from tests.targets import Postgres
+    from tests.support.targets import Postgres
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]

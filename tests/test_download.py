@@ -11,8 +11,9 @@ import pytest
 
 from tap_asana_export.errors import DownloadError
 from tap_asana_export.records.reader import read_text
-from tests.conftest import TAP, WORKSPACE, Run, expected, settings_for
 from tests.support.export_text import text_of
+from tests.support.organizations import expected
+from tests.support.tap import TAP, WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ import pytest
 from tap_asana_export.records.gids import Gids
 from tap_asana_export.replication.request import changed_after
 from tap_asana_export.times import parse_time
-from tests.conftest import WORKSPACE, Run, expected, settings_for
-from tests.test_run import export_file, parameters
+from tests.support.organizations import expected, export_file, overlapping, parameters
+from tests.support.tap import Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,20 +34,6 @@ EVERY_FILTER: dict[str, list[dict[str, Any]]] = {
     + [{f"{time}.{side}": "2026-01-31"} for time in ("created_at", "modified_at") for side in ("after", "before")],
     "messages": [{name: ["1"]} for name in ("commented_on_by.any", "created_by.any", "followers.any", "liked_by.any")],
 }
-
-
-def overlapping(sandbox: Sandbox) -> dict[str, Any]:
-    """Filters of which most tasks match several, and some none."""
-    tasks = list(sandbox.objects(WORKSPACE, "task"))
-    times = sorted(task["created_at"] for task in tasks)
-    followers = sorted({user["gid"] for task in tasks for user in task["followers"]})
-    return {
-        "tasks": [
-            {"created_at.after": times[9]},
-            {"created_at.after": times[4], "followers.any": followers},
-            {"followers.any": followers[:3]},
-        ]
-    }
 
 
 def test_all_of_asanas_filters_are_taken(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:

@@ -19,8 +19,8 @@ from tap_asana_export.replication.coverage import (
 )
 from tap_asana_export.replication.state import read_partition
 from tap_asana_export.times import format_time
-from tests.conftest import Run, select, settings_for
-from tests.test_run import parameters
+from tests.support.organizations import parameters
+from tests.support.tap import Run, select, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

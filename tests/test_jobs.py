@@ -15,13 +15,14 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, TOO_MANY
 from tap_asana_export.sources import ExportRoot
 from tap_asana_export.waiting import finish
-from tests.conftest import WORKSPACE
+from tests.support.tap import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_asana_export.asana.models import AsanaExport, Job
-    from tests.conftest import Clock, Run
+    from tests.support.clock import Clock
+    from tests.support.tap import Run
 
 TASKS = [{"resource_type": "task"}]
 SUBJECT = ExportRoot(WORKSPACE)

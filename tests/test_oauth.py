@@ -15,13 +15,15 @@ from tap_asana_export.errors import GrantError, UnreachableError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.wire import Answer, Listener, json_answer
 from tap_asana_export.waiting import finish
-from tests.conftest import WORKSPACE, expected, settings_for
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_asana_export.sandbox.wire import Request
-    from tests.conftest import Clock, Run
+    from tests.support.clock import Clock
+    from tests.support.tap import Run
 
 GRANT = {"client_id": "5ecret-9876501", "client_secret": "5ecret-987650002", "refresh_token": "2/5ecret-987650003"}
 SMALL: dict[str, Any] = {

@@ -14,8 +14,8 @@ from tap_asana_export.errors import FileError, MapError, TapError, UnknownFieldE
 from tap_asana_export.records import reader as text_module
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import WORKSPACE, Run, select, settings_for
-from tests.test_parts import PARTS, on
+from tests.support.selections import PARTS, on
+from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

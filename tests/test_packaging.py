@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from tap_asana_export.sources import SOURCES
-from tests.conftest import TAP
+from tests.support.tap import TAP
 
 ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv", "--quiet")
@@ -47,3 +49,14 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
 def test_meltano_knows_every_capability(about: dict[str, Any]) -> None:
     project = yaml.safe_load((ROOT / "meltano.yml").read_text())
     assert sorted(project["plugins"]["extractors"][0]["capabilities"]) == sorted(about["capabilities"])
+
+
+def test_no_test_imports_a_test() -> None:
+    tests = Path(__file__).parent
+    imported = {
+        (file.name, node.module)
+        for file in tests.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and re.search(r"^tests\.(.*\.)?(test_|conftest)", node.module or "")
+    }
+    assert imported == set()

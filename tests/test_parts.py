@@ -17,36 +17,20 @@ from tap_asana_export.sources import ExportRoot
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.transfer import SelectedStream, build_handlers, streams_by_type
-from tests.conftest import WORKSPACE, Run, expected, select, settings_for
-from tests.targets import STREAMS, target_duckdb
-from tests.test_filters import overlapping
-from tests.test_run import parameters
-from tests.test_selection import OFF, SCHEMAS, leaves, only
-from tests.test_targets import load
+from tests.support.organizations import expected, overlapping, parameters
+from tests.support.selections import OFF, PARTS, SCHEMAS, leaves, on, only
+from tests.support.tap import WORKSPACE, Run, select, settings_for
+from tests.support.targets import STREAMS, load, target_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Clock
+    from tests.support.clock import Clock
 
     Key = tuple[str, ...]
     Rows = dict[Key, dict[str, Any]]
 
-# Of what objects and which of their arrays a part is, and what tells its rows apart.
-PARTS = {
-    "stories": ("task message", "stories", "gid"),
-    "attachments": ("task message", "attachments", "gid"),
-    "task_memberships": ("task", "memberships", "task_gid project_gid"),
-    "task_followers": ("task", "followers", "task_gid gid"),
-    "task_tags": ("task", "tags", "task_gid gid"),
-    "task_likes": ("task", "likes", "task_gid gid"),
-    "task_dependencies": ("task", "dependencies", "task_gid gid"),
-    "task_custom_fields": ("task", "custom_fields", "task_gid gid"),
-    "team_members": ("team", "members", "team_gid gid"),
-    "message_parents": ("message", "parents", "message_gid gid"),
-    "message_followers": ("message", "followers", "message_gid gid"),
-}
 OF_TASKS = [part for part, (kinds, _, _) in PARTS.items() if "task" in kinds and part != "task_dependencies"]
 OF_TEAMS = ["team_members"]
 STREAM_OF = {"task": "tasks", "message": "messages", "team": "teams"}
@@ -56,10 +40,6 @@ OWN = {"parent_type", "workspace_gid", "project_gid"} | {
 
 # Asana sends dependencies only when asked for, and sends a bit less of all the others then.
 BY_ITSELF = [part for part in PARTS if part != "task_dependencies"]
-
-
-def on(*parts: str) -> dict[tuple[str, ...], bool]:
-    return {(part,): True for part in parts}
 
 
 def columns(kind: str, kinds: str, obj: dict[str, Any]) -> dict[str, Any]:

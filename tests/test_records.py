@@ -17,7 +17,7 @@ from tap_asana_export.sources import ExportRoot
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.transfer import SelectedStream, build_handlers, streams_by_type
-from tests.conftest import WORKSPACE, select
+from tests.support.tap import WORKSPACE, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

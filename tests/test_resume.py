@@ -7,20 +7,15 @@ import os
 import signal
 import subprocess
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import WORKSPACE, Run, expected, settings_for
-from tests.test_run import export_file, parameters
+from tests.support.batches import exports_state
+from tests.support.organizations import expected, export_file, parameters
+from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def exports_state(state: dict[str, Any]) -> dict[str, Any]:
-    [partition] = state["bookmarks"]["exports"]["partitions"]
-    found: dict[str, Any] = partition
-    return found
 
 
 def interrupted(command: list[str], records: int) -> Run:

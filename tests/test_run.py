@@ -6,7 +6,6 @@ import gzip
 import json
 import re
 import subprocess
-import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,37 +13,14 @@ from unittest.mock import ANY
 
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.times import format_time, parse_time
-from tests.conftest import UVX, WORKSPACE, Run, expected, settings_for
+from tests.support.organizations import expected, export_file, parameters
+from tests.support.tap import UVX, WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 CONTEXT = {"workspace_gid": WORKSPACE}
-
-
-def ask(sandbox: Sandbox, path: str) -> Any:
-    request = urllib.request.Request(  # noqa: S310 - loopback
-        sandbox.api_url + path, headers={"Authorization": f"Bearer {sandbox.access_token}"}
-    )
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 - loopback
-        return json.load(answer)["data"]
-
-
-def export_file(sandbox: Sandbox, job_gid: str) -> tuple[dict[str, Any], bytes]:
-    """A job's export as Asana tells it, and its file."""
-    export = ask(sandbox, f"/jobs/{job_gid}")["new_resource_export"]
-    with urllib.request.urlopen(export["download_url"]) as answer:  # noqa: S310 - loopback
-        return export, answer.read()
-
-
-def requests_of(sandbox: Sandbox, method: str) -> list[Any]:
-    return [each for each in sandbox.requests if each.method == method and each.path.startswith("/api")]
-
-
-def parameters(sandbox: Sandbox) -> list[Any]:
-    """What every request for an export asked for."""
-    return [json.loads(each.body)["data"]["export_request_parameters"] for each in requests_of(sandbox, "POST")]
 
 
 def test_a_run_writes_schemas_then_all_records_then_the_export_then_the_state(

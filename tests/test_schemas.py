@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
-from tests.conftest import WORKSPACE, Run, select, settings_for
-from tests.test_graph import STREAMS as GRAPHS
-from tests.test_run import parameters
+from tests.support.graphs import STREAMS as GRAPHS
+from tests.support.organizations import parameters
+from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

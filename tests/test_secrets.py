@@ -21,16 +21,16 @@ from tap_asana_export.errors import AnswerError, TapError
 from tap_asana_export.redaction import redact, redact_error, without_credentials
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.waiting import finish
-from tests.conftest import settings_for
 from tests.support.leaks import LEAK, MARK, TOKEN, log_config, require_no_secret, write_log_config
 from tests.support.odd_asana import SIGNATURE, OddAsana, Storage, cut, raw
+from tests.support.tap import settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Run
     from tests.support.odd_asana import Request
+    from tests.support.tap import Run
 
 LINES = b"".join(
     b'{"gid":"%d","resource_type":"task","modified_at":"2026-11-26T09:00:00.000Z"}\n' % number for number in range(9)

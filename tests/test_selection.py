@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_asana_export.sandbox.organization import Organization
-from tests.conftest import WORKSPACE, Run, expected, select, settings_for
-from tests.test_run import parameters
+from tests.support.organizations import expected, parameters
+from tests.support.selections import OFF, leaves, only
+from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tap_asana_export.sandbox import Sandbox
-
-SCHEMAS = Path(__file__).parents[1] / "schemas"
-
-
-def leaves(stream: str, *, opt_in: bool) -> set[str]:
-    """Asana's paths of a stream's schema, with or without the opt-in fields that are not within arrays."""
-
-    def walk(schema: dict[str, Any], path: str, *, in_array: bool) -> Iterator[str]:
-        for name, child in schema["properties"].items():
-            if "x-asana-opt-in" in child and not in_array and not opt_in:
-                continue
-            items = child.get("items", child)
-            if items.get("properties"):
-                yield from walk(items, f"{path}{name}.", in_array=in_array or "items" in child)
-            else:
-                yield path + name
-
-    return {*walk(json.loads((SCHEMAS / f"{stream}.json").read_text()), "", in_array=False)} - {"workspace_gid"}
-
-
-def only(catalog: dict[str, Any], stream: str, *paths: str) -> dict[tuple[str, ...], bool]:
-    """Select a stream's paths, and what they are in, and nothing else of it."""
-    [entry] = [each for each in catalog["streams"] if each["tap_stream_id"] == stream]
-    wanted = {tuple(path.split(".")[: depth + 1]) for path in paths for depth in range(path.count(".") + 1)}
-    breadcrumbs = [tuple(each["breadcrumb"]) for each in entry["metadata"] if each["breadcrumb"]]
-    return {(stream, *breadcrumb): breadcrumb[1::2] in wanted for breadcrumb in breadcrumbs}
-
-
-OFF = {(stream,): False for stream in ("exports", "tasks", "messages", "teams")}
 
 
 def test_the_default_selection_names_no_fields(

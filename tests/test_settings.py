@@ -13,7 +13,7 @@ from tap_asana_export.access import is_config_test
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import WORKSPACE, Run, settings_for
+from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import pytest
 from tap_asana_export.output.messages import MessageWriter
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.signals import SIGNALS, Terminated
-from tests.conftest import settings_for
+from tests.support.tap import settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import WORKSPACE, expected, settings_for
-from tests.targets import Target, differences, target_duckdb
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, settings_for
+from tests.support.targets import differences, load, target_duckdb
 
 pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
@@ -18,25 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_asana_export.sandbox import Sandbox
-
-
-def feed(tap: list[str], target: Target) -> tuple[int, str, dict[str, Any]]:
-    """Pipe the tap into the target: the tap's exit code and log, and the state that the target confirmed last."""
-    source = subprocess.Popen(tap, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    done = subprocess.run(target.command, stdin=source.stdout, capture_output=True, check=False)
-    assert source.stdout is not None
-    source.stdout.close()
-    _, log = source.communicate()
-    assert done.returncode == 0, done.stderr.decode()
-    state: dict[str, Any] = json.loads(done.stdout.strip().split(b"\n")[-1])
-    return source.returncode, log.decode(), state
-
-
-def load(tap: list[str], target: Target) -> dict[str, Any]:
-    """Pipe the tap into the target, which must end well; the state that the target confirmed last."""
-    code, log, state = feed(tap, target)
-    assert code == 0, log
-    return state
 
 
 def test_every_value_arrives_in_duckdb_after_a_full_and_an_incremental_run(

@@ -13,10 +13,13 @@ import pytest
 from tap_asana_export.asana.jobs import JOBS_AT_ONCE
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.waiting import Pause, Slots, run_concurrently
-from tests.conftest import Clock, Run, expected, settings_for
+from tests.support.organizations import expected
+from tests.support.tap import Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+
+    from tests.support.clock import Clock
 
 GIDS = ["1200000000000001", "1200000000000002", "1200000000000003"]
 

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import yaml
 
-from tests.conftest import expected, settings_for
-from tests.targets import STREAMS, prefix, target_postgres
-from tests.test_run import parameters
+from tests.support.organizations import expected, parameters
+from tests.support.tap import settings_for
+from tests.support.targets import STREAMS, prefix, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_asana_export.sandbox import Sandbox
-    from tests.targets import Postgres
+    from tests.support.targets import Postgres
 
 pytestmark = [
     pytest.mark.external,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import TAP, expected
-from tests.consumers.conftest import PROJECT, batch_settings, differences, read_duckdb, tables
-from tests.targets import prefix
+from tests.support.consumers import PROJECT, batch_settings, differences, read_duckdb, tables
+from tests.support.organizations import expected
+from tests.support.tap import TAP
+from tests.support.targets import prefix
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 

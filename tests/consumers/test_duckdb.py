@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import WORKSPACE
-from tests.consumers.conftest import PROJECT, differences, read_duckdb
-from tests.targets import STREAMS
+from tests.support.consumers import PROJECT, differences, read_duckdb
+from tests.support.tap import WORKSPACE
+from tests.support.targets import STREAMS
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.consumers.conftest import Exported, Table
+    from tests.support.consumers import Exported, Table
 
 LOAD = (PROJECT / "examples" / "duckdb" / "load.sql").read_text()
 TYPES = {

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import WORKSPACE, expected
-from tests.consumers.conftest import batch_settings, differences, read_duckdb, tables
-from tests.faults.test_kills import ROOT, TAP
-from tests.test_batch import files, read
+from tests.support.batches import files, read
+from tests.support.consumers import batch_settings, differences, read_duckdb, tables
+from tests.support.organizations import expected
+from tests.support.tap import ROOT, WORKSPACE
+from tests.support.tap import TAP_OF_SMALL_BLOCKS as TAP
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 

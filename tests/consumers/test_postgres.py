@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import WORKSPACE, Run, expected, settings_for
-from tests.targets import STREAMS, differences, target_postgres
-from tests.test_batch import into
-from tests.test_deletions import Loaded
-from tests.test_resume import exports_state
+from tests.support.batches import exports_state, into
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, Run, settings_for
+from tests.support.targets import STREAMS, Loaded, differences, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Clock
-    from tests.targets import Postgres
+    from tests.support.clock import Clock
+    from tests.support.targets import Postgres
 
 
 def test_batch_and_record_make_the_same_tables_after_a_full_and_an_incremental_run(

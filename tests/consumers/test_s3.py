@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.conftest import UVX, Run, expected, settings_for
-from tests.consumers.conftest import PROJECT
-from tests.targets import STREAMS, prefix
-from tests.test_batch import into, lines_of
+from tests.support.batches import into, lines_of
+from tests.support.consumers import PROJECT
+from tests.support.organizations import expected
+from tests.support.tap import UVX, Run, settings_for
+from tests.support.targets import STREAMS, prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_asana_export.sandbox import Sandbox
-    from tests.consumers.conftest import S3
+    from tests.support.consumers import S3
 
 # httpfs is what lets DuckDB read s3://; elsewhere `install httpfs` fetches it.
 PACKAGES = ("duckdb==1.2.2", "duckdb-extension-httpfs==1.2.2")

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import TAP
-from tests.consumers.conftest import PROJECT, differences
-from tests.targets import STREAMS, prefix
+from tests.support.consumers import PROJECT, differences
+from tests.support.tap import TAP
+from tests.support.targets import STREAMS, prefix
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.consumers.conftest import Exported, Table
+    from tests.support.consumers import Exported, Table
 
 # A short run spends most of its time in compiling.
 JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.targets import Target, target_duckdb, target_postgres
+from tests.support.targets import Target, hasty_postgres, target_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.targets import Postgres
-
-
-HASTY = """
-from target_postgres.target import TargetPostgres
-TargetPostgres._MAX_RECORD_AGE_IN_MINUTES = 0.2 / 60
-TargetPostgres.cli()
-"""
+    from pathlib import Path
 
 
 def of_duckdb(_: pytest.FixtureRequest) -> Callable[[Path], Target]:
@@ -35,14 +25,6 @@ def of_postgres(request: pytest.FixtureRequest) -> Callable[[Path], Target]:
     """Each stores and confirms what has come every fifth of a second, where the SDK has five minutes."""
     server = request.getfixturevalue("postgres")
     return lambda folder: hasty_postgres(server, folder)
-
-
-def hasty_postgres(server: Postgres, folder: Path, **settings: Any) -> Target:
-    """target-postgres that stores and confirms what has come every fifth of a second."""
-    target = target_postgres(server, folder, **settings)
-    program, *options = target.command
-    python = str(Path(program).with_name("python"))
-    return dataclasses.replace(target, command=[python, "-c", HASTY, *options])
 
 
 @pytest.fixture(params=[of_duckdb, of_postgres])

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import Run
 from tests.support.odd_asana import CREATED_AT, SIGNATURE, OddAsana, Request, Storage, raw
+from tests.support.tap import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

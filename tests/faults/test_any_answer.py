@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tap_asana_export import command
-from tests.conftest import select
 from tests.support.leaks import MARK, require_no_secret
 from tests.support.odd_asana import CREATED_AT, SIGNATURE, OddAsana, Request, Storage, raw
+from tests.support.tap import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

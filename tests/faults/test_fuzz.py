@@ -25,8 +25,8 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.transfer import SelectedStream, build_handlers
-from tests.conftest import WORKSPACE
 from tests.support.export_text import text_of
+from tests.support.tap import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from tap_asana_export import command
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import WORKSPACE, expected, settings_for
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

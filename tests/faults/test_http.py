@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.asana import download
-from tap_asana_export.errors import TapError
 from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import Clock, Run
+from tests.support.clock import Clock
 from tests.support.odd_asana import CREATED_AT, OddAsana, Storage, cut, raw, replace
+from tests.support.tap import Run, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,15 +46,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_tap(server: OddAsana, **settings: Any) -> Run:
-    """A run in this process; in place of its log there is only the last line."""
-    stdout = io.TextIOWrapper(io.BytesIO())
-    code, words = 0, ""
-    with contextlib.redirect_stdout(stdout):
-        try:
-            TapAsanaExport(config=server.settings(**settings)).sync_all()
-        except TapError as error:
-            code, words = 1, str(error)
-    return Run(code, stdout.buffer.getvalue(), words)
+    return sync(server.settings(**settings))
 
 
 def gids(run: Run) -> list[str]:

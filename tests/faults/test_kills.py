@@ -15,30 +15,28 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
-from tests.conftest import WORKSPACE, expected, settings_for
-from tests.faults.conftest import hasty_postgres
-from tests.targets import STREAMS, differences
+from tests.support.organizations import expected
+from tests.support.tap import ROOT, WORKSPACE, settings_for
+from tests.support.tap import TAP_OF_SMALL_BLOCKS as TAP
+from tests.support.targets import STREAMS, differences, hasty_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tap_asana_export.sandbox.wire import Request
-    from tests.targets import Postgres, Target
+    from tests.support.targets import Postgres, Target
 
 logger = logging.getLogger(__name__)
 
-ROOT = Path(__file__).parents[2]
-TAP = (sys.executable, "-m", "tests.faults.small_blocks")
 VICTIMS = (("tap",), ("target",), ("tap", "target"))
 # Not the name: others' compact forms of the object would change as well, but not their modified_at.
 TEXTS = {"tasks": "notes", "messages": "text", "teams": "visibility"}

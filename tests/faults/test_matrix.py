@@ -6,9 +6,6 @@ fails, another one goes on undisturbed from the last STATE. Time passes only whi
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -17,11 +14,11 @@ import pytest
 
 from tap_asana_export import export
 from tap_asana_export.asana import download
-from tap_asana_export.errors import TapError
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES
-from tap_asana_export.tap import TapAsanaExport
-from tests.conftest import WORKSPACE, Clock, Run, expected, settings_for
+from tests.support.clock import Clock
+from tests.support.organizations import expected
+from tests.support.tap import WORKSPACE, Run, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -189,6 +186,11 @@ REFUSED = (
     "perhaps one of ours that lost its run, holds the workspace's one slot: wait or raise busy_timeout. Or the token "
     "may not export: use a service account's of an Enterprise+ organization."
 )
+NO_SLOT = (
+    f"Workspace {WORKSPACE}: Asana refuses an export since 10 s (429: You've made too many requests and hit a rate "
+    "limit. Please retry after the given amount of time). Asana runs five jobs of a token at a time, and others hold "
+    "them: wait or raise busy_timeout."
+)
 FORBIDDEN = (
     "POST /exports/resource: Asana answered 403: Access denied. Either another export of this workspace is in progress "
     "(Asana runs one at a time), or the token may not export: it must belong to a service account of an Enterprise+ "
@@ -196,18 +198,19 @@ FORBIDDEN = (
 )
 BROKEN = "the connection to storage broke ({}), and 5 more tries did not help"
 UNREADABLE = "The export file could not be read: {}. Run again."
+OTHERWISE_ENCODED = "storage sent the file in another encoding than before"
 EXPIRED = BROKEN.format("storage answered 403 Forbidden")
 NOT_FOUND = "storage answered 404 Not Found"
 TOO_EARLY = is_wrong("the gzip data ends too early")
 BAD_LINE = is_wrong('it is not UTF-8 but begins with b\'{{"gid": "1", "resource_type": "task", "n\'', "3")
-PAGE = is_wrong("it is neither gzip nor JSON but begins with b'<html><body><h1>Please come back later</'", "1")
+PAGE = breaks("it is neither gzip nor JSON but begins with b'<html><body><h1>Please come back later</'", "1")
 
 
-def refusing(cause: str, posts: int) -> dict[str, tuple[Cell, Cell]]:
-    """Of a fault that any request to the API can meet."""
+def refusing(cause: str, error: str | None = None, posts: int = 2) -> dict[str, tuple[Cell, Cell]]:
+    """Of a fault that any request to the API can meet; what ends a run that gets no export, after so many posts."""
     post, get = (unreachable(each, f"Asana answered {cause}") for each in ("POST /exports/resource", "GET /jobs/{job}"))
     return {
-        "request": (Cell(posts=2), Cell(post, posts + 1)),
+        "request": (Cell(posts=2), Cell(error or post, posts + 1)),
         **dict.fromkeys(("poll", "resume"), (WELL, Cell(get))),
         **dict.fromkeys(BREAKS, (WELL, Cell(breaks(get.removesuffix(".")), resumes=None))),
     }
@@ -224,15 +227,15 @@ def downloading(once: Cell, always: Cell) -> dict[str, tuple[Cell, Cell]]:
 
 
 CELLS: dict[str, dict[str, tuple[Cell, Cell]]] = {
-    "rate_limited": refusing("429 Too Many Requests", 14),
-    "rate_limited_without_hint": refusing("429 Too Many Requests", 14),
-    "server_error": refusing("500 Internal Server Error", 2),
-    "unavailable": refusing("503 Service Unavailable", 2),
+    "rate_limited": refusing("429 Too Many Requests", NO_SLOT, 11),
+    "rate_limited_without_hint": refusing("429 Too Many Requests", NO_SLOT, 11),
+    "server_error": refusing("500 Internal Server Error"),
+    "unavailable": refusing("503 Service Unavailable"),
     "busy": {"request": (Cell(posts=2), Cell(REFUSED, 11 + 1))},
     "forbidden": {"request": both(Cell(FORBIDDEN, 2))},
     "failed_job": {"request": (Cell(posts=2), Cell(no_export(FAILED), 3))},
     "plain": shaping(WELL),
-    "bad_line": shaping(Cell(BAD_LINE, 2, again=True)),
+    "bad_line": {**shaping(Cell(BAD_LINE, 2, again=True)), "resume": both(Cell(BAD_LINE, 3, again=True))},
     "unknown_type": shaping(WELL),
     "no_newline_at_end": shaping(WELL),
     "multi_member": shaping(WELL),
@@ -260,9 +263,15 @@ CELLS: dict[str, dict[str, tuple[Cell, Cell]]] = {
         "resume": (WELL, Cell(no_export(UNREADABLE.format(EXPIRED)), 3, again=True)),
     },
     "drop_download": downloading(Cell(resumes=0.5), Cell(breaks(BROKEN.format("ProtocolError")), resumes=0.5)),
-    "truncated": downloading(*both(Cell(TOO_EARLY))),
+    "truncated": {
+        **downloading(*both(Cell(TOO_EARLY))),
+        **dict.fromkeys(("25 %", "99 %"), (WELL, Cell(breaks(BROKEN.format("storage sent nothing"))))),
+    },
     "wrong_length": downloading(*both(Cell(resumes=1.0))),
-    "content_encoding": downloading(*both(WELL)),
+    "content_encoding": {
+        **downloading(*both(WELL)),
+        **dict.fromkeys(("25 %", "99 %"), (WELL, Cell(breaks(BROKEN.format(OTHERWISE_ENCODED))))),
+    },
     "html_page": {
         **dict.fromkeys(("download", "0 %", "resume"), both(Cell(PAGE))),
         **dict.fromkeys(("25 %", "99 %"), (Cell(again=True), Cell(PAGE, again=True))),
@@ -304,23 +313,11 @@ def sandbox(organization: dict[str, Any], clock: Clock, monkeypatch: pytest.Monk
 def everything(organization: dict[str, Any]) -> Records:
     """What an undisturbed run brings of the organization, in this order."""
     with Sandbox(**organization, job_seconds=0, clock=Clock()) as sandbox:
-        run = run_tap(settings_for(sandbox), state=BEFORE)
+        run = sync(settings_for(sandbox), state=BEFORE)
         assert {stream: run.by_gid(stream) for stream in STREAMS} == {
             stream: expected(sandbox, stream) for stream in STREAMS
         }
     return records(run)
-
-
-def run_tap(settings: dict[str, Any], *, state: dict[str, Any]) -> Run:
-    """A run of the tap in this process; in place of its log there is only the last line."""
-    stdout = io.TextIOWrapper(io.BytesIO())
-    code, words = 0, ""
-    with contextlib.redirect_stdout(stdout):
-        try:
-            TapAsanaExport(config=settings, state=copy.deepcopy(state)).sync_all()
-        except TapError as error:
-            code, words = 1, str(error)
-    return Run(code, stdout.buffer.getvalue(), words)
 
 
 def state_after(run: Run, state: dict[str, Any]) -> dict[str, Any]:
@@ -411,7 +408,7 @@ def test_a_fault_ends_the_run_as_it_should_and_the_next_one_brings_the_rest(
 ) -> None:
     always = often == "always"
     striker = Striker(sandbox, fault, phase, always=always)
-    assert try_cell(CELLS[fault][phase][always], striker, everything, sandbox, run_tap)
+    assert try_cell(CELLS[fault][phase][always], striker, everything, sandbox, sync)
 
 
 ELSEWHERE = {
@@ -430,7 +427,7 @@ def test_a_fault_does_nothing_at_a_phase_that_it_cannot_strike(
     fault: str, phase: str, everything: Records, sandbox: Sandbox
 ) -> None:
     striker = Striker(sandbox, fault, phase, always=False)
-    assert not try_cell(WELL, striker, everything, sandbox, run_tap)
+    assert not try_cell(WELL, striker, everything, sandbox, sync)
 
 
 @pytest.mark.parametrize(
@@ -444,15 +441,15 @@ def test_the_command_does_the_same(
         everything = records(run_tap(settings_for(sandbox), state=BEFORE))
         sandbox.requests.clear()
         striker = Striker(sandbox, fault, phase, always=True)
-        assert try_cell(CELLS[fault][phase][1], striker, everything, sandbox, run_tap)
+        assert try_cell(CELLS[fault][phase][1], striker, everything, sandbox, sync)
 
 
 def test_a_download_of_nothing_is_no_export(everything: Records, sandbox: Sandbox) -> None:
     settings = settings_for(sandbox, poll_interval=1)
     sandbox.faults, sandbox.fault_at = {"truncated": -1}, 0.0
-    run = run_tap(settings, state=BEFORE)
+    run = sync(settings, state=BEFORE)
     sandbox.faults = {}
-    again = run_tap(settings, state=run.state)
+    again = sync(settings, state=run.state)
 
     assert (run.code, bookmarks(run.state)) == (1, bookmarks(BEFORE))
     assert (again.code, records(again), posts(sandbox)) == (0, everything, 1)
@@ -464,13 +461,13 @@ def test_what_a_damaged_file_brought_is_put_right_by_the_next_run(
 ) -> None:
     settings = settings_for(sandbox, poll_interval=1)
     sandbox.faults, sandbox.fault_at = {"corrupt": 1}, place / 100
-    run = run_tap(settings, state=BEFORE)
+    run = sync(settings, state=BEFORE)
 
     assert run.code == 1
     assert run.last_line.startswith(
         f"Workspace {WORKSPACE}: the file of export job {last_job(sandbox)} breaks at line "
     )
     assert bookmarks(run.state) == bookmarks(BEFORE)
-    again = run_tap(settings, state=run.state)
+    again = sync(settings, state=run.state)
     assert (again.code, posts(sandbox)) == (0, 1)
     assert table(records(run) + records(again)) == table(everything)

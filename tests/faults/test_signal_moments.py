@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import Run, settings_for
+from tests.support.tap import Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

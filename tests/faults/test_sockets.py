@@ -22,7 +22,7 @@ from tap_asana_export.errors import AnswerError, ChangedError, DownloadError, Go
 from tap_asana_export.records.reader import BLOCK, BLOCKS_AHEAD
 from tap_asana_export.records.reader import blocks as blocks_in
 from tap_asana_export.waiting import finish
-from tests.conftest import Clock
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

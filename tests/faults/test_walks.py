@@ -30,8 +30,9 @@ from tap_asana_export.records import reader as text
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.times import format_time, parse_time
-from tests.conftest import Clock, select, settings_for
-from tests.targets import STREAMS
+from tests.support.clock import Clock
+from tests.support.tap import select, settings_for
+from tests.support.targets import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

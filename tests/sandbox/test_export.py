@@ -16,7 +16,7 @@ from tap_asana_export.sandbox.population import milliseconds, timestamp
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Clock
+    from tests.support.clock import Clock
 
 TASK = {
     "gid": "1",

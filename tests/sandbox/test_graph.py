@@ -12,8 +12,9 @@ import pytest
 from tap_asana_export.sandbox import Organization, Sandbox
 from tap_asana_export.sandbox.graph import KINDS, find, objects, parents
 from tap_asana_export.sandbox.population import timestamp
-from tests.conftest import WORKSPACE, Clock
-from tests.sandbox.test_organization import DEFAULT, filled, gids_in
+from tests.support.clock import Clock
+from tests.support.populations import DEFAULT, filled, gids_in
+from tests.support.tap import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,14 +25,14 @@ import pytest
 
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, FORBIDDEN, NAMES
-from tests.conftest import WORKSPACE
+from tests.support.tap import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from email.message import Message
     from pathlib import Path
 
-    from tests.conftest import Clock
+    from tests.support.clock import Clock
 
 EVERYTHING = [{"resource_type": kind} for kind in ("task", "team", "message")]
 BEARER = {"Authorization": "Bearer sandbox"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -9,17 +10,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import UVX, expected
+from tap_asana_export.sandbox import Sandbox
+from tests.support.organizations import expected
+from tests.support.tap import UVX, WORKSPACE, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_asana_export.sandbox import Sandbox
+    from tests.support.clock import Clock
+
+
+def feed(tap: list[str], target: Target) -> tuple[int, str, dict[str, Any]]:
+    """Pipe the tap into the target: the tap's exit code and log, and the state that the target confirmed last."""
+    source = subprocess.Popen(tap, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(target.command, stdin=source.stdout, capture_output=True, check=False)
+    assert source.stdout is not None
+    source.stdout.close()
+    _, log = source.communicate()
+    assert done.returncode == 0, done.stderr.decode()
+    state: dict[str, Any] = json.loads(done.stdout.strip().split(b"\n")[-1])
+    return source.returncode, log.decode(), state
+
+
+def load(tap: list[str], target: Target) -> dict[str, Any]:
+    """Pipe the tap into the target, which must end well; the state that the target confirmed last."""
+    code, log, state = feed(tap, target)
+    assert code == 0, log
+    return state
+
 
 STREAMS = ("tasks", "messages", "teams")
 
+
 # With duckdb >= 1.3 this target loses the first row of every flush.
 DUCKDB = ("target-duckdb==0.8.0", "duckdb==1.2.2")
+
+
 POSTGRES = ("meltanolabs-target-postgres==0.8.1",)
 
 
@@ -150,3 +177,95 @@ def target_postgres(server: Postgres, folder: Path, **settings: Any) -> Target:
         return [{name: value for name, value in row.items() if not name.startswith("_sdc_")} for row in found]
 
     return Target([str(prefix(*POSTGRES) / "bin" / "target-postgres"), "--config", str(config)], rows)
+
+
+def change(sandbox: Sandbox, clock: Clock, workspace: str = WORKSPACE) -> dict[str, list[str]]:
+    """Let an hour pass in which some objects are changed, added and deleted; the deleted gids by stream."""
+    clock.sleep(3600)
+    organization = sandbox.organizations[workspace]
+    before = {stream: expected(sandbox, stream, workspace) for stream in STREAMS}
+    tasks, messages, teams = (list(before[stream]) for stream in STREAMS)
+    for gid in tasks[:5]:
+        organization.touch(gid)
+    organization.add("task")
+    for gid in (*tasks[10:13], *messages[:2], teams[0]):
+        organization.delete(gid)
+    clock.sleep(3600)
+    after = {stream: expected(sandbox, stream, workspace) for stream in STREAMS}
+    return {stream: sorted(before[stream].keys() - after[stream].keys()) for stream in STREAMS}
+
+
+class Loaded:
+    """A workspace in PostgreSQL.
+
+    Args:
+        server: the PostgreSQL.
+        folder: of the test, which has a schema of its own.
+        sandbox: where the workspace is.
+        arguments: makes the tap's command line.
+        hard: whether the target deletes rows, or only marks them.
+        always: settings of every run.
+    """
+
+    def __init__(
+        self,
+        server: Postgres,
+        folder: Path,
+        sandbox: Sandbox,
+        arguments: Callable[..., list[str]],
+        *,
+        hard: bool,
+        **always: Any,
+    ) -> None:
+        self.target = target_postgres(server, folder, hard_delete=hard)
+        self._server, self._schema = server, folder.name
+        self._sandbox, self._arguments, self._hard, self._always = sandbox, arguments, hard, always
+
+    def tap(self, state: Any, **others: Any) -> list[str]:
+        """The tap's command line."""
+        return self._arguments(
+            settings_for(self._sandbox, emit_activate_version_messages=True, overlap=0, **self._always, **others),
+            state=state,
+        )
+
+    def run(self, state: Any, **others: Any) -> Any:
+        """Load what is new; the state afterwards."""
+        return load(self.tap(state, **others), self.target)
+
+    def compare(self, kept: dict[str, list[str]], deleted: dict[str, list[str]]) -> None:
+        """Every row equals its object; the kept and the soft-deleted ones, which are marked, have none any more."""
+        for stream in STREAMS:
+            soft = set() if self._hard else {*deleted.get(stream, [])}
+            table = self.target.table(stream)
+            gone = {gid: table[gid] for gid in [*kept.get(stream, []), *soft]}
+            assert self.target.differences(stream, expected(self._sandbox, stream) | gone) == []
+            query = f'select to_json(gid) from "{self._schema}"."{stream}" where _sdc_deleted_at is not null'  # noqa: S608 - own names
+            assert set(self._server.query(query)) == soft
+
+    def compare_after_incremental(self, deleted: dict[str, list[str]]) -> None:
+        """As `compare`, when only teams, which are always exported whole, tell of what is deleted."""
+        self.compare({**deleted, "teams": []}, {"teams": deleted["teams"]})
+
+    def begin(self, clock: Clock) -> tuple[Any, dict[str, list[str]]]:
+        """Load all and, after a while, what has changed; the state, and by stream the gids that were deleted."""
+        state = self.run(None)
+        self.compare({}, {})
+        deleted = change(self._sandbox, clock)
+        state = self.run(state, full_export_interval=30)
+        self.compare_after_incremental(deleted)
+        return state, deleted
+
+
+HASTY = """
+from target_postgres.target import TargetPostgres
+TargetPostgres._MAX_RECORD_AGE_IN_MINUTES = 0.2 / 60
+TargetPostgres.cli()
+"""
+
+
+def hasty_postgres(server: Postgres, folder: Path, **settings: Any) -> Target:
+    """target-postgres that stores and confirms what has come every fifth of a second."""
+    target = target_postgres(server, folder, **settings)
+    program, *options = target.command
+    python = str(Path(program).with_name("python"))
+    return dataclasses.replace(target, command=[python, "-c", HASTY, *options])
