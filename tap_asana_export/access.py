@@ -8,7 +8,7 @@ import os
 import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 
@@ -18,9 +18,8 @@ from tap_asana_export.files import ExportFile
 from tap_asana_export.run import connect, workspace_gids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tap_asana_export.asana.client import Asana
+    from tap_asana_export.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ def _command_line_of(pid: int) -> list[str]:
         return []
 
 
-def check_access(settings: Mapping[str, Any]) -> None:
+def check_access(settings: Settings) -> None:
     """Ask Asana for each workspace, or look for the files of `export_files`; request no export.
 
     Whether the token may also export shows only when an export is requested.

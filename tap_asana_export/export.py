@@ -393,4 +393,5 @@ class Export:
         logger.info("%s: export job %s: %s", self._root, job_gid, what)
 
     def _limits(self) -> PollingLimits:
-        return PollingLimits(**{name: self._run.settings[name] for name in PollingLimits._fields})
+        settings = self._run.settings
+        return PollingLimits(settings["poll_interval"], settings["wait_timeout"], settings["busy_timeout"])

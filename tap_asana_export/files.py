@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import fsspec
 
@@ -26,8 +26,9 @@ from tap_asana_export.transfer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from tap_asana_export.settings import Settings
     from tap_asana_export.transfer import RunContext
 
 RESOURCE, GRAPH = (
@@ -127,7 +128,7 @@ class ExportFile:
             raise DownloadError(f"it cannot be read ({type(error).__name__})") from None
 
 
-def root_of(file: ExportFile, settings: Mapping[str, Any]) -> ExportRoot:
+def root_of(file: ExportFile, settings: Settings) -> ExportRoot:
     """What a file is an export of, as its objects and the settings tell.
 
     Raises:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tap_asana_export.asana.auth import GRANT, Grant
+from tap_asana_export.asana.auth import Grant
 from tap_asana_export.asana.client import Asana, ask_now
 from tap_asana_export.bookmarks import known_contexts
 from tap_asana_export.errors import (
@@ -29,13 +29,14 @@ from tap_asana_export.transfer import RunContext
 from tap_asana_export.waiting import run_concurrently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from singer_sdk import Stream
     from singer_sdk.singerlib import SchemaMessage
 
     from tap_asana_export.output.messages import MessageWriter
+    from tap_asana_export.settings import Settings
     from tap_asana_export.transfer import SelectedStream
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ OUTPUT_SETTINGS = ("stream_map", "flattening", "emit_activate_version_messages",
 
 
 def bring_all(
-    settings: Mapping[str, Any],
+    settings: Settings,
     exports: Stream,
     selected: Sequence[SelectedStream],
     writer: MessageWriter,
@@ -129,7 +130,7 @@ def can_be_deferred(error: Exception) -> bool:
     return isinstance(error, WaitError) or (isinstance(error, SlotError) and error.is_busy)
 
 
-def workspace_gids(asana: Asana, settings: Mapping[str, Any]) -> list[str]:
+def workspace_gids(asana: Asana, settings: Settings) -> list[str]:
     """The workspaces that the settings name, or else all that the token can see.
 
     Raises:
@@ -144,7 +145,7 @@ def workspace_gids(asana: Asana, settings: Mapping[str, Any]) -> list[str]:
     return gids
 
 
-def export_roots(asana: Asana, settings: Mapping[str, Any], selected: Iterable[SelectedStream]) -> list[ExportRoot]:
+def export_roots(asana: Asana, settings: Settings, selected: Iterable[SelectedStream]) -> list[ExportRoot]:
     """The workspaces and graph parents whose exports the selected streams need.
 
     Raises:
@@ -170,9 +171,7 @@ def export_roots(asana: Asana, settings: Mapping[str, Any], selected: Iterable[S
     return roots
 
 
-def warn_of_other_roots(
-    settings: Mapping[str, Any], selected: Iterable[SelectedStream], roots: Iterable[ExportRoot]
-) -> None:
+def warn_of_other_roots(settings: Settings, selected: Iterable[SelectedStream], roots: Iterable[ExportRoot]) -> None:
     """Say that no deletion is found while the state knows of workspaces or parents that this run does not export."""
     others = known_contexts(each.stream for each in selected) - {
         each for root in roots for each in root.context.items()
@@ -185,7 +184,7 @@ def warn_of_other_roots(
         )
 
 
-def output_fingerprint(schemas: Iterable[SchemaMessage], settings: Mapping[str, Any]) -> str:
+def output_fingerprint(schemas: Iterable[SchemaMessage], settings: Settings) -> str:
     """Tells what records look like: by their schemas, and by the settings that change them."""
     mapping = {name: value for name, value in settings.items() if name.startswith(OUTPUT_SETTINGS)}
     return fingerprint([[message.to_dict() for message in schemas], mapping])
@@ -193,7 +192,7 @@ def output_fingerprint(schemas: Iterable[SchemaMessage], settings: Mapping[str, 
 
 @contextlib.contextmanager
 def connect(
-    settings: Mapping[str, Any],
+    settings: Settings,
     undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
     *,
     retries: int = 6,
@@ -209,7 +208,8 @@ def connect(
         SettingError: the sandbox does not know something in the setting `sandbox`, or cannot start with it.
     """
     with contextlib.ExitStack() as stack:
-        api_url, token = settings["api_url"], settings["access_token"] or Grant(*(settings[each] for each in GRANT))
+        grant = Grant(settings["client_id"] or "", settings["client_secret"] or "", settings["refresh_token"] or "")
+        api_url, token = settings["api_url"], settings["access_token"] or grant
         if sandbox := settings["sandbox"]:
             from tap_asana_export.sandbox import Sandbox  # noqa: PLC0415 - only who plays in it pays for it
 

@@ -10,7 +10,7 @@ import re
 from datetime import timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, cast
 from urllib.parse import urlsplit
 
 import jsonschema
@@ -22,6 +22,42 @@ from tap_asana_export.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from typing_extensions import NotRequired
+
+
+class Settings(TypedDict):
+    """All settings as the tap uses them: defaults filled in, gids as texts, numbers as numbers.
+
+    `tap.SETTINGS` has their meaning. Those of the SDK are in it only if they are given.
+    """
+
+    access_token: str | None
+    client_id: str | None
+    client_secret: str | None
+    refresh_token: str | None
+    workspaces: list[str]
+    graph_parents: list[str]
+    start_date: str | None
+    filters: dict[str, list[dict[str, Any]]]
+    unknown_fields: str
+    full_export_interval: int | None
+    emit_activate_version_messages: bool
+    overlap: int
+    poll_interval: float
+    wait_timeout: float
+    defer: bool
+    busy_timeout: float
+    request_timeout: float
+    job_gids: dict[str, str]
+    checkpoint: str | bool | None
+    export_files: list[str]
+    api_url: str
+    sandbox: bool | dict[str, Any]
+    user_agent: str
+    batch_config: NotRequired[dict[str, Any] | None]
+    stream_maps: NotRequired[dict[str, Any] | None]
+
 
 PREFIX = "TAP_ASANA_EXPORT_"
 """Beginning of the names of environment variables for settings."""
@@ -178,7 +214,7 @@ def _value(what: str, text: str, types: Collection[str]) -> Any:
 # ── conversion ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_settings(config: Mapping[str, Any], own: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def read_settings(config: Mapping[str, Any], own: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
     """Return all settings, with defaults for those that are not set, and each with the type of its schema if it fits.
 
     Args:
@@ -196,7 +232,7 @@ def read_settings(config: Mapping[str, Any], own: Mapping[str, Any], schema: Map
     for name, setting in own["properties"].items():
         value = _converted(settings.get(name), setting)
         settings[name] = setting.get("default") if value is None or value == "" else value
-    return settings
+    return cast("Settings", settings)  # as it is when `check_settings` has found nothing wrong
 
 
 def _converted(value: Any, schema: Mapping[str, Any]) -> Any:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
+    from tap_asana_export.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> PluginMapper:
+def map_streams(settings: Settings, streams: Mapping[str, Stream]) -> PluginMapper:
     """Return the SDK's mapper, with the settings' maps and flattening for the selected streams.
 
     Args:
@@ -33,7 +34,7 @@ def map_streams(settings: Mapping[str, Any], streams: Mapping[str, Stream]) -> P
     Raises:
         SettingError: a map cannot be used, maps no stream, or gives a stream the name of another one.
     """
-    given = {name: copy.deepcopy(value) for name, value in settings.items() if value is not None}
+    given: dict[str, Any] = {name: copy.deepcopy(value) for name, value in settings.items() if value is not None}
     for name, stream_map in given.get("stream_maps", {}).items():
         source = stream_map.get("__source__", name) if isinstance(stream_map, dict) else name
         if name != "__else__" and not fnmatch.filter(streams, source):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
 
     from tap_asana_export.output.messages import MessageWriter
+    from tap_asana_export.settings import Settings
     from tap_asana_export.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Exports(AsanaStream):
     schema = StreamSchema(SCHEMAS)
     partitions = None  # state is kept by workspace, but the SDK need not know: get_records goes through them
 
-    def __init__(self, tap: Tap, settings: Mapping[str, Any], writer: MessageWriter) -> None:
+    def __init__(self, tap: Tap, settings: Settings, writer: MessageWriter) -> None:
         super().__init__(tap)
         self.tap = tap
         self.settings = settings

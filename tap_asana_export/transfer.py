@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tap_asana_export.output.checkpoint import Checkpoint
     from tap_asana_export.output.messages import MessageWriter, Schemas, Sink
     from tap_asana_export.records.router import RecordRouter
+    from tap_asana_export.settings import Settings
     from tap_asana_export.sources import ExportRoot, Source
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class RunContext:
         reading: the slot of the one export whose file is being read.
     """
 
-    settings: Mapping[str, Any]
+    settings: Settings
     exports: Stream
     selected: Sequence[SelectedStream]
     writer: MessageWriter

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tap_asana_export import sdk
+from tap_asana_export.settings import Settings
+from tap_asana_export.tap import SETTINGS
 
 PACKAGE = Path(__file__).parents[1] / "tap_asana_export"
 MODULES = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
@@ -54,3 +56,8 @@ def test_the_private_names_of_the_sdk_are_as_the_tap_knows_them() -> None:
 def test_no_two_classes_share_a_name() -> None:
     names = Counter(node.name for tree in OURS.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_typed_settings_are_those_of_the_tap() -> None:
+    of_the_sdk = {"batch_config", "stream_maps"}
+    assert Settings.__annotations__.keys() == SETTINGS.to_dict()["properties"].keys() | of_the_sdk

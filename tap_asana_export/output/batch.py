@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from tap_asana_export.output.messages import ExportOrigin, MessageWriter, Schemas
+    from tap_asana_export.settings import Settings
 
 BATCH_SIZE = 10_000
 """Records in a file at most: the SDK's default."""
@@ -78,7 +79,7 @@ class BatchConfig:
         return ".jsonl.gz" if self.compression == "gzip" else ".jsonl"
 
 
-def read_batch_config(settings: Mapping[str, Any]) -> BatchConfig | None:
+def read_batch_config(settings: Settings) -> BatchConfig | None:
     """Read the setting `batch_config`; None if it is not set, so that records become messages.
 
     Raises:

@@ -19,8 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tap_asana_export.leftovers import OWNER, remove_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from tap_asana_export.settings import Settings
     from tap_asana_export.sources import ExportRoot
 
 logger = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class Checkpoint:
         place.rm_file(path)
 
 
-def checkpoint_folder(settings: Mapping[str, Any]) -> str | None:
+def checkpoint_folder(settings: Settings) -> str | None:
     """Where the setting `checkpoint` wants running jobs kept; None: nowhere.
 
     By default that is a folder of the Meltano project, which others of the project share, or else one of the user.
