@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -34,6 +34,8 @@ from tests.support.targets import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tap_asana_export.settings import Settings
 
 OTHER = "1200000000000002"
 SCHEMAS = Path(__file__).parents[1] / "schemas"
@@ -405,7 +407,7 @@ def test_a_file_that_gets_too_large_is_cut(
 
 def test_nothing_follows_a_record_that_is_larger_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "FILE_BYTES", 100)
-    config = batch.read_batch_config(into(tmp_path))
+    config = batch.read_batch_config(cast("Settings", into(tmp_path)))
     assert config
     file = batch.BatchFile(config, f"{tmp_path}/file", tmp_path, {}, "tasks")
     record, others = b"x" * 110 + b"\n", b"y" * 40 + b"\n" + b"z" * 40 + b"\n"
@@ -583,7 +585,7 @@ def pid_of(part: Path) -> str:
 
 @pytest.mark.parametrize("place", ["gid", "workspace", "alias", "middle"])
 def test_no_file_gets_outside_of_the_root_whatever_gids_and_streams_are_called(place: str, tmp_path: Path) -> None:
-    config = batch.read_batch_config(into(tmp_path / "root"))
+    config = batch.read_batch_config(cast("Settings", into(tmp_path / "root")))
     assert config
     odd = {"middle": "a/../../x"}.get(place, "../../x")
     origin = ExportOrigin(

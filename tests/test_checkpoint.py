@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import ANY
 
 import pytest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_asana_export.sandbox import Sandbox
+    from tap_asana_export.settings import Settings
 
 
 def kept(folder: Path) -> dict[str, Any]:
@@ -189,7 +190,7 @@ def test_no_checkpoint_is_written_where_the_setting_wants_none(
 
 
 def test_the_folder_is_of_the_meltano_project_or_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"checkpoint": None, "sandbox": False, "export_files": []}
+    settings = cast("Settings", {"checkpoint": None, "sandbox": False, "export_files": []})
     monkeypatch.delenv("MELTANO_PROJECT_ROOT", raising=False)
     of_user = checkpoint_folder(settings)
     monkeypatch.setenv("MELTANO_PROJECT_ROOT", "/project")

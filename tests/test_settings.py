@@ -128,7 +128,7 @@ def test_numbers_are_gids_and_texts_are_numbers() -> None:
         "poll_interval": 0.5,
         "wait_timeout": 60.0,
     }
-    assert {name: tap.settings[name] for name in wanted} == wanted
+    assert {**tap.settings, **wanted} == tap.settings
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_every_kind_of_setting_comes_from_the_environment(monkeypatch: pytest.Mo
         "api_url": "https://app.asana.com/api/1.0",
         "flattening_max_depth": 2,
     }
-    assert {name: settings[name] for name in wanted} == wanted
+    assert {**settings, **wanted} == settings
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("FALSE", False), ('{"tasks": 3}', {"tasks": 3})])
