@@ -15,7 +15,7 @@ T = TypeVar("T", bound=tuple[object, ...])
 def first_of_each(cases: Iterable[T], *keys: Callable[[T], object]) -> list[object]:
     """Parameters of which those run by default that have any key as the first one, and the others with --all."""
     met: set[tuple[int, object]] = set()
-    parameters = []
+    parameters: list[object] = []
     for case in cases:
         found = {(number, key(case)) for number, key in enumerate(keys)}
         parameters.append(pytest.param(*case, marks=[] if found - met else [pytest.mark.soak]))
