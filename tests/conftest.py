@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 
+EXTERNAL_FIXTURES = {"postgres", "s3"}
+"""What needs programs of others."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all", action="store_true", help="run also what takes long (soak), or needs programs of others (external)"
+    )
     parser.addoption("--kills", type=int, default=3, help="how many runs tests/faults/test_kills.py kills")
     parser.addoption("--kill-seed", type=int, default=0, help="seed of when it kills whom")
     parser.addoption("--walks", type=int, default=2, help="how many walks tests/faults/test_walks.py goes")
@@ -37,6 +44,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--log-everything", action="store_true", help="have every run log at DEBUG too, and look for secrets in it"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With --all, Hypothesis tries ten times as many examples; HYPOTHESIS_PROFILE says how many otherwise."""
+    if config.getoption("--all"):
+        os.environ.setdefault("HYPOTHESIS_PROFILE", "all")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `external` or `soak`, unless --all, or -m with an expression of one's own, wants it."""
+    for item in items:
+        if EXTERNAL_FIXTURES & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("external")
+    if config.getoption("--all") or config.getoption("-m"):
+        return
+    left_out = [item for item in items if {"external", "soak"} & {mark.name for mark in item.iter_markers()}]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in {*left_out}]
 
 
 @pytest.fixture(scope="session")

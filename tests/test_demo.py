@@ -18,6 +18,8 @@ from tests.support.tap import UVX, WORKSPACE
 if TYPE_CHECKING:
     from tap_asana_export.sandbox import Sandbox
 
+pytestmark = pytest.mark.external
+
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 ROOT = Path(__file__).parents[1]

@@ -32,6 +32,7 @@ def about() -> dict[str, Any]:
     return told
 
 
+@pytest.mark.external
 def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     run(*UV, "build", "--wheel", "--out-dir", tmp_path / "dist", ROOT)
     [wheel] = (tmp_path / "dist").glob("*.whl")

@@ -486,6 +486,7 @@ def test_stories_are_not_complete_if_only_the_tasks_come_whole(
 # ── what a warehouse makes of them ────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.external
 def test_joined_on_the_modified_time_the_rows_are_the_current_ones(
     sandbox: Sandbox, arguments: Callable[..., list[str]], catalog: dict[str, Any], tmp_path: Path
 ) -> None:

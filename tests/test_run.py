@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
 
+import pytest
+
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.times import format_time, parse_time
 from tests.support.organizations import expected, export_file, parameters
@@ -312,6 +314,7 @@ def test_a_pending_job_of_another_request_or_one_that_is_gone_is_not_used(
     assert same.by_gid("tasks") == another.by_gid("tasks") == gone.by_gid("tasks")
 
 
+@pytest.mark.external
 def test_the_output_satisfies_singer_check_tap(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     run = run_tap(settings_for(sandbox))
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tap_asana_export.sandbox import Sandbox
 
+pytestmark = pytest.mark.external
+
 
 def test_every_value_arrives_in_duckdb_after_a_full_and_an_incremental_run(
     sandbox: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path

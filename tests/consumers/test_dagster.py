@@ -18,6 +18,8 @@ from tests.support.organizations import expected
 from tests.support.tap import TAP
 from tests.support.targets import prefix
 
+pytestmark = pytest.mark.external
+
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 if TYPE_CHECKING:

@@ -19,6 +19,8 @@ from tests.support.organizations import expected
 from tests.support.tap import ROOT, WORKSPACE
 from tests.support.tap import TAP_OF_SMALL_BLOCKS as TAP
 
+pytestmark = [pytest.mark.external, pytest.mark.soak]
+
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 if TYPE_CHECKING:

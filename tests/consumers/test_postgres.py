@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
     from tests.support.targets import Postgres
 
+pytestmark = pytest.mark.external
+
 
 def test_batch_and_record_make_the_same_tables_after_a_full_and_an_incremental_run(
     sandbox: Sandbox,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox import Sandbox
     from tests.support.consumers import S3
 
+pytestmark = pytest.mark.external
+
 # httpfs is what lets DuckDB read s3://; elsewhere `install httpfs` fetches it.
 PACKAGES = ("duckdb==1.2.2", "duckdb-extension-httpfs==1.2.2")
 

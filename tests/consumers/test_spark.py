@@ -14,6 +14,8 @@ from tests.support.consumers import PROJECT, differences
 from tests.support.tap import TAP
 from tests.support.targets import STREAMS, prefix
 
+pytestmark = pytest.mark.external
+
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-settings.register_profile("answers-short", max_examples=20, deadline=None, suppress_health_check=[*HealthCheck])
+settings.register_profile("answers-short", max_examples=5, deadline=None, suppress_health_check=[*HealthCheck])
+settings.register_profile("answers-all", settings.get_profile("answers-short"), max_examples=20)
 settings.register_profile("answers-long", settings.get_profile("answers-short"), max_examples=5_000)
 EXAMPLES = settings.get_profile(f"answers-{os.environ.get('HYPOTHESIS_PROFILE', 'short')}")
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-settings.register_profile("given-short", max_examples=50, deadline=None, suppress_health_check=[*HealthCheck])
+settings.register_profile("given-short", max_examples=10, deadline=None, suppress_health_check=[*HealthCheck])
+settings.register_profile("given-all", settings.get_profile("given-short"), max_examples=50)
 settings.register_profile("given-long", settings.get_profile("given-short"), max_examples=5_000)
 EXAMPLES = settings.get_profile(f"given-{os.environ.get('HYPOTHESIS_PROFILE', 'short')}")
 

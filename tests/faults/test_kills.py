@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox.wire import Request
     from tests.support.targets import Postgres, Target
 
+pytestmark = [pytest.mark.external, pytest.mark.soak]
+
 logger = logging.getLogger(__name__)
 
 VICTIMS = (("tap",), ("target",), ("tap", "target"))

@@ -441,6 +441,7 @@ def _quiet() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.mark.soak
 def test_whatever_changes_and_breaks_the_tables_stay_true(pytestconfig: pytest.Config) -> None:
     for number in range(pytestconfig.getoption("--walks")):
         chance = random.Random(pytestconfig.getoption("--walk-seed") + number)  # noqa: S311 - it shall be repeatable
