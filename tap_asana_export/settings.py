@@ -50,7 +50,7 @@ _MAP = {
 STREAM_MAPS = {"type": "object", "properties": {"__else__": _ELSE}, "additionalProperties": _MAP}
 """JSON Schema of the setting `stream_maps`; https://sdk.meltano.com/en/latest/stream_maps.html"""
 
-# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_json(path: str, option: str) -> Any:
@@ -175,7 +175,7 @@ def _value(what: str, text: str, types: Collection[str]) -> Any:
     return [each.strip() for each in text.split(",")] if "array" in types else text
 
 
-# ── conversion ──────────────────────────────────────────────────────────────────────────────────────────
+# ── conversion ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_settings(config: Mapping[str, Any], own: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def _number(value: str | float | Decimal) -> Any:
     return number if math.isfinite(number) else str(value)
 
 
-# ── checks ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── checks ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], *, complete: bool = True) -> None:
