@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from tap_asana_export.asana.client import ask_now
+from tap_asana_export.asana import ask_now
 from tap_asana_export.errors import AnswerError
 from tap_asana_export.files import ExportFile
 from tap_asana_export.run import connect, workspace_gids
@@ -20,7 +20,7 @@ from tap_asana_export.run import connect, workspace_gids
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_asana_export.asana.client import Asana
+    from tap_asana_export.asana import Asana
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import jsonschema
 
-from tap_asana_export.asana.auth import GRANT
+from tap_asana_export.asana import GRANT
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sdk import parse_environment_config
 from tap_asana_export.times import parse_time

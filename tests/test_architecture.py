@@ -54,3 +54,10 @@ def test_the_private_names_of_the_sdk_are_as_the_tap_knows_them() -> None:
 def test_no_two_classes_share_a_name() -> None:
     names = Counter(node.name for tree in OURS.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("room", ["asana", "records"])
+def test_others_import_only_what_a_room_gives_away(room: str) -> None:
+    inside = re.compile(rf"from tap_asana_export\.{room}\.|import tap_asana_export\.{room}\.")
+    using = {name for name, tree in OURS.items() if inside.search(ast.unparse(tree))}
+    assert {name for name in using if not name.startswith(f"{room}/")} == set()
