@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from tap_asana_export.asana.client import ask_now
+from tap_asana_export.asana import ask_now
 from tap_asana_export.errors import AnswerError
 from tap_asana_export.files import ExportFile
 from tap_asana_export.run import connect, workspace_gids
 
 if TYPE_CHECKING:
-    from tap_asana_export.asana.client import Asana
+    from tap_asana_export.asana import Asana
     from tap_asana_export.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import msgspec
 from singer_sdk.singerlib import Catalog, Metadata, MetadataMapping
 
 from tap_asana_export.errors import SettingError
-from tap_asana_export.records.selection import Breadcrumb, properties, without_items
+from tap_asana_export.records import Breadcrumb, all_properties, without_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ def complete(
     """
     for breadcrumb in list(metadata):
         metadata[without_items(breadcrumb)] = metadata.pop(breadcrumb)
-    for breadcrumb, _ in properties(schema):
+    for breadcrumb, _ in all_properties(schema):
         metadata.setdefault(breadcrumb, Metadata(inclusion=Metadata.InclusionType.AVAILABLE))
     for breadcrumb in on_request:
         if metadata[breadcrumb].selected_by_default is None:
@@ -121,8 +121,8 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 f"The catalog makes {missing[0]!r} a key of the stream {name}, which has no such property. "
                 "Make the catalog anew with --discover."
             )
-        known = {breadcrumb for breadcrumb, _ in properties(stream.schema)} | {()}
-        named = {breadcrumb for breadcrumb, _ in properties(entry.schema.to_dict()) if stream.mask[breadcrumb]}
+        known = {breadcrumb for breadcrumb, _ in all_properties(stream.schema)} | {()}
+        named = {breadcrumb for breadcrumb, _ in all_properties(entry.schema.to_dict()) if stream.mask[breadcrumb]}
         named |= {breadcrumb for breadcrumb, metadata in stream.metadata.items() if metadata.selected}
         for breadcrumb in sorted(named - known):
             close = difflib.get_close_matches(".".join(breadcrumb[1::2]), [".".join(each[1::2]) for each in known], n=1)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from tap_asana_export.asana.download import Download
-from tap_asana_export.asana.jobs import PollingLimits, look, request_export, wait
+from tap_asana_export.asana import Download, PollingLimits, look, request_export, wait
 from tap_asana_export.bookmarks import RootState
 from tap_asana_export.errors import (
     AnswerError,
@@ -26,9 +25,7 @@ from tap_asana_export.errors import (
 )
 from tap_asana_export.output.checkpoint import KEPT as KEPT_WITHOUT_STATE
 from tap_asana_export.output.checkpoint import RunningJob
-from tap_asana_export.records.origin import workspace_of
-from tap_asana_export.records.reader import blocks_in_time
-from tap_asana_export.records.router import RecordRouter
+from tap_asana_export.records import RecordRouter, blocks_in_time, workspace_of
 from tap_asana_export.replication.coverage import FIRST
 from tap_asana_export.replication.request import export_request
 from tap_asana_export.replication.state import Failures, Pending
@@ -40,8 +37,7 @@ from tap_asana_export.waiting import Pause, finish
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_asana_export.asana.client import Asana
-    from tap_asana_export.asana.models import AsanaExport, Job
+    from tap_asana_export.asana import Asana, AsanaExport, Job
     from tap_asana_export.errors import TapError
     from tap_asana_export.output.messages import Sink
     from tap_asana_export.sources import ExportRoot

@@ -12,9 +12,7 @@ import fsspec
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.output.batch import describe_url_error
-from tap_asana_export.records.origin import origins
-from tap_asana_export.records.reader import BLOCK, blocks
-from tap_asana_export.records.router import RecordRouter
+from tap_asana_export.records import BLOCK, RecordRouter, blocks, origins
 from tap_asana_export.redaction import without_credentials
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import (

@@ -6,8 +6,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tap_asana_export.asana.auth import Grant
-from tap_asana_export.asana.client import Asana, ask_now
+from tap_asana_export.asana import Asana, Grant, ask_now
 from tap_asana_export.bookmarks import known_contexts
 from tap_asana_export.errors import (
     OutputError,
@@ -23,7 +22,7 @@ from tap_asana_export.files import read_files
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.output.batch import read_batch_config
 from tap_asana_export.output.checkpoint import Checkpoint, checkpoint_folder
-from tap_asana_export.records.schemas import is_passthrough, schema_messages
+from tap_asana_export.records import is_passthrough, schema_messages
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import RunContext
 from tap_asana_export.waiting import run_concurrently

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import jsonschema
 
-from tap_asana_export.asana.auth import GRANT
+from tap_asana_export.asana import GRANT
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sdk import parse_environment_config
 from tap_asana_export.times import parse_time
@@ -86,7 +86,7 @@ _MAP = {
 STREAM_MAPS = {"type": "object", "properties": {"__else__": _ELSE}, "additionalProperties": _MAP}
 """JSON Schema of the setting `stream_maps`; https://sdk.meltano.com/en/latest/stream_maps.html"""
 
-# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_json(path: str, option: str) -> Any:
@@ -211,7 +211,7 @@ def _value(what: str, text: str, types: Collection[str]) -> Any:
     return [each.strip() for each in text.split(",")] if "array" in types else text
 
 
-# ── conversion ──────────────────────────────────────────────────────────────────────────────────────────
+# ── conversion ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_settings(config: Mapping[str, Any], own: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
@@ -268,7 +268,7 @@ def _number(value: str | float | Decimal) -> Any:
     return number if math.isfinite(number) else str(value)
 
 
-# ── checks ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── checks ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], *, complete: bool = True) -> None:

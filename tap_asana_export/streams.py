@@ -13,7 +13,7 @@ from singer_sdk.singerlib import Catalog, MetadataMapping, RecordMessage, Schema
 
 from tap_asana_export.access import check_access, under_meltano_config_test
 from tap_asana_export.catalog import complete
-from tap_asana_export.records.selection import ADDITIONAL, opt_in
+from tap_asana_export.records import ADDITIONAL, opt_in
 from tap_asana_export.run import bring_all
 from tap_asana_export.transfer import SelectedStream
 

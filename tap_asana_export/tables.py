@@ -10,9 +10,7 @@ import msgspec
 
 from tap_asana_export.bookmarks import lowest_version
 from tap_asana_export.fingerprint import fingerprint
-from tap_asana_export.records.objects import TAG
-from tap_asana_export.records.schemas import activate_version_messages
-from tap_asana_export.records.selection import selected_fields, usual_fields
+from tap_asana_export.records import TAG, activate_version_messages, selected_fields, usual_fields
 from tap_asana_export.replication.coverage import (
     Wanted,
     coverage_of,
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.singerlib import Message
 
-    from tap_asana_export.asana.models import AsanaExport
+    from tap_asana_export.asana import AsanaExport
     from tap_asana_export.replication.coverage import Coverage, TableState
     from tap_asana_export.sources import ExportRoot
     from tap_asana_export.transfer import RunContext, SelectedStream

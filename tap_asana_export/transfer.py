@@ -6,14 +6,11 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_asana_export.asana.jobs import JOBS_AT_ONCE
+from tap_asana_export.asana import JOBS_AT_ONCE
 from tap_asana_export.errors import DamagedError
 from tap_asana_export.output.batch import BatchFiles
 from tap_asana_export.output.messages import ExportOrigin, RecordMessages
-from tap_asana_export.records.handlers import ObjectHandler
-from tap_asana_export.records.mapped import Mapped
-from tap_asana_export.records.objects import StreamOutput
-from tap_asana_export.records.unknown_fields import UnknownFields
+from tap_asana_export.records import Mapped, ObjectHandler, StreamOutput, UnknownFields
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time
 from tap_asana_export.waiting import Slots
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from tap_asana_export.output.batch import BatchConfig
     from tap_asana_export.output.checkpoint import Checkpoint
     from tap_asana_export.output.messages import MessageWriter, Schemas, Sink
-    from tap_asana_export.records.router import RecordRouter
+    from tap_asana_export.records import RecordRouter
     from tap_asana_export.settings import Settings
     from tap_asana_export.sources import ExportRoot, Source
 

@@ -61,3 +61,10 @@ def test_no_two_classes_share_a_name() -> None:
 def test_the_typed_settings_are_those_of_the_tap() -> None:
     of_the_sdk = {"batch_config", "stream_maps"}
     assert Settings.__annotations__.keys() == SETTINGS.to_dict()["properties"].keys() | of_the_sdk
+
+
+@pytest.mark.parametrize("room", ["asana", "records"])
+def test_others_import_only_what_a_room_gives_away(room: str) -> None:
+    inside = re.compile(rf"from tap_asana_export\.{room}\.|import tap_asana_export\.{room}\.")
+    using = {name for name, tree in OURS.items() if inside.search(ast.unparse(tree))}
+    assert {name for name in using if not name.startswith(f"{room}/")} == set()

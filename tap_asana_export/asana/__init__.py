@@ -1,1 +1,22 @@
 """HTTP with Asana and its storage. Knows no Singer, no settings, and no line of a file."""
+
+from tap_asana_export.asana.auth import GRANT, Grant
+from tap_asana_export.asana.client import Asana, ask_now
+from tap_asana_export.asana.download import Download
+from tap_asana_export.asana.jobs import JOBS_AT_ONCE, PollingLimits, look, request_export, wait
+from tap_asana_export.asana.models import AsanaExport, Job
+
+__all__ = [
+    "GRANT",
+    "JOBS_AT_ONCE",
+    "Asana",
+    "AsanaExport",
+    "Download",
+    "Grant",
+    "Job",
+    "PollingLimits",
+    "ask_now",
+    "look",
+    "request_export",
+    "wait",
+]

@@ -24,7 +24,7 @@ OPT_IN = "x-asana-opt-in"
 """Keyword in the schemas that marks properties which Asana sends only if the request names them."""
 
 
-def properties(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[tuple[Breadcrumb, dict[str, Any]]]:
+def all_properties(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[tuple[Breadcrumb, dict[str, Any]]]:
     """Yield the breadcrumb and the schema of every property at any depth.
 
     An array adds no step to a breadcrumb: `tasks.followers.name` is (properties, followers, properties, name). So the
@@ -37,7 +37,7 @@ def properties(schema: Mapping[str, Any], at: Breadcrumb = ()) -> Iterator[tuple
     for name, child in within(schema).items():
         breadcrumb = (*at, "properties", name)
         yield breadcrumb, child
-        yield from properties(child, breadcrumb)
+        yield from all_properties(child, breadcrumb)
 
 
 def within(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`asana-sandbox`: run the stand-in for Asana alone, for other programs."""
+"""The command `asana-sandbox`, which runs the stand-in for Asana by itself."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import threading
 
 from tap_asana_export.sandbox.server import Sandbox
 
-EITHER = ("workspaces", "retry_after")
-"""Settings that take a number, or something else."""
+JSON_SETTINGS = ("workspaces", "retry_after")
+"""Settings with a number or another type as value, which are given as JSON."""
 
 
 def main() -> None:
-    """Serve until SIGINT or SIGTERM; the flags are the settings of `Sandbox`."""
+    """Serve until SIGINT or SIGTERM; the options are the settings of `Sandbox`."""
     parser = argparse.ArgumentParser(prog="asana-sandbox", description="A stand-in for Asana's export API.")
     for name, (default, meaning) in Sandbox.settings().items():
-        kind = json.loads if isinstance(default, (dict, bool)) or name in EITHER else type(default)
+        kind = json.loads if isinstance(default, (dict, bool)) or name in JSON_SETTINGS else type(default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,

@@ -1,4 +1,4 @@
-"""What never changes in an organization: gids, people, projects, sections, tags, custom fields, prose."""
+"""The objects of an organization that never change: users, projects, sections, tags, custom fields; and all gids."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _OTHERS = (
     *("portfolio", "goal", "custom_type", "custom_type_status_option", "project_template"),
     "time_tracking_category",
 )
-OF_A_KIND = 4  # portfolios, goals, … in a workspace
+# Number of portfolios, of goals, and so on in a workspace.
+OF_A_KIND = 4
 _SECTIONS = ("Untitled section", "To do", "Doing", "In review", "Done", "Später ✨")
 _TAGS = ("urgent", "blocked", "customer", "quick win", "häßlich", "次", "🔥", "later")
 _OPTIONS = (("Low", "green"), ("Medium", "yellow"), ("High — «très»", "red"), ("old", "none"))
 _TASK_SUBTYPES = (*["default_task"] * 12, "milestone", "approval", "approval", "custom")
 
-# Kind of value, name, and what differs from an ordinary custom field.
+# Type, name, and the properties that differ from `_ORDINARY`.
 _CUSTOM_FIELDS: tuple[tuple[str, str, Object], ...] = (
     ("number", "Budget", {"precision": 2, "format": "currency", "currency_code": "EUR"}),
     ("enum", "Priority", {"asana_created_field": "priority"}),
@@ -61,12 +62,15 @@ _ORDINARY: Object = {
 
 
 def named(gid: str, resource_type: str, name: str) -> Object:
-    """The compact form of most objects."""
+    """Return the compact form that most types have."""
     return {"gid": gid, "resource_type": resource_type, "name": name}
 
 
 class Directory:
-    """The fixed things of one workspace, of which there is at least one each; ask for them by any number."""
+    """The objects of one workspace that never change.
+
+    There is at least one of each type, and the methods take any number: it is reduced to an existing object.
+    """
 
     def __init__(self, workspace: str, *, seed: int, users: int, projects: int) -> None:
         self.workspace = named(workspace, "workspace", f"Sandbox {int(workspace) % 1000}")
@@ -76,22 +80,22 @@ class Directory:
         self._counts = {"user": max(1, users), "project": max(1, projects)}
 
     def gid(self, kind: str, serial: int, part: int = 0) -> str:
-        """The gid of the object with this number, or of one of its up to 999 parts."""
+        """Return the gid of an object, or of one of its up to 999 parts, such as a task's stories."""
         return f"1{_KINDS.index(kind)}{self._prefix:03}{serial:08}{part:03}"
 
     def parse(self, gid: str) -> tuple[str, int] | None:
-        """Kind and number of an object of this workspace."""
+        """Return kind and number of an object of this workspace by its gid; None for another gid."""
         if len(gid) != len(self.gid("task", 0)) or not gid.isdecimal():
             return None
         kind, serial = _KINDS[int(gid[1])], int(gid[5:13])
         return (kind, serial) if self.gid(kind, serial) == gid else None
 
     def chance(self, kind: str, index: int) -> int:
-        """64 bits that decide everything about an object which time does not."""
+        """Return 64 random bits, always the same for an object, from which its fixed properties are derived."""
         return mix(self.seed, _KINDS.index(kind), index)
 
     def task(self, serial: int) -> Object:
-        """The compact form of a task, as it was born."""
+        """Return the compact form of a task, with the name that it was created with."""
         chance = self.chance("task", serial)
         return {
             **named(self.gid("task", serial), "task", self.texts.title(chance)),
@@ -100,7 +104,7 @@ class Directory:
 
     @cached_property
     def users(self) -> list[Object]:
-        """Everybody, with email and photo; the first is the service account that owns the token."""
+        """All users, with email and photo; the first is the service account that owns the token."""
         names = ["Export Service", *(person(number) for number in range(self._counts["user"] - 1))]
         return [
             {
@@ -116,11 +120,11 @@ class Directory:
         return [named(user["gid"], "user", user["name"]) for user in self.users]
 
     def user(self, number: int, *, whole: bool = False) -> Object:
-        """Somebody: compact, or `whole`, with what is exported only when asked for."""
+        """Return a user: in compact form, or `whole`, with the opt-in fields."""
         return (self.users if whole else self._compact_users)[number % self._counts["user"]]
 
     def several(self, number: int, count: int, *, whole: bool = False) -> list[Object]:
-        """So many different people."""
+        """Return several different users."""
         return [self.user(number + step, whole=whole) for step in range(min(count, self._counts["user"]))]
 
     @cached_property
@@ -132,7 +136,7 @@ class Directory:
         ]
 
     def project(self, number: int) -> Object:
-        """One of the projects."""
+        """Return a project."""
         return self.projects[number % len(self.projects)]
 
     @cached_property
@@ -143,11 +147,11 @@ class Directory:
         ]
 
     def sections(self, project: int) -> list[Object]:
-        """The three to six sections of a project."""
+        """Return the three to six sections of a project."""
         return self._sections[project % len(self._sections)]
 
     def section(self, project: int, number: int) -> Object:
-        """One of these sections."""
+        """Return a section of a project."""
         sections = self.sections(project)
         return sections[number % len(sections)]
 
@@ -167,20 +171,20 @@ class Directory:
         }
 
     def other(self, kind: str, number: int) -> Object:
-        """One of the four portfolios, goals, custom types, status options of those, …."""
+        """Return a portfolio, a goal, a custom type, or another object of one of the kinds in `_OTHERS`."""
         return self._others[kind][number % OF_A_KIND]
 
     def parse_other(self, gid: str) -> tuple[str, int] | None:
-        """Kind and number of an object that `other` gives."""
+        """Return kind and number of an object that `other` returns, by its gid; None for another gid."""
         kind, serial = self.parse(gid) or ("", 0)
         place, number = divmod(serial, OF_A_KIND)
         return (_OTHERS[place], number) if kind == "other" and place < len(_OTHERS) else None
 
     @cached_property
     def custom_fields(self) -> list[Object]:
-        """The definition of every custom field."""
+        """The definitions of all custom fields."""
         fields = []
-        for number, (kind, name, more) in enumerate(_CUSTOM_FIELDS):
+        for number, (kind, name, special) in enumerate(_CUSTOM_FIELDS):
             gid = self.gid("custom_field", number)
             field = {
                 **named(gid, "custom_field", name),
@@ -189,7 +193,7 @@ class Directory:
                 "representation_type": kind,
                 "created_by": self.user(number),
                 **_ORDINARY,
-                **more,
+                **special,
             }
             if kind in ("enum", "multi_enum"):
                 field["enum_options"] = [
@@ -205,5 +209,5 @@ class Directory:
 
 
 def subtype(chance: int) -> str:
-    """The resource_subtype of a task."""
+    """Return the resource_subtype of a task."""
     return _TASK_SUBTYPES[chance >> 2 & 15]

@@ -1,4 +1,4 @@
-"""Exports: what a request for resources asks for, which objects and fields that is, and the file of any export."""
+"""Exports: checks a request, selects objects and fields, and writes the file."""
 
 from __future__ import annotations
 
@@ -27,16 +27,24 @@ if TYPE_CHECKING:
 _GZIP = 31  # the wbits for a gzip container, see zlib
 _encode = msgspec.json.Encoder().encode
 
-# How the objects stand in a file: one a line, or between these two in one JSON document that is one line.
+# Forms of a file: JSON Lines, or one JSON document with the objects between these two texts.
 FORMS: dict[str, tuple[bytes, ...]] = {"lines": (), "array": (b"[", b"]"), "object": (b'{"data":[', b"]}")}
 
 
 class InvalidRequestError(ValueError):
-    """The body of a request for an export is not what Asana takes; the text says what is wrong."""
+    """Asana would refuse the body of a request; the text says why."""
 
 
 class Parameter(NamedTuple):
-    """One element of `export_request_parameters`, checked."""
+    """An element of `export_request_parameters` that was checked.
+
+    Attributes:
+        kind: the `resource_type`.
+        after: lower bounds by property, in milliseconds since 1970, exclusive.
+        before: upper bounds by property, likewise.
+        people: gids of users by filter.
+        fields: paths of the fields; None for the default ones.
+    """
 
     kind: str
     after: dict[str, int]
@@ -46,13 +54,24 @@ class Parameter(NamedTuple):
 
 
 @dataclass
-class Job:
-    """An export, asked for and perhaps ended, well or not.
+class ExportJob:
+    """An export job and its export.
 
-    One with a `parent` (a gid) is a graph export. `tasks` counts the tasks that were written.
-
-    What goes wrong with its file: `rewrites` change its lines or, when they are framed, the blocks of the file,
-    one after the other; or it is not `compressed`.
+    Attributes:
+        gid: gid of the job.
+        export_gid: gid of the export.
+        organization: the workspace that it belongs to.
+        created: time of the request.
+        path: path of the file.
+        token: token of the request.
+        parent: gid of a graph export's parent; None for a resource export.
+        tasks: number of tasks written so far.
+        ended: time when the file was complete, or failed.
+        has_ended: is set then.
+        fails: whether the job fails.
+        compressed: whether the file is gzipped.
+        rewrites: functions that faults add: those under `lines` change the lines, then those under `blocks` change the
+            blocks of the file.
     """
 
     gid: str
@@ -72,7 +91,7 @@ class Job:
     )
 
     def blocks(self, items: Iterable[Object], form: str) -> Iterator[Any]:
-        """The file with these objects, in one of the `FORMS`, as it is written block by block."""
+        """Return the blocks of a file with these objects, in one of the `FORMS`."""
         text: Iterator[Any] = lines(self._counted(items))
         for rewrite in self.rewrites["lines"]:
             text = rewrite(text)
@@ -84,12 +103,12 @@ class Job:
 
     def _counted(self, items: Iterable[Object]) -> Iterator[Object]:
         for item in items:
-            # `fields` may leave the type out.
+            # The type is missing if `fields` leaves it out.
             self.tasks += item.get("resource_type") == "task"
             yield item
 
 
-# ── filters ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── filters ──────────────────────────────────────────────────────────────────────────────────────────────
 
 _PEOPLE: dict[str, Callable[[Object], Iterable[Object | None]]] = {
     "assigned_by.any": lambda item: (item.get("assigned_by"),),
@@ -105,7 +124,11 @@ _INSTANTS = ("created_at", "modified_at")
 
 
 def parameters(body: Object) -> list[Parameter]:
-    """What the `data` of a request asks for; raises `InvalidRequestError`."""
+    """Check the `data` of a request for a resource export.
+
+    Raises:
+        InvalidRequestError: Asana would refuse it.
+    """
     elements = body.get("export_request_parameters")
     if not isinstance(elements, list) or not elements:
         raise InvalidRequestError("export_request_parameters: Missing input")
@@ -128,7 +151,11 @@ def _parameter(path: str, element: Any) -> Parameter:
 
 
 def _filter(path: str, filters: Any, parameter: Parameter) -> None:
-    """Put filters into a parameter; raises `InvalidRequestError`."""
+    """Check filters, and add them to a parameter.
+
+    Raises:
+        InvalidRequestError: Asana would refuse them.
+    """
     if filters is None:
         return
     if not isinstance(filters, dict):
@@ -149,7 +176,7 @@ def _filter(path: str, filters: Any, parameter: Parameter) -> None:
 
 
 def shown(value: Any) -> str:
-    """What a client sent, as an error shows it: not all of it if that is much."""
+    """Return a value that a client sent as text for an error, abbreviated if it is long."""
     return reprlib.repr(value)
 
 
@@ -166,7 +193,7 @@ def _instant(path: str, value: Any) -> int:
 
 
 def select(organization: Organization, parameter: Parameter, index: int) -> Object | None:
-    """The object as of now with the fields asked for, or None if it is gone or filtered out."""
+    """Return an object as it is now with the requested fields; None if it is deleted or does not match the filters."""
     now = organization.now()
     kind, fields = parameter.kind, parameter.fields
     if not organization.alive(kind, index, now):
@@ -187,10 +214,9 @@ def select(organization: Organization, parameter: Parameter, index: int) -> Obje
 
 
 def objects(organization: Organization, requested: list[Parameter]) -> Iterator[Object]:
-    """The objects that the parameters ask for, each as of the moment it is taken, in no helpful order.
+    """Yield the requested objects in a mixed order, each as it is at that moment.
 
-    Parameters for the same type are alternatives, each looked through by itself: an object that two of them
-    match comes twice, as Asana warns.
+    An object that matches two parameters comes twice, as Asana documents.
     """
     now = organization.now()
     candidates = [(parameter, span) for parameter in requested for span in organization.indices(parameter.kind, now)]
@@ -209,17 +235,20 @@ def objects(organization: Organization, requested: list[Parameter]) -> Iterator[
             position -= len(span)
 
 
-# ── fields ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── fields ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _Tree = dict[str, Any]
-# How many groups a path may have, and how many paths it may stand for.
+# Limits for a path: number of groups, and number of paths without groups that it stands for.
 _GROUPS, _ALTERNATIVES = 20, 1000
 
 
 def project(item: Object, fields: Iterable[str]) -> Object:
-    """The object limited to paths like `assignee.name` or `(assignee|followers).name`; unknown ones are void.
+    """Return an object with only some fields, and all gids.
 
-    gids always come along. An object that is named without any of its fields is its gid and resource_type.
+    Args:
+        item: the object.
+        fields: paths such as `assignee.name` or `(assignee|followers).name`. An unknown path is ignored; a path that
+            ends at an object selects its gid and resource_type.
     """
     tree: _Tree = {}
     for path in fields:
@@ -232,7 +261,11 @@ def project(item: Object, fields: Iterable[str]) -> Object:
 
 
 def check_fields(name: str, fields: Iterable[str]) -> None:
-    """Refuse paths with so many groups that no client means them; raises `InvalidRequestError`."""
+    """Check that paths do not have too many groups.
+
+    Raises:
+        InvalidRequestError: a path has too many.
+    """
     for path in fields:
         groups = path.count("(")
         if groups > _GROUPS or sum(1 for _ in islice(_alternatives(path), _ALTERNATIVES + 1)) > _ALTERNATIVES:
@@ -240,7 +273,7 @@ def check_fields(name: str, fields: Iterable[str]) -> None:
 
 
 def _alternatives(path: str) -> Iterator[str]:
-    """The paths without groups that one like `(assignee|followers).name` stands for."""
+    """Yield the paths without groups that a path such as `(assignee|followers).name` stands for."""
     paths = [path]
     while paths:
         path = paths.pop()
@@ -263,11 +296,11 @@ def _pick(value: Any, tree: _Tree) -> Any:
     return {key: _pick(item, {}) for key, item in value.items()}
 
 
-# ── the file ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def lines(items: Iterable[Object]) -> Iterator[bytes]:
-    """One line of JSON for each object."""
+    """Encode each object as a line of JSON."""
     return (_encode(item) + b"\n" for item in items)
 
 
@@ -280,7 +313,7 @@ def _framed(lines: Iterable[bytes], head: bytes, tail: bytes) -> Iterator[bytes]
 
 
 def write(path: Path, blocks: Iterable[bytes | None], *, compressed: bool = True) -> None:
-    """Write the blocks to a gzip file; None between two of them begins a new gzip member."""
+    """Write blocks to a file, gzipped unless `compressed` is False; None begins a new gzip member."""
     with path.open("wb") as file:
         member = zlib.compressobj(1, wbits=_GZIP)
         for block in blocks:

@@ -1,7 +1,4 @@
-"""What can go wrong, as a table: the moment at which a fault strikes, its name, and what it does.
-
-A new fault is one line here.
-"""
+"""The faults that the sandbox can simulate, as a table: moment, name and effect. A new fault is one line in it."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from tap_asana_export.sandbox.wire import Answer, Slice, json_answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tap_asana_export.sandbox.export import Job
+    from tap_asana_export.sandbox.export import ExportJob
     from tap_asana_export.sandbox.wire import Transfer
 
 _HELP = (
@@ -22,15 +19,15 @@ _HELP = (
     " https://developers.asana.com/docs/errors"
 )
 TOO_MANY = "You've made too many requests and hit a rate limit. Please retry after the given amount of time."
-# Nor is this one: the documentation speaks of five concurrent jobs.
+# Asana does not publish this text; its documentation says that five jobs may run at a time.
 TOO_MANY_JOBS = "You have reached the limit of concurrent jobs. Please retry once a job has completed."
-# Asana publishes neither text: both answers are 403, one is over in minutes, the other never.
+# Asana publishes neither text. Both answers have status 403; the first is temporary, the second is not.
 BUSY = "An export is already in progress for this workspace. Please wait for it to complete."
 FORBIDDEN = "Access denied"
 
 
 def error(status: int, message: str, **headers: str) -> Answer:
-    """An error as Asana's API words it."""
+    """Return an error in the form of Asana's API."""
     return json_answer({"errors": [{"message": message, "help": _HELP}]}, status, **headers)
 
 
@@ -68,7 +65,7 @@ def _only(*names: str) -> Callable[[dict[str, Any]], None]:
 
 
 def _export_only(*names: str) -> Callable[[dict[str, Any]], None]:
-    """Of the job's export keep only these properties; without any the export is null."""
+    """Return a fault that keeps only these properties of a job's export; without any, the export becomes null."""
 
     def strike(job: dict[str, Any]) -> None:
         for export in job.keys() & {"new_resource_export", "new_graph_export"}:
@@ -101,7 +98,7 @@ def _type_last(lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         head, found, rest = line.partition(b'"resource_type":')
         value, _, after = rest.partition(b",")
-        # Where the object names no type of its own, the first one is of an object within.
+        # If the object itself has no type, the first one belongs to a nested object.
         is_own = found and head.count(b"{") == 1 and after
         yield b"%b%b,%b%b}\n" % (head, after[:-2], found, value) if is_own else line
 
@@ -114,23 +111,23 @@ def _unended(lines: Iterable[bytes]) -> Iterator[bytes]:
     yield previous.rstrip(b"\n")
 
 
-def _rewrite(what: str, change: Callable[[Any], Iterator[Any]]) -> Callable[[Job], None]:
-    def strike(job: Job) -> None:
+def _rewrite(what: str, change: Callable[[Any], Iterator[Any]]) -> Callable[[ExportJob], None]:
+    def strike(job: ExportJob) -> None:
         job.rewrites[what].append(change)
 
     return strike
 
 
 def _drop(answer: Transfer) -> None:
-    answer.cut = answer.place
+    answer.cut = answer.fault_offset
 
 
 def _end_early(answer: Transfer) -> None:
-    answer.body.length = answer.place
+    answer.body.length = answer.fault_offset
 
 
 def _flip(answer: Transfer) -> None:
-    answer.body.flip = answer.place
+    answer.body.flip = answer.fault_offset
 
 
 def _promise_more(answer: Transfer) -> None:
@@ -154,7 +151,7 @@ def _set_etag(change: Callable[[str], str | None]) -> Callable[[Transfer], None]
 
 def _send_part(answer: Transfer) -> None:
     if "Content-Range" not in answer.headers:
-        answer.status, length, answer.body.length = 206, answer.body.length, answer.place
+        answer.status, length, answer.body.length = 206, answer.body.length, answer.fault_offset
         answer.headers["Content-Range"] = f"bytes 0-{answer.body.length - 1}/{length}"
 
 
@@ -167,7 +164,7 @@ def _become(other: Answer) -> Callable[[Answer], None]:
 
 
 FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
-    # Any request to the API; the argument is the `retry_after` setting, the result is the answer.
+    # Any request to the API. The argument is the setting `retry_after`; the result is the answer.
     "request": {
         "rate_limited": lambda retry_after: error(429, TOO_MANY, Retry_After=str(retry_after)),
         "rate_limited_without_hint": lambda _: error(429, TOO_MANY),
@@ -175,11 +172,11 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "server_error": lambda _: _server_error(),
         "unavailable": lambda _: _page(503),
     },
-    # A request for a resource export, before there is a job; arguments and results are as above.
+    # A request for a resource export, before its job is created; argument and result as above.
     "resource_post": {
         "busy": lambda _: error(403, BUSY),
     },
-    # A request for any export, before there is a job; arguments and results are as above.
+    # A request for any export, before its job is created; argument and result as above.
     "post": {
         "forbidden": lambda _: error(403, FORBIDDEN),
         "too_many_jobs": lambda retry_after: error(429, TOO_MANY_JOBS, Retry_After=str(retry_after)),
@@ -205,13 +202,13 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     },
     # The answer to the request for an export.
     "posted": {"lost_answer": _set(cut=-1)},
-    # A look at a job, which may be changed.
+    # The job in the answer to a poll.
     "poll": {"unknown_status": _archive},
-    # A look at a job that has succeeded.
+    # The same, if the job has succeeded.
     "success": {"no_url": _no_url},
-    # The URL of a file, by the seconds it is good for.
+    # The URL of a file. The argument is its lifetime in seconds; the result is another one.
     "url": {"expired_url": lambda _: 0},
-    # The answer to a download; the last one leaves nothing to strike at.
+    # The answer to a download. The last fault is last since it replaces the answer.
     "download": {
         "drop_download": _drop,
         "truncated": _end_early,
@@ -226,7 +223,7 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
             Answer(404, b"<Error><Code>NoSuchKey</Code></Error>", {"Content-Type": "application/xml"})
         ),
     },
-    # The answer to a download from somewhere within the file.
+    # The answer to a download of a part of the file.
     "resumed": {"ignore_range": _whole},
 }
 NAMES = tuple(name for moment in FAULTS.values() for name in moment)

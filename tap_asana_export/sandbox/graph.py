@@ -1,7 +1,7 @@
-"""What hangs below a goal, a team, a portfolio or a project, line by line, as a graph export holds it.
+"""The objects of a graph export: all below a goal, a team, a portfolio or a project.
 
-Which portfolio holds what never changes; tasks come and go, and projects and portfolios change, by themselves.
-The lines have the fields of Asana's OpenAPI file (2026-06-11); those of relations are published nowhere.
+Projects and portfolios change by themselves, and tasks are created and deleted; which portfolio contains what never
+changes. Objects have the fields of Asana's OpenAPI file (2026-06-11); Asana does not publish those of relations.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 KINDS = ("goal", "team", "portfolio", "project")
 
-# Portfolio → the portfolios in it: three levels, the lowest one reached by two ways.
+# The portfolios in each portfolio: three levels, with two ways to the lowest one.
 _PORTFOLIOS = {0: (1, 2), 1: (3,), 2: (3,)}
 
-# Where the gids of things begin that belong to a project or a portfolio, or to a task.
+# First part number in the gids of what belongs to a project or portfolio; below, to a task.
 _RELATIONS, _ALLOCATIONS, _UPDATES, _SETTINGS = 100, 200, 300, 400
 _ENTRIES = 830
 
@@ -44,11 +44,11 @@ _CUSTOM_FIELD = {
 }
 
 
-# ── parents ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── parents ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def parents(organization: Organization, kind: str) -> list[str]:
-    """The gids of everything of this kind that can be exported now."""
+    """Return the gids of all goals, teams, portfolios or projects that can be exported now."""
     directory = organization.directory
     if kind == "team":
         return [team["gid"] for team in organization.objects("team")]
@@ -58,7 +58,7 @@ def parents(organization: Organization, kind: str) -> list[str]:
 
 
 def find(organization: Organization, gid: str) -> tuple[str, int] | None:
-    """Kind and number of the goal, team, portfolio or project that has this gid now."""
+    """Return kind and number of the goal, team, portfolio or project with a gid; None if there is none now."""
     directory = organization.directory
     kind, number = directory.parse_other(gid) or directory.parse(gid) or ("", 0)
     exists = number < len(directory.projects) if kind == "project" else kind in KINDS
@@ -70,7 +70,7 @@ def _team(organization: Organization, project: int) -> int:
 
 
 def _holders(project: int) -> list[int]:
-    """The portfolios that a project is in: one in five is in none, one in seven of the others in two."""
+    """Return the portfolios that a project is in: none for every fifth project, two for some others."""
     place = project % (OF_A_KIND + 1)
     if place == OF_A_KIND:
         return []
@@ -82,9 +82,9 @@ def _below(portfolio: int) -> set[int]:
 
 
 def _scope(organization: Organization, kind: str, number: int) -> tuple[list[int], list[int]]:
-    """The numbers of the portfolios and of the projects that hang below this parent.
+    """Return the numbers of the portfolios and of the projects below a parent.
 
-    What a goal's export holds is not documented: here a goal is supported by a portfolio and by a project in none.
+    Asana does not document the export of a goal. Here a goal has a portfolio, and a project that is in no portfolio.
     """
     every = range(len(organization.directory.projects))
     if kind == "project":
@@ -98,14 +98,19 @@ def _scope(organization: Organization, kind: str, number: int) -> tuple[list[int
     ]
 
 
-# ── objects ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── objects ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def objects(organization: Organization, gid: str, *, relation_gids: bool = True) -> Iterator[Object]:
-    """Everything below the goal, team, portfolio or project, once, what is held before what holds it.
+    """Yield every object below a parent once, an object before the one that contains it.
+
+    Args:
+        organization: the workspace.
+        gid: gid of the parent.
+        relation_gids: whether relations have a gid.
 
     Raises:
-        KeyError: there is no such parent now.
+        KeyError: no goal, team, portfolio or project has this gid now.
     """
     found = find(organization, gid)
     if not found:
@@ -127,7 +132,7 @@ def objects(organization: Organization, gid: str, *, relation_gids: bool = True)
 
 
 def _tasks(organization: Organization, projects: frozenset[int]) -> Iterator[Object]:
-    """The tasks of these projects and their subtasks, each followed by its time tracking entries."""
+    """Yield the tasks of projects and their subtasks, each before its time tracking entries."""
     for span in organization.indices("task", organization.now()):
         for index in span:
             now = organization.now()
@@ -149,7 +154,7 @@ def _history(organization: Organization, kind: str, number: int, now: int) -> Hi
         compact, size, chance = directory.projects[number], len(directory.projects), directory.chance(kind, number)
     else:
         compact, size, chance = directory.other(kind, number), OF_A_KIND, directory.chance("other", number)
-    # A project changes about as often as a task; there are fewer of them.
+    # A longer interval for the fewer projects: each changes about as often as a task.
     interval = (organization.change_interval or 0) * max(1, organization.tasks) / size
     life = Population(seed=directory.chance("project", -1), size=size, fresh=0, interval=interval).life(number, now)
     return History(directory, kind, number, compact["gid"], chance, life, compact["name"], whole=False)
@@ -182,11 +187,11 @@ def _part(item: Object, part: int) -> str:
     return f"{item['gid'][:-3]}{part:03}"
 
 
-# ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── lines ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _entries(organization: Organization, index: int, now: int) -> Iterator[Object]:
-    """The entries that make up a task's `actual_time_minutes`."""
+    """Yield the time tracking entries of a task, whose sum is its `actual_time_minutes`."""
     directory, chance = organization.directory, organization.directory.chance("task", index)
     task = organization.compact("task", index, now)
     created = timestamp(organization.life("task", index, now).created)
@@ -236,7 +241,7 @@ def _sections(history: History, number: int) -> Iterator[Object]:
 
 
 def _held(organization: Organization, history: History) -> Object:
-    """The fields that projects and portfolios have in common."""
+    """Return the fields that projects and portfolios have in common."""
     chance = history.chance
     dates = history.dates(history.number("dates"))
     return {
@@ -276,7 +281,7 @@ def _settings(history: History) -> list[Object]:
 
 
 def _status_update(history: History) -> Object | None:
-    """The compact form; one in four has none yet."""
+    """Return the compact form of the last status update; every fourth object has none."""
     if history.number("status") % 4 == 0:
         return None
     status = _status(history, "status_update")

@@ -1,9 +1,9 @@
-"""The history of one object, up to an instant: its present state, and the stories of how it came about.
+"""One object at some instant: its state, and the stories about its changes.
 
-An object's life (`population.py`) is a row of changes. Each touched one *aspect* of it and left a story. How
-often an aspect was touched, its *generation*, makes the number from which the aspect's value is derived; the
-numbers before and after a change are the old and the new value that its story tells. What came before the
-first change is as old as the object.
+An object's life (`population.py`) is a sequence of changes. Each changes one *aspect* of the object, and has a story.
+The number of changes of an aspect so far is its *generation*, from which its value is derived. So the generations
+before and after a change give the old and the new value in its story. Stories that are older than the first change
+have the time of the object's creation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox.directory import Directory, Object
     from tap_asana_export.sandbox.population import Life, Touch
 
-    Told = tuple[str, str, Object]
+    StoryParts = tuple[str, str, Object]
     Value = tuple[str, Any, str | None]
 
 _DAY = 86_400_000
@@ -41,7 +41,7 @@ _ASPECTS = {
 }
 _PLACES = {kind: {aspect: place for place, aspect in enumerate(aspects)} for kind, aspects in _ASPECTS.items()}
 
-# The parts of a task or message, as they stand in gids.
+# First part numbers in the gids of what belongs to a task or message.
 _TOUCHES, _LIKED_STORY, _LIKES, _ATTACHMENTS, _STORY_LIKES = 800, 819, 820, 860, 960
 _NUMBERS = (None, 1.10, 42.0, 1234567.89, 0.1, -3.25, 9007199254740993.0, 1e-7, 0.0, 2.5)
 _APPROVALS = ("approved", "changes_requested", "rejected")
@@ -64,7 +64,18 @@ _STICKERS = (
 
 @dataclass(slots=True)
 class History:
-    """One object: who it is (`chance` decides what time does not), its life, whether to tell it `whole`."""
+    """One object at some instant.
+
+    Attributes:
+        directory: the objects of its workspace that never change.
+        kind: its type.
+        index: its index in the population.
+        gid: its gid.
+        chance: 64 random bits, from which its fixed properties are derived.
+        life: its changes.
+        name: its name.
+        whole: whether to add the opt-in fields.
+    """
 
     directory: Directory
     kind: str
@@ -75,7 +86,7 @@ class History:
     name: str
     whole: bool
 
-    # ── aspects ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── aspects ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _generation(self, aspect: str, change: int) -> int:
         count = len(_ASPECTS[self.kind])
@@ -83,32 +94,32 @@ class History:
         return (change + start) // count - start // count
 
     def number(self, aspect: str, change: int | None = None) -> int:
-        """The number behind the aspect's value, now or after the nth change; each generation adds one."""
+        """Return the number from which an aspect's value is derived, now or after the nth change."""
         base = (self.chance >> (8 + 3 * _PLACES[self.kind][aspect])) % 1_000_003
         return base + self._generation(aspect, self.life.changes if change is None else change)
 
     def changed(self, aspect: str) -> int:
-        """When the aspect was last touched."""
+        """Return the instant of an aspect's last change."""
         count = len(_ASPECTS[self.kind])
         since = (self.life.changes + self.chance - _PLACES[self.kind][aspect]) % count
         return self.life.changed(self.life.changes - since)
 
-    # ── values ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── values ───────────────────────────────────────────────────────────────────────────────────────────
 
     def user(self, number: int) -> Object:
-        """Somebody, by any number."""
+        """Return a user, by any number."""
         return self.directory.user(number, whole=self.whole)
 
     def users(self, number: int, count: int) -> list[Object]:
-        """So many different people."""
+        """Return several different users."""
         return self.directory.several(number, count, whole=self.whole)
 
     def assignee(self, number: int) -> Object | None:
-        """One task in five is nobody's."""
+        """Return the assignee; every fifth task has none."""
         return self.user(number) if number % 5 else None
 
     def dates(self, number: int) -> Object:
-        """When a task starts and is due: not at all, on days, or at instants on these days."""
+        """Return when a task starts and is due: nothing, dates only, or dates and times."""
         if number % 3 == 0:
             return {"due_at": None, "due_on": None, "start_at": None, "start_on": None}
         due = timestamp(self.life.created + (1 + number * 7 % 90) * _DAY)
@@ -122,15 +133,15 @@ class History:
         }
 
     def approval(self, number: int) -> str:
-        """Completed approvals are decided ones."""
+        """Return the approval status; it is `pending` until the task is completed."""
         return _APPROVALS[number // 2 % 3] if number % 2 else "pending"
 
     def custom_fields(self) -> list[Object]:
-        """The custom fields that the object carries: a quarter of all."""
+        """Return the custom fields of the object: a quarter of all."""
         return self.directory.custom_fields[self.chance % 4 :: 4]
 
     def values(self) -> list[Object]:
-        """These custom fields with their values."""
+        """Return the custom fields of the object with their values."""
         values = []
         for field in self.custom_fields():
             number = self.number(field["type"] if field["type"] in _PLACES[self.kind] else "people")
@@ -139,16 +150,16 @@ class History:
         return values
 
     def value(self, field: Object, number: int) -> Object:
-        """The keys that hold a custom field's value: the one of its type, and `display_value`."""
+        """Return the properties with a custom field's value: that of its type, and `display_value`."""
         key, value, display = _VALUES[field["type"]](self, field, number)
         if field["type"] == "text":
             return {key: value, "html_text_value": value and html(value), "display_value": display}
         return {key: value, "display_value": display}
 
-    # ── what hangs on it ───────────────────────────────────────────────────────────────────────────────────
+    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────
 
     def compact(self) -> Object:
-        """The object as others refer to it."""
+        """Return the compact form, by which other objects refer to this one."""
         compact = named(self.gid, self.kind, self.name)
         if self.kind == "task":
             compact["resource_subtype"] = subtype(self.chance)
@@ -157,11 +168,11 @@ class History:
         return compact
 
     def likes(self, count: int) -> list[Object]:
-        """So many likes."""
+        """Return some likes."""
         return self._likes(_LIKES, count)
 
     def liked(self, likes: list[Object]) -> bool:
-        """Whether the account that exports is among those who like it."""
+        """Whether the service account is among those who like it."""
         return any(like["user"]["gid"] == self.directory.users[0]["gid"] for like in likes)
 
     def _likes(self, part: int, count: int) -> list[Object]:
@@ -171,11 +182,11 @@ class History:
         ]
 
     def part(self, part: int) -> str:
-        """The gid of something that hangs on the object."""
+        """Return the gid of something that belongs to the object."""
         return f"{self.gid[:-3]}{part:03}"
 
     def attachments(self) -> list[Object]:
-        """The youngest attachments, and for some objects one that was there from the beginning."""
+        """Return the youngest attachments; some objects also have one from their creation."""
         count = self._generation("attachment", self.life.changes)
         oldest = -1 if self.chance % 4 == 0 else 0
         return [self._attachment(number) for number in range(max(oldest, count - self.chance % 3), count)]
@@ -196,34 +207,34 @@ class History:
         }
         return {**attachment, "size": self.chance % 5_000_000} if host == "asana" else attachment
 
-    # ── stories ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── stories ──────────────────────────────────────────────────────────────────────────────────────────
 
     def stories(self) -> list[Object]:
-        """How it began, the youngest changes, and a story for every touch."""
+        """Return the stories of the creation, of the youngest changes, and of the changes that programs made."""
         changes = self.life.changes
         shown = 60 if self.chance % 64 == 1 else _SHOWN_STORIES[self.chance >> 6 & 7]
-        told = [self._of_change(change) for change in range(-(self.chance >> 4 & 1), 1)]
-        told += [self._of_change(change) for change in range(max(0, changes - shown) + 1, changes + 1)]
-        told += [self._of_touch(number, touch) for number, touch in enumerate(self.life.touches)]
-        return sorted(told, key=lambda story: str(story["created_at"]))
+        parts = [self._change_story(change) for change in range(-(self.chance >> 4 & 1), 1)]
+        parts += [self._change_story(change) for change in range(max(0, changes - shown) + 1, changes + 1)]
+        parts += [self._touch_story(number, touch) for number, touch in enumerate(self.life.touches)]
+        return sorted(parts, key=lambda story: str(story["created_at"]))
 
-    def _of_change(self, change: int) -> Object:
+    def _change_story(self, change: int) -> Object:
         aspect = _ASPECTS[self.kind][(change + self.chance) % len(_ASPECTS[self.kind])]
         first = _FIRST_STORIES.get(aspect) if change < 1 and self.kind == "task" else None
         tell = first or _STORIES.get(aspect)
-        told = tell(self, self.number(aspect, change)) if tell else None
+        parts = tell(self, self.number(aspect, change)) if tell else None
         part = 3 + change % (_TOUCHES - 3) if change > 0 else 1 - change
-        told = told or self._comment(change)
-        return self._story(part, self.life.changed(change), self.chance + change, told)
+        parts = parts or self._comment(change)
+        return self._story(part, self.life.changed(change), self.chance + change, parts)
 
-    def _of_touch(self, number: int, touch: Touch) -> Object:
+    def _touch_story(self, number: int, touch: Touch) -> Object:
         title = touch.fields.get("name")
         renamed = ("name_changed", f"changed the name to {title}", {"new_name": title})
-        told = renamed if title else ("notes_changed", "changed the description", {})
-        return self._story(_TOUCHES + number % (_LIKED_STORY - _TOUCHES), touch.instant, self.chance, told)
+        parts = renamed if title else ("notes_changed", "changed the description", {})
+        return self._story(_TOUCHES + number % (_LIKED_STORY - _TOUCHES), touch.instant, self.chance, parts)
 
-    def _story(self, part: int, instant: int, number: int, told: Told) -> Object:
-        resource_subtype, text, more = told
+    def _story(self, part: int, instant: int, number: int, parts: StoryParts) -> Object:
+        resource_subtype, text, special = parts
         story = {
             "gid": self.part(part),
             "resource_type": "story",
@@ -236,11 +247,11 @@ class History:
             "reaction_summary": [],
             "source": _SOURCES[number % len(_SOURCES)],
             "target": self.compact(),
-            **more,
+            **special,
         }
         return {**story, "html_text": html(text)} if self.whole else story
 
-    def _comment(self, change: int) -> Told:
+    def _comment(self, change: int) -> StoryParts:
         texts, number = self.directory.texts, self.chance + change
         slot = change // 4 % 18 if change > 0 else 18 - change
         likes = self._likes(_STORY_LIKES + 2 * slot, (0, 0, 0, 2)[number % 4])
@@ -270,7 +281,7 @@ class History:
         return "comment_added", texts.prose(number * 13 + self.index, 1 + number % 4), comment
 
 
-# ── the values of custom fields: type → key, value and display_value ──────────────────────────────────────
+# ── the values of custom fields: type → key, value and display_value ─────────────────────────────────────
 
 
 def _number(_history: History, _field: Object, number: int) -> Value:
@@ -320,10 +331,10 @@ _VALUES: dict[str, Callable[[History, Object, int], Value]] = {
 }
 
 
-# ── the stories of changes: aspect → resource_subtype, text and particular fields; None: a comment ────────
+# ── the stories of changes: aspect → resource_subtype, text and particular fields; None: a comment ───────
 
 
-def _completed(history: History, number: int) -> Told:
+def _completed(history: History, number: int) -> StoryParts:
     if subtype(history.chance) != "approval":
         return "marked_complete" if number % 2 else "marked_incomplete", "marked this task", {}
     old, new = history.approval(number - 1), history.approval(number)
@@ -331,14 +342,14 @@ def _completed(history: History, number: int) -> Told:
     return "approval_status_changed", f"changed the approval status to {new}", statuses
 
 
-def _assigned(history: History, number: int) -> Told:
+def _assigned(history: History, number: int) -> StoryParts:
     assignee = history.assignee(number)
     if not assignee:
         return "unassigned", "unassigned this task", {}
     return "assigned", f"assigned this task to {assignee['name']}", {"assignee": assignee}
 
 
-def _rescheduled(history: History, number: int) -> Told:
+def _rescheduled(history: History, number: int) -> StoryParts:
     old, new = _story_dates(history.dates(number - 1)), _story_dates(history.dates(number))
     return (
         "due_date_changed",
@@ -347,24 +358,24 @@ def _rescheduled(history: History, number: int) -> Told:
     )
 
 
-def _followed(history: History, number: int) -> Told:
+def _followed(history: History, number: int) -> StoryParts:
     return "follower_added", "added a follower", {"follower": history.user(number)}
 
 
-def _moved(history: History, number: int) -> Told:
+def _moved(history: History, number: int) -> StoryParts:
     project = history.directory.project(history.chance)
     old, new = (history.directory.section(history.chance, section) for section in (number - 1, number))
     sections = {"old_section": old, "new_section": new, "project": project}
     return "section_changed", f"moved this task from {old['name']} to {new['name']}", sections
 
 
-def _tagged(history: History, number: int) -> Told:
+def _tagged(history: History, number: int) -> StoryParts:
     tags = history.directory.tags
     return "added_to_tag", "added a tag", {"tag": tags[number % len(tags)]}
 
 
-def _of_custom_field(kind: str) -> Callable[[History, int], Told | None]:
-    def tell(history: History, number: int) -> Told | None:
+def _of_custom_field(kind: str) -> Callable[[History, int], StoryParts | None]:
+    def tell(history: History, number: int) -> StoryParts | None:
         field = next((field for field in history.custom_fields() if field["type"] == kind), None)
         if field is None:
             return None
@@ -379,7 +390,7 @@ def _of_custom_field(kind: str) -> Callable[[History, int], Told | None]:
     return tell
 
 
-_STORIES: dict[str, Callable[[History, int], Told | None]] = {
+_STORIES: dict[str, Callable[[History, int], StoryParts | None]] = {
     "completed": _completed,
     "assignee": _assigned,
     "dates": _rescheduled,
@@ -393,25 +404,25 @@ _STORIES: dict[str, Callable[[History, int], Told | None]] = {
 }
 
 
-# ── the same, for what is as old as the task ──────────────────────────────────────────────────────────────
+# ── the same, for what is as old as the task ─────────────────────────────────────────────────────────────
 
 
-def _named(history: History, _number: int) -> Told:
+def _named(history: History, _number: int) -> StoryParts:
     title = history.directory.texts.title(history.chance)
     return "name_changed", f"changed the name to {title}", {"old_name": "Draft", "new_name": title}
 
 
-def _placed(history: History, _number: int) -> Told:
+def _placed(history: History, _number: int) -> StoryParts:
     project = history.directory.project(history.chance)
     return "added_to_project", f"added this task to {project['name']}", {"project": project}
 
 
-def _converted(history: History, _number: int) -> Told:
+def _converted(history: History, _number: int) -> StoryParts:
     subtypes = {"old_resource_subtype": "default_task", "new_resource_subtype": subtype(history.chance)}
     return "resource_subtype_changed", "converted this task", subtypes
 
 
-def _liked(history: History, number: int) -> Told:
+def _liked(history: History, number: int) -> StoryParts:
     story = {
         "gid": history.part(_LIKED_STORY),
         "resource_type": "story",
@@ -423,15 +434,15 @@ def _liked(history: History, number: int) -> Told:
     return "comment_liked", "liked a comment", {"story": story}
 
 
-def _of_another_task(resource_subtype: str, key: str) -> Callable[[History, int], Told]:
-    def tell(history: History, _number: int) -> Told:
+def _of_another_task(resource_subtype: str, key: str) -> Callable[[History, int], StoryParts]:
+    def tell(history: History, _number: int) -> StoryParts:
         another = history.directory.task(history.index - 1 if 0 < history.index < ADDED else 0)
         return resource_subtype, f"{resource_subtype.replace('_', ' ')}: {another['name']}", {key: another}
 
     return tell
 
 
-_FIRST_STORIES: dict[str, Callable[[History, int], Told | None]] = {
+_FIRST_STORIES: dict[str, Callable[[History, int], StoryParts | None]] = {
     "notes": _named,
     "section": _placed,
     "followers": _converted,
@@ -448,7 +459,7 @@ def _names(objects: list[Object]) -> str | None:
 
 
 def _story_dates(dates: Object) -> Object:
-    """The dates of a task or of a custom field, as stories tell them."""
+    """Return the dates of a task or of a custom field in the form that stories have."""
     return {
         "start_on": dates.get("start_on"),
         "due_at": dates.get("due_at") or dates.get("date_time"),

@@ -1,7 +1,7 @@
-"""A synthetic Asana organization: what its tasks, teams and messages look like at an instant.
+"""A synthetic Asana organization: its tasks, teams and messages as they are at some instant.
 
-Nothing is stored: an object is computed from its index and its life whenever somebody asks. Shapes and
-default fields follow Asana's OpenAPI file (2026-06-11).
+Nothing is stored: an object is computed from its index and its life on each request. Properties and default fields
+are those of Asana's OpenAPI file (2026-06-11).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox.directory import Object
     from tap_asana_export.sandbox.population import Life
 
-# Exported only when `fields` names them.
+# Properties that are exported only if `fields` names them.
 OPT_IN = {
     "task": (
         *("created_by", "assigned_by", "dependencies", "dependents", "external", "html_notes"),
@@ -31,7 +31,7 @@ OPT_IN = {
     "message": ("html_notes",),
 }
 
-# Among every sixteen tasks two are subtasks of another, and one is a subtask of a subtask.
+# Of sixteen tasks in a row, two are subtasks of another one, and one is a subtask of a subtask.
 _FAMILY = 16
 _PARENTS = {13: 10, 14: 10, 15: 14}
 _SUBTASKS = {10: (13, 14), 14: (15,)}
@@ -54,11 +54,14 @@ _SENTENCES = (0, 4, 8, 12, 16, 24, 36, 64)
 
 @dataclass(eq=False)
 class Organization:
-    """One workspace that lives on by itself.
+    """One workspace, which changes by itself.
 
-    `clock` returns the present as an aware datetime. About every `change_interval` seconds a task changes,
-    and tasks are born and deleted; with 0 nothing changes but by `touch`, `add`, `delete` and `move`, which
-    count from the clock's present on. `large` is how many tasks have a megabyte of notes.
+    Attributes:
+        gid: gid of the workspace.
+        large: number of tasks with a megabyte of notes.
+        change_interval: seconds between two changes of tasks, on average; tasks are also created and deleted. With 0
+            nothing changes but by `touch`, `add`, `delete` and `move`.
+        clock: returns the present as an aware datetime.
     """
 
     gid: str = "1200000000000001"
@@ -74,11 +77,11 @@ class Organization:
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     def __post_init__(self) -> None:
-        """Lay out the directory and the populations."""
+        """Make the directory and the populations."""
         self.directory = Directory(self.gid, seed=self.seed, users=self.users, projects=self.projects)
         self.workspace = self.directory.workspace
         interval = self.change_interval or 0
-        # A message or a team changes about as often as a task; there are fewer of them.
+        # A longer interval for the fewer messages and teams: each changes about as often as a task.
         self._populations = {
             kind: Population(
                 seed=self.directory.chance(kind, -1),
@@ -94,28 +97,33 @@ class Organization:
             "team": self._team,
         }
 
-    # ── what is there ──────────────────────────────────────────────────────────────────────────────────────
+    # ── what is there ────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> int:
-        """The clock in milliseconds since 1970."""
+        """Return the present in milliseconds since 1970."""
         return milliseconds(self.clock())
 
     def indices(self, kind: str, now: int) -> tuple[range, ...]:
-        """Everything of a kind that may be there at this instant."""
+        """Return the indices of all objects of a kind that may exist at this instant."""
         return self._populations[kind].indices(now)
 
     def alive(self, kind: str, index: int, now: int) -> bool:
-        """Whether the object is there at this instant."""
+        """Whether an object exists at this instant."""
         return self._populations[kind].alive(index, now)
 
     def life(self, kind: str, index: int, now: int) -> Life:
-        """When the object was created and modified: cheap, nothing is built."""
+        """Return when an object was created and modified, without building it."""
         return self._populations[kind].life(index, now)
 
     def build(self, kind: str, index: int, now: int, *, whole: bool = False, bare: bool = False) -> Object:
-        """The object with its default fields, or `whole`, with opt-in fields at all levels too.
+        """Build an object.
 
-        A `bare` task has no attachments and stories.
+        Args:
+            kind: type of the object.
+            index: index of the object.
+            now: the instant.
+            whole: whether to add the opt-in fields, at all levels.
+            bare: whether to leave out a task's attachments and stories.
         """
         history = self._history(kind, index, now, whole=whole)
         built = self._task(history, now, bare=True) if bare else self._builders[kind](history, now)
@@ -124,21 +132,21 @@ class Organization:
         return built
 
     def compact(self, kind: str, index: int, now: int) -> Object:
-        """The object as others refer to it."""
+        """Return the compact form, by which other objects refer to this one."""
         return self._history(kind, index, now).compact()
 
     def objects(self, kind: str, *, whole: bool = False) -> Iterator[Object]:
-        """All objects of a kind, as of now."""
+        """Yield all objects of a kind as they are now."""
         now = self.now()
         return (self.build(kind, index, now, whole=whole) for index in self._populations[kind].living(now))
 
-    # ── what others do to it ───────────────────────────────────────────────────────────────────────────────
+    # ── what others do to it ─────────────────────────────────────────────────────────────────────────────
 
     def touch(self, gid: str, **fields: Any) -> None:
-        """Change an object: set these fields, or rename it if none are given. Tasks and messages get a story.
+        """Set fields of an object, or rename it if there are none. Tasks and messages get a story.
 
         Raises:
-            KeyError: there is no such task, message or team now; so do `delete` and `move`.
+            KeyError: no task, message or team has this gid now.
         """
         kind, index, now = self._find(gid)
         if not fields:
@@ -147,11 +155,15 @@ class Organization:
         self._populations[kind].touch(index, Touch(now, fields))
 
     def add(self, kind: str) -> str:
-        """Add a task, message or team and return its gid; it does not change by itself."""
+        """Add a task, message or team, which never changes by itself, and return its gid."""
         return self._gid(kind, self._populations[kind].add(self.now()))
 
     def delete(self, gid: str) -> None:
-        """Delete an object; a task's subtasks go with it, as in Asana."""
+        """Delete an object, and a task's subtasks with it, as in Asana.
+
+        Raises:
+            KeyError: no task, message or team has this gid now.
+        """
         kind, index, now = self._find(gid)
         self._populations[kind].delete(index, now)
         if kind == "task":
@@ -159,12 +171,16 @@ class Organization:
                 self.delete(self._gid("task", subtask))
 
     def move(self, gid: str) -> None:
-        """Move a task to another project; Asana does not count that as a modification."""
+        """Move a task to another project, which Asana does not count as a modification.
+
+        Raises:
+            KeyError: no task, message or team has this gid now.
+        """
         kind, index, now = self._find(gid)
         self._populations[kind].move(index, now)
 
     def __contains__(self, gid: str) -> bool:
-        """Whether a task, message or team of this gid is there now."""
+        """Whether a task, message or team has this gid now."""
         try:
             self._find(gid)
         except KeyError:
@@ -183,7 +199,7 @@ class Organization:
     def _gid(self, kind: str, index: int) -> str:
         return self.directory.gid(kind, self._populations[kind].serial(index))
 
-    # ── tasks ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _history(self, kind: str, index: int, now: int, *, whole: bool = False) -> History:
         life = self._populations[kind].life(index, now)
@@ -194,7 +210,7 @@ class Organization:
         return History(self.directory, kind, index, self._gid(kind, index), chance, life, name, whole)
 
     def _relatives(self, index: int, offsets: Mapping[int, tuple[int, ...]], now: int) -> list[int]:
-        """The tasks that stand in such a relation to this one, as long as they are there."""
+        """Return the tasks at these offsets from a task's family, by its place in it, that exist at this instant."""
         tasks = self._populations["task"]
         if index >= tasks.settled:
             return []
@@ -203,14 +219,14 @@ class Organization:
         return [relative for relative in relatives if relative < tasks.settled and tasks.alive(relative, now)]
 
     def parent(self, index: int) -> int | None:
-        """The task that this one is a subtask of."""
+        """Return the task that a task is a subtask of; None if there is none."""
         place = index % _FAMILY
         if place not in _PARENTS or index >= self._populations["task"].settled:
             return None
         return index - place + _PARENTS[place]
 
     def placed(self, index: int, now: int) -> list[int]:
-        """The numbers of the projects that a task is in; a subtask is in none until it is moved."""
+        """Return the numbers of the projects that a task is in; a subtask is in none until it is moved."""
         chance, moves = self.directory.chance("task", index), self._populations["task"].moves(index, now)
         count = (1, 1, 1, 2)[chance >> 5 & 3] if self.parent(index) is None else min(moves, 1)
         projects = len(self.directory.projects)
@@ -299,7 +315,7 @@ class Organization:
         sentences = 400 if history.chance % 211 == 0 else _SENTENCES[history.chance >> 6 & 7]
         return self.directory.texts.prose(number * 31 + history.index, sentences)
 
-    # ── messages and teams ─────────────────────────────────────────────────────────────────────────────────
+    # ── messages and teams ───────────────────────────────────────────────────────────────────────────────
 
     def _message(self, history: History, now: int) -> Object:
         chance = history.chance
@@ -326,7 +342,7 @@ class Organization:
         return message | {"html_notes": html(text)} if history.whole else message
 
     def _message_parents(self, chance: int, now: int, *, is_status: bool) -> list[Object]:
-        """A status update is on one project, portfolio or goal, other messages go to projects and teams."""
+        """Return a message's parents: a project, portfolio or goal for a status update, else projects and teams."""
         which = chance // 3
         project = self.directory.project(which)
         if is_status:

@@ -1,9 +1,8 @@
-"""Which objects of one type are alive at an instant, and what has happened to each of them.
+"""Which objects of one type exist at some instant, and what has happened to each of them.
 
-Nothing is stored: births, changes and deletions are arithmetic on a seed, an index and the instant, so that
-an organization lives on between two runs of a program. What a program does itself (`touch`, `add`, `delete`,
-`move`) is kept beside it, in memory, and counts from its own instant on. All instants are integer
-milliseconds since 1970.
+Nothing is stored: creations, changes and deletions are computed from a seed, an index and the instant. So an
+organization changes even between two runs of a program. Changes that a program makes itself (`touch`, `add`, `delete`,
+`move`) are kept in memory. All instants are integer milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ _BIRTH_EVERY = 4
 _PACES = 8
 _MASK = 2**64 - 1
 
-# Where the indices of objects begin that were added from outside, and of those that come and go by themselves.
+# First index of the objects that a program adds, and first index of those that are created by themselves.
 ADDED = 40_000_000
 FRESH = 50_000_000
 
 
 def milliseconds(instant: datetime) -> int:
-    """Milliseconds since 1970 of an aware datetime."""
+    """Convert an aware datetime to milliseconds since 1970."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
 def timestamp(instant: int) -> str:
-    """Asana's notation of a date-time, `2026-11-21T10:42:07.000Z`."""
-    # A naive datetime is formatted twice as fast, and a hundred thousand tasks have a million timestamps.
+    """Format an instant as Asana does: `2026-11-21T10:42:07.000Z`."""
+    # A naive datetime, which is formatted twice as fast: a hundred thousand tasks have a million timestamps.
     return (_NAIVE_EPOCH + timedelta(milliseconds=instant)).isoformat("T", "milliseconds") + "Z"
 
 
 def mix(*numbers: int) -> int:
-    """One well-mixed 64-bit number from several (splitmix64, Steele, Lea and Flood 2014)."""
+    """Hash numbers to one of 64 bits (splitmix64, Steele, Lea and Flood 2014)."""
     mixed = 0
     for number in numbers:
         mixed = (mixed + number + 0x9E3779B97F4A7C15) & _MASK
@@ -54,14 +53,24 @@ def mix(*numbers: int) -> int:
 
 
 class Touch(NamedTuple):
-    """A change made from outside: when, and which fields it set."""
+    """A change that a program made: when, and the new values of fields."""
 
     instant: int
     fields: dict[str, Any]
 
 
 class Life(NamedTuple):
-    """What has happened to an object up to an instant."""
+    """What has happened to an object up to an instant.
+
+    Attributes:
+        created: instant of its creation.
+        modified: instant of its last change.
+        changes: number of its changes by itself.
+        first: instant of the first of them.
+        period: milliseconds between two of them.
+        touches: changes that a program made.
+        moves: number of moves.
+    """
 
     created: int
     modified: int
@@ -72,7 +81,7 @@ class Life(NamedTuple):
     moves: int
 
     def changed(self, change: int) -> int:
-        """When the nth change happened; what came before the first is as old as the object."""
+        """Return the instant of the nth change; of change 0 and below, that of the creation."""
         return self.first + (change - 1) * self.period if change > 0 else self.created
 
 
@@ -80,13 +89,11 @@ class Life(NamedTuple):
 class Population:
     """The objects of one type.
 
-    `size` objects are alive at any time. Most were born in the two years before 2024 and stay; the `fresh`
-    youngest are a window that slides along with time: one is born, the oldest of them is deleted. On average
-    one object changes every `interval` seconds, some every few minutes, some not for days; with 0 nothing
-    happens by itself.
+    `size` objects exist at any time. Most were created in the two years before 2024 and stay. The `fresh` youngest
+    are replaced over time: whenever one is created, the oldest of them is deleted. On average one object changes every
+    `interval` seconds, some every few minutes, some not for days; with 0 nothing changes by itself.
 
-    An index is below `ADDED` for the settled objects, below `FRESH` for those added from outside, above it
-    for the youngest.
+    Objects that stay have an index below `ADDED`; those that a program added, below `FRESH`; the youngest, above it.
     """
 
     seed: int
@@ -99,18 +106,18 @@ class Population:
     _births: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Work out the pace of births and changes."""
+        """Compute how often objects are created and change."""
         pace = 1000 * (self.interval or _USUAL_INTERVAL)
         self.settled = self.size - self.fresh
         self._gap = max(1, int(pace * _BIRTH_EVERY))
-        # The paces are this period times 1, 2, 4, … 128; their mean rate is a quarter of the fastest.
+        # Objects change at this period times 1, 2, 4, … 128: on average a quarter as often as the fastest.
         self._period = max(1, int(pace * self.size / 4))
 
     def _moment(self, now: int) -> int:
         return now if self.interval else _SETTLED
 
     def indices(self, now: int) -> tuple[range, ...]:
-        """Everything that may be alive; ask `alive` about each when its turn comes."""
+        """Return the indices of all objects that may exist; `alive` tells of each."""
         youngest = FRESH + self._moment(now) // self._gap
         return (
             range(self.settled),
@@ -119,13 +126,13 @@ class Population:
         )
 
     def alive(self, index: int, now: int) -> bool:
-        """Whether the object exists at this instant: born, and not deleted."""
+        """Whether an object exists at this instant."""
         if self._deletions.get(index, now + 1) <= now:
             return False
         return any(index in span for span in self.indices(now)) and self._created(index) <= now
 
     def living(self, now: int) -> Iterator[int]:
-        """The index of every object that exists at this instant."""
+        """Yield the index of every object that exists at this instant."""
         return (index for span in self.indices(now) for index in span if self.alive(index, now))
 
     def _created(self, index: int) -> int:
@@ -137,7 +144,7 @@ class Population:
         return _FOUNDED + index * slot + mix(self.seed, index) % slot
 
     def life(self, index: int, now: int) -> Life:
-        """What has happened to the object up to this instant."""
+        """Return what has happened to an object up to this instant."""
         created = self._created(index)
         chance = mix(self.seed, index, 1)
         period = self._period << chance % _PACES
@@ -153,15 +160,15 @@ class Population:
         return Life(created, modified, changes, first, period, touches, self.moves(index, now))
 
     def moves(self, index: int, now: int) -> int:
-        """How often the object was moved up to this instant."""
+        """Return how often an object was moved up to this instant."""
         return sum(instant <= now for instant in self._moves.get(index, ()))
 
     def serial(self, index: int) -> int:
-        """The index in eight digits, as it stands in a gid."""
+        """Return the number of up to eight digits that stands for an index in gids."""
         return index if index < FRESH else FRESH + index % FRESH
 
     def index(self, serial: int, now: int) -> int:
-        """The index of a serial that is in use at this instant."""
+        """Return the index of the object that has a serial at this instant."""
         if serial < FRESH:
             return serial
         youngest = FRESH + self._moment(now) // self._gap
@@ -172,7 +179,7 @@ class Population:
         self._touches[index] = (*self._touches.get(index, ()), touch)
 
     def move(self, index: int, now: int) -> None:
-        """Move an object to another place, which Asana does not count as a modification."""
+        """Move an object to another project, which Asana does not count as a modification."""
         self._moves[index] = (*self._moves.get(index, ()), now)
 
     def delete(self, index: int, now: int) -> None:
@@ -180,6 +187,6 @@ class Population:
         self._deletions.setdefault(index, now)
 
     def add(self, now: int) -> int:
-        """Add an object; it never changes by itself."""
+        """Add an object, which never changes by itself, and return its index."""
         self._births.append(now)
         return ADDED + len(self._births) - 1

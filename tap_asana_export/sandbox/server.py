@@ -1,4 +1,4 @@
-"""The stand-in for Asana: its export API over synthetic organizations, on two ports of the loopback."""
+"""The stand-in for Asana: its export API and its storage, on two ports of the loopback."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tap_asana_export.leftovers import OWNER, remove_leftovers
 from tap_asana_export.sandbox import graph
 from tap_asana_export.sandbox.export import (
     FORMS,
+    ExportJob,
     InvalidRequestError,
-    Job,
     check_fields,
     lines,
     objects,
@@ -55,12 +55,12 @@ _PAGE = 100
 _JOBS = 10**10
 _UNFINISHED = ("not_started", "in_progress")
 _GRAPHS_KEPT = timedelta(hours=4)
-# How long a look at a job waits for its file, so that small exports are always written by the first look.
-_PATIENCE = 1.0
+# Seconds that a poll waits for the job's file, so that a small export is always complete at the first poll.
+_WRITE_WAIT = 1.0
 
 
 class Exchange(NamedTuple):
-    """A request that was answered."""
+    """A request and the status of its answer."""
 
     method: str
     path: str
@@ -75,13 +75,13 @@ def _means(meaning: str) -> dict[str, str]:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Sandbox:
-    """A stand-in for Asana, from `start` (or `with`) to `close`.
+    """A stand-in for Asana, which serves from `start` (or `with`) until `close`.
 
         with Sandbox(tasks=200, faults={"busy": 2}) as sandbox:
             export_everything(sandbox.api_url, sandbox.access_token)
 
-    `requests` remembers the last ten thousand answers. `on_request` is called with every request before it
-    is answered. `clock` returns the present as an aware datetime.
+    `requests` has the last ten thousand requests. `on_request` is called with each request before its answer. `clock`
+    returns the present as an aware datetime.
     """
 
     seed: int = field(default=0, metadata=_means("the same seed gives the same organizations"))
@@ -130,7 +130,7 @@ class Sandbox:
 
     @classmethod
     def settings(cls) -> dict[str, tuple[Any, str]]:
-        """Name → default and meaning of everything that can be set."""
+        """Return default and meaning of each setting by name."""
         plain = cls()
         return {
             setting.name: (getattr(plain, setting.name), setting.metadata["meaning"])
@@ -139,7 +139,7 @@ class Sandbox:
         }
 
     def __post_init__(self) -> None:
-        """Imagine the organizations; nothing listens yet."""
+        """Check the settings, and make the organizations."""
         for setting in fields(self):
             if "meaning" in setting.metadata:
                 default = setting.default_factory() if callable(setting.default_factory) else setting.default
@@ -158,7 +158,7 @@ class Sandbox:
         self.organizations = {gid: Organization(gid, **shared) for gid in gids}
         self.requests: deque[Exchange] = deque(maxlen=10_000)
         self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, ExportJob] = {}
         self._last_job = 0
         self._tokens: dict[str, datetime] = {}
         self._creating = threading.Lock()
@@ -166,10 +166,10 @@ class Sandbox:
         self._open = ExitStack()
         self._storage = Storage(self.clock)
 
-    # ── life ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> Self:
-        """Listen on two ports: one is Asana's API, the other the storage that download URLs point to."""
+        """Listen on two ports: one for the API, the other for the storage that download URLs point to."""
         remove_leftovers(Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"))
         folder = tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{OWNER}-")
         self._directory = Path(self._open.enter_context(folder))
@@ -197,18 +197,18 @@ class Sandbox:
 
     def _stop_writing(self) -> None:
         for job in list(self._jobs.values()):
-            job.has_ended.wait(_PATIENCE)
+            job.has_ended.wait(_WRITE_WAIT)
 
     def objects(self, workspace: str, kind: str, fields: list[str] | None = None) -> Iterator[Object]:
-        """What a whole export of this type, with these fields, would hold now."""
+        """Yield the objects that a full export of this type, with these fields, would have now."""
         for item in self.organizations[workspace].objects(kind, whole=bool(fields)):
             yield project(item, fields) if fields else item
 
     def graph_objects(self, parent: str) -> Iterator[Object]:
-        """What a graph export of this goal, team, portfolio or project would hold now.
+        """Yield the objects that a graph export of this goal, team, portfolio or project would have now.
 
         Raises:
-            KeyError: there is no such parent now.
+            KeyError: no such parent exists now.
         """
         organization = self._organization_of(parent)
         if not organization:
@@ -216,13 +216,13 @@ class Sandbox:
         return graph.objects(organization, parent, relation_gids=self.graph_relation_gids)
 
     def parents(self, workspace: str, kind: str) -> list[str]:
-        """The gids of the workspace's goals, teams, portfolios or projects."""
+        """Return the gids of the workspace's goals, teams, portfolios or projects."""
         return graph.parents(self.organizations[workspace], kind)
 
     def _organization_of(self, parent: str) -> Organization | None:
         return next((each for each in self.organizations.values() if graph.find(each, parent)), None)
 
-    # ── answering ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── answering ────────────────────────────────────────────────────────────────────────────────────────
 
     def _logged(self, request: Request, respond: Callable[[Request], Answer]) -> Answer:
         if self.on_request:
@@ -234,7 +234,7 @@ class Sandbox:
         return answer
 
     def _strikes(self, moment: str, target: Any) -> Iterator[Any]:
-        """What the faults of this moment, counted down one by one as they are asked for, do to the target."""
+        """Apply the faults of a moment to a target one by one, count each down, and yield their results."""
         for name, strike in FAULTS[moment].items():
             with self._lock:
                 left = self.faults.get(name, 0)
@@ -278,7 +278,7 @@ class Sandbox:
         known = token == self.access_token or self._tokens.get(token, self.clock()) > self.clock()
         return scheme.lower() == "bearer" and known
 
-    # ── users and workspaces ───────────────────────────────────────────────────────────────────────────────
+    # ── users and workspaces ─────────────────────────────────────────────────────────────────────────────
 
     def _me(self, request: Request) -> Answer:
         first = next(iter(self.organizations.values()))
@@ -314,7 +314,7 @@ class Sandbox:
             return error(404, f"workspace: Unknown object: {gid}")
         return _data(_workspace(self.organizations[gid].workspace), request)
 
-    # ── exports and jobs ───────────────────────────────────────────────────────────────────────────────────
+    # ── exports and jobs ─────────────────────────────────────────────────────────────────────────────────
 
     def _post_export(self, request: Request) -> Answer:
         data = _input(request)
@@ -336,7 +336,7 @@ class Sandbox:
     def _export(
         self, organization: Organization, request: Request, items: Iterator[Object], parent: str | None = None
     ) -> Answer:
-        """The job that exports these objects, the one that does so already, or a refusal."""
+        """Answer a request for an export with a new job, with one that exports the same already, or with a refusal."""
         refusal: Answer | None = next(self._strikes("post", self.retry_after), None)
         if refusal:
             return refusal
@@ -363,16 +363,16 @@ class Sandbox:
         return answer
 
     def _is_at_work(self, token: str) -> bool:
-        """Whether as many jobs of this token are running as may run at once."""
+        """Whether a token has as many running jobs as it may have."""
         running = [job for job in self._jobs.values() if job.token == token]
-        for patience in (0, _PATIENCE):
-            running = [job for job in running if self._status(job, patience) in _UNFINISHED]
+        for seconds in (0, _WRITE_WAIT):
+            running = [job for job in running if self._status(job, seconds) in _UNFINISHED]
             if len(running) < self.jobs_at_once:
                 return False
         return True
 
-    def _cached(self, alike: list[Job]) -> Job | None:
-        """A new job with the file of a graph export that was large, and is not four hours old."""
+    def _cached(self, alike: list[ExportJob]) -> ExportJob | None:
+        """Return a new job with the file of an earlier export that Asana would cache; None if there is none."""
         for job in alike:
             is_large = job.parent and job.tasks > self.graph_cache_tasks
             if is_large and not job.fails and self.clock() < self._completed(job) + _GRAPHS_KEPT:
@@ -382,19 +382,19 @@ class Sandbox:
         return None
 
     def _gids(self, organization: Organization) -> tuple[str, str]:
-        """Of a new job and its export."""
+        """Return gids for a new job and its export."""
         self._last_job = max(self._last_job + 1, milliseconds(self.clock()) // 100 % _JOBS)
         job, export = (organization.directory.gid("job", *divmod(self._last_job * 10 + part, 1000)) for part in (0, 1))
         return job, export
 
-    def _create(self, organization: Organization, token: str, parent: str | None) -> Job:
+    def _create(self, organization: Organization, token: str, parent: str | None) -> ExportJob:
         gid, export_gid = self._gids(organization)
         path = self._directory / export_gid
-        job = Job(gid, export_gid, organization, self.clock(), path, token, parent)
+        job = ExportJob(gid, export_gid, organization, self.clock(), path, token, parent)
         self._jobs[gid] = job
         return job
 
-    def _write(self, job: Job, items: Iterator[Object]) -> None:
+    def _write(self, job: ExportJob, items: Iterator[Object]) -> None:
         blocks = job.blocks(items, self.graph_format if job.parent else "lines")
         wanted = takewhile(lambda _: not self._closing.is_set(), blocks)
         try:
@@ -406,8 +406,8 @@ class Sandbox:
             job.ended = self.clock()
             job.has_ended.set()
 
-    def _status(self, job: Job, patience: float = _PATIENCE) -> str:
-        is_written = job.has_ended.wait(patience)
+    def _status(self, job: ExportJob, seconds: float = _WRITE_WAIT) -> str:
+        is_written = job.has_ended.wait(seconds)
         waited = (self.clock() - job.created).total_seconds()
         if waited < self.job_seconds:
             return "not_started" if waited < self.job_seconds / 10 else "in_progress"
@@ -415,7 +415,7 @@ class Sandbox:
             return "in_progress"
         return "failed" if job.fails else "succeeded"
 
-    def _describe(self, job: Job, status: str) -> Object:
+    def _describe(self, job: ExportJob, status: str) -> Object:
         export: Object = {
             "gid": job.export_gid,
             "resource_type": "graph_export" if job.parent else "export_request",
@@ -436,8 +436,8 @@ class Sandbox:
             self._strike("success", described)
         return described
 
-    def _completed(self, job: Job) -> datetime:
-        """When an export that has ended became a success."""
+    def _completed(self, job: ExportJob) -> datetime:
+        """Return the time at which an export that has ended is completed."""
         return max(job.ended or job.created, job.created + timedelta(seconds=self.job_seconds))
 
     def _job(self, request: Request, gid: str) -> Answer:
@@ -448,7 +448,7 @@ class Sandbox:
         self._strike("poll", described)
         return _data(described, request)
 
-    def _url(self, job: Job) -> str:
+    def _url(self, job: ExportJob) -> str:
         kind, source = ("graph", job.parent) if job.parent else ("object", job.organization.gid)
         ending = "json" if job.parent and self.graph_format != "lines" else "jsonl"
         name = f"{kind}_export_{source}_{job.export_gid}_{milliseconds(job.created)}.{ending}.gz"
@@ -457,7 +457,7 @@ class Sandbox:
         seconds = next(self._strikes("url", self.url_seconds), self.url_seconds)
         return self.storage_url + self._storage.sign(key, seconds)
 
-    # ── what Asana's API has not ───────────────────────────────────────────────────────────────────────────
+    # ── control of the sandbox, and OAuth ────────────────────────────────────────────────────────────────
 
     def _control(self, request: Request) -> Answer:
         if (request.method, request.path) == ("POST", "/-/oauth_token"):
@@ -517,8 +517,8 @@ class Sandbox:
     )
 
 
-# By the type of its default, what a setting may be, and how that is called.
-_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+# The types that a setting may have, and their name for errors, by the type of its default.
+_SETTING_TYPES: dict[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
     int: ((int,), "a whole number"),
     float: ((int, float, Decimal), "a number"),
@@ -532,14 +532,14 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "workspaces": (1, 999),
     "jobs_at_once": (1, math.inf),
 }
-"""Numbers that are not between 0 and infinity."""
+"""Least and greatest value of settings that are not limited by 0 and infinity."""
 
 
 def _checked(name: str, default: Any, value: Any) -> Any:
-    """The value of a setting.
+    """Check the value of a setting, and return it.
 
     Raises:
-        ValueError: the setting takes no such value.
+        ValueError: the setting cannot have this value.
     """
     if (name, value) == ("change_interval", None):
         return value
@@ -551,7 +551,7 @@ def _checked(name: str, default: Any, value: Any) -> Any:
         if not value or not all(isinstance(gid, str) and re.fullmatch("[0-9]{3,19}", gid) for gid in value):
             raise ValueError(f"workspaces must be a number or an array of gids, not {shown(value)}.")
         return value
-    types, words = _KINDS[float if name == "retry_after" else type(default)]
+    types, words = _SETTING_TYPES[float if name == "retry_after" else type(default)]
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         raise ValueError(f"{name} must be {words}, not {shown(value)}.")
     if isinstance(value, dict) and not all(isinstance(each, int) for each in value.values()):
@@ -563,7 +563,7 @@ def _checked(name: str, default: Any, value: Any) -> Any:
 
 
 def _oauth_error(kind: str, description: str, status: int = 400) -> Answer:
-    """An error as https://www.rfc-editor.org/rfc/rfc6749#section-5.2 words it."""
+    """Return an error in the form of https://www.rfc-editor.org/rfc/rfc6749#section-5.2."""
     return json_answer({"error": kind, "error_description": description}, status)
 
 
@@ -572,14 +572,18 @@ def _token(request: Request) -> str:
 
 
 def _opt_fields(request: Request) -> list[str]:
-    """What of the answer is wanted; nothing for what comes by itself."""
+    """Return the paths in `opt_fields`; none for the default fields."""
     fields = request.query["opt_fields"].split(",") if "opt_fields" in request.query else []
     check_fields("opt_fields", fields)
     return fields
 
 
 def _input(request: Request) -> Object:
-    """The `data` of a request; raises `InvalidRequestError`."""
+    """Return the `data` of a request.
+
+    Raises:
+        InvalidRequestError: there is none.
+    """
     try:
         body = request.json()
     except ValueError:
@@ -595,7 +599,11 @@ def _input(request: Request) -> Object:
 
 
 def _gid(name: str, data: Object) -> str:
-    """A property of `data` that names an object; raises `InvalidRequestError`."""
+    """Return a property of `data` that is a gid.
+
+    Raises:
+        InvalidRequestError: it is missing, or no text.
+    """
     if name not in data:
         raise InvalidRequestError(f"{name}: Missing input")
     gid = data[name]

@@ -1,4 +1,4 @@
-"""The storage behind the API: files under signed, short-lived URLs, answered as S3 answers them."""
+"""The storage of export files, with signed URLs that expire and the answers of S3."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
 class Storage:
-    """Files by key (the path of their URL). `clock` decides when a URL has expired."""
+    """Files by key, which is the path of their URL.
+
+    Args:
+        clock: returns the present, which decides whether a URL has expired.
+    """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self.files: dict[str, Path] = {}
@@ -29,7 +33,7 @@ class Storage:
         self._secret = secrets.token_bytes()
 
     def sign(self, key: str, seconds: int) -> str:
-        """A path and query good for so many seconds, with the parameters of AWS's Signature Version 4."""
+        """Return a path and query that are valid for some seconds, with the parameters of AWS's Signature Version 4."""
         now = self._clock()
         query = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -47,7 +51,7 @@ class Storage:
         return hmac.new(self._secret, f"{key}?{urlencode(signed)}".encode(), hashlib.sha256).hexdigest()
 
     def get(self, request: Request) -> Answer:
-        """The file, a part of it, or an error in XML."""
+        """Answer with a file, a part of it, or an error in XML."""
         key, query = request.path, request.query
         if "Authorization" in request.headers:
             return _error(

@@ -1,4 +1,4 @@
-"""Names and prose: of realistic length, in many scripts, with everything that breaks parsers."""
+"""Names and prose of realistic length in many scripts, with characters that break parsers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _LONG = 1_000_000
 
 
 class Texts:
-    """A pool of prose, the same for the same seed; ask it by number."""
+    """A pool of texts, which depends on the seed only; any number selects a text."""
 
     def __init__(self, seed: int) -> None:
         draw = random.Random(seed).random
@@ -71,29 +71,29 @@ class Texts:
         self._titles[::25] = [f"{title} {_UNUSUAL[n % len(_UNUSUAL)]}" for n, title in enumerate(self._titles[::25])]
 
     def title(self, number: int) -> str:
-        """A few words."""
+        """Return a title of a few words."""
         return self._titles[number % len(self._titles)]
 
     def prose(self, number: int, sentences: int) -> str:
-        """So many sentences, in paragraphs of four."""
+        """Return sentences in paragraphs of four."""
         start = number % _SENTENCES
         chosen = self._sentences[start : start + sentences]
         return "\n\n".join(" ".join(chosen[at : at + 4]) for at in range(0, sentences, 4))
 
     def long(self, number: int) -> str:
-        """A megabyte of text."""
+        """Return a megabyte of text."""
         whole = "\n".join(self._sentences)
         start = number * 997 % len(whole)
         return (whole[start:] + whole * (_LONG // len(whole) + 1))[:_LONG]
 
 
 def person(number: int) -> str:
-    """A first and a last name; a number follows when all have been given."""
+    """Return a first and a last name, with a number once all combinations are used."""
     first, rest = _FIRST_NAMES[number % len(_FIRST_NAMES)], number // len(_FIRST_NAMES)
     last, namesakes = _LAST_NAMES[(number + rest) % len(_LAST_NAMES)], rest // len(_LAST_NAMES)
     return f"{first} {last} {namesakes + 1}" if namesakes else f"{first} {last}"
 
 
 def html(text: str) -> str:
-    """The text as Asana's rich text: one body, markup escaped."""
+    """Return a text as Asana's rich text: a `<body>` with escaped markup."""
     return f"<body>{escape(text, quote=False)}</body>"

@@ -1,4 +1,4 @@
-"""HTTP on the loopback: requests in, answers out, some broken off on purpose. Knows nothing of Asana."""
+"""An HTTP server on the loopback whose answers may break off on purpose. Knows nothing of Asana."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 @dataclass
 class Request:
-    """What a client asked; the query is kept apart from the path since it may hold a signature."""
+    """A request; its query is not part of the path, as it may contain a signature."""
 
     method: str
     path: str
@@ -38,10 +38,10 @@ class Request:
     body: bytes
 
     def json(self) -> Any:
-        """The body, decoded.
+        """Decode the body.
 
         Raises:
-            ValueError: it is no JSON, or is nested too deep.
+            ValueError: it is no JSON, or is nested too deeply.
         """
         try:
             return msgspec.json.decode(self.body)
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass
 class Slice:
-    """Some bytes of a file, the one at `flip` (an offset in the slice) with all its bits turned."""
+    """A part of a file; all bits of the byte at the offset `flip` in the part are inverted."""
 
     path: Path
     start: int
@@ -59,7 +59,7 @@ class Slice:
     flip: int | None = None
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes of the slice."""
+        """Yield the bytes, in blocks."""
         with self.path.open("rb") as file:
             file.seek(self.start)
             for offset in range(0, self.length, _BLOCK):
@@ -71,9 +71,13 @@ class Slice:
 
 @dataclass
 class Answer:
-    """What the client gets.
+    """An answer.
 
-    With `cut` the connection breaks after so many bytes of the body, below 0 before anything is sent.
+    Attributes:
+        status: HTTP status.
+        body: the body.
+        headers: the headers.
+        cut: number of bytes of the body after which the connection breaks; below 0, it breaks before the answer.
     """
 
     status: int
@@ -84,25 +88,25 @@ class Answer:
 
 @dataclass
 class Transfer(Answer):
-    """An answer that is a file, or a part of one; what goes wrong with it does so after the share `fault_at`."""
+    """An answer with a file or a part of it; `fault_at` is the share of the body before a fault."""
 
     body: Slice
     fault_at: float = 0.5
 
     @property
-    def place(self) -> int:
-        """How many bytes of the body come before the fault."""
+    def fault_offset(self) -> int:
+        """Number of bytes of the body before a fault."""
         return int(self.body.length * self.fault_at)
 
 
 def json_answer(content: Any, status: int = 200, **headers: str) -> Answer:
-    """An answer with a JSON body; in header names `_` stands for `-`."""
+    """Return an answer with a JSON body; `_` in the names of headers becomes `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, msgspec.json.encode(content), {"Content-Type": "application/json; charset=UTF-8", **named})
 
 
 def _plain_answer(status: int) -> Answer:
-    """An answer to what is no HTTP, whoever is asked."""
+    """Return an answer to a request that is not valid HTTP."""
     return Answer(status, HTTPStatus(status).phrase.encode(), {"Content-Type": "text/plain"})
 
 
@@ -122,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> Answer:
         length = self.headers.get("Content-Length") or "0"
         if "Transfer-Encoding" in self.headers or not _NUMBER.fullmatch(length):
-            # Where the next request begins, nobody knows.
+            # The beginning of the next request is unknown.
             self.close_connection = True
             return _plain_answer(411 if "Transfer-Encoding" in self.headers else 400)
         body = self.rfile.read(int(length))
@@ -171,11 +175,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.sendfile(file, body.start, length)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing: what the listener's owner wants to know it logs itself."""
+        """Log nothing: the owner of the listener logs its requests itself."""
 
 
 class Listener(ThreadingHTTPServer):
-    """A server on a port of 127.0.0.1, 0 for any free one, in threads that never keep the process alive."""
+    """A server on a port of 127.0.0.1, with daemon threads.
+
+    Args:
+        port: the port; 0 takes any free one.
+        respond: returns the answer to a request.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -199,11 +208,11 @@ class Listener(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of ours."""
+        """Log a broken connection at debug level: it is the client's."""
         _logger.debug("Connection of %s (%s) broke", client_address, request)
 
     def close(self) -> None:
-        """Stop serving and end every connection; returns at once."""
+        """Stop serving, and end every connection."""
         self.shutdown()
         self.server_close()
         for connection in list(self._connections):
