@@ -1,4 +1,4 @@
-"""A short text that stands for some JSON content."""
+"""A hash of JSON content."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import msgspec
 
 
 def fingerprint(content: Any) -> str:
-    """The same text for the same JSON content."""
+    """Return a text that is the same for equal JSON content, whatever the order of its properties."""
     canonical = msgspec.json.encode(content, order="deterministic")
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP: they end the process between two lines of output, with exit code 128 + n."""
+"""SIGTERM, SIGINT and SIGHUP end the process between two lines of output, with exit code 128 + n."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if h
 
 
 class Terminated(SystemExit):
-    """Ends the run after a signal with the exit code that shells expect: 128 + the signal's number.
+    """A signal ended the run; the exit code is the one that shells expect, 128 + the signal's number.
 
     Attributes:
         signal: name of the signal.
@@ -30,9 +30,9 @@ class Terminated(SystemExit):
 
 
 class Signals:
-    """What a signal does: at once it ends the process, or a run; not while something must not be disturbed.
+    """Handles signals: the first one ends the run, or the process outside of a run; a second one ends the process.
 
-    A second signal ends the process at once.
+    Within `undisturbed` the first signal waits.
     """
 
     def __init__(self) -> None:
@@ -41,16 +41,16 @@ class Signals:
         self._end_run: Callable[[], Mapping[str, Any]] | None = None
 
     def handle(self) -> None:
-        """From now on a signal ends the process; SIGHUP does not where it is ignored, as under nohup."""
+        """Handle signals from now on; SIGHUP stays ignored if it was, as under nohup."""
         for signum in ENDING:
             if signum in {signal.SIGTERM, signal.SIGINT} or signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
 
     @contextlib.contextmanager
     def ending(self, end_run: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
-        """While this lasts a signal ends the run: it calls `end_run`, which returns the state, then raises Terminated.
+        """Within this context a signal ends the run: it gets the state from `end_run`, and raises Terminated.
 
-        In a thread other than the main one Python takes no signals, and nothing changes.
+        Outside of the main thread this does nothing, as Python handles signals only there.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -66,9 +66,9 @@ class Signals:
 
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Let a signal wait until what is done here is done, or has failed.
+        """Let a signal wait until the end of this context.
 
-        In a thread other than the main one it waits for nothing: it must not end the run from there.
+        Outside of the main thread this does nothing, as the signal must not end the run from there.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -93,17 +93,17 @@ class Signals:
         # refuses to write another one (RuntimeError: reentrant call).
         if self._end_run is None:
             os._exit(128 + signum)
-        self._busy += 1  # what ends the run writes, and is not to end it once more
+        self._busy += 1  # `end_run` writes, and must not end the run once more
         raise Terminated(signum, self._end_run())
 
 
 SIGNALS = Signals()
-"""Of this process: signals are of a process, not of a run."""
+"""The one handler: signals concern the process, not a run."""
 
 
 @contextlib.contextmanager
 def unchanged() -> Iterator[None]:
-    """Keep the handlers of signals as they are, whatever is done here; signals wait until it is done.
+    """Restore the handlers of signals at the end of this context; until then, signals wait.
 
     The SDK's own handler, which it puts in place when a tap is made, writes a STATE into the middle of a line and exits
     0, which a scheduler takes for success (singer-sdk 0.54.9).

@@ -1,4 +1,4 @@
-"""Times as Asana and the state write them."""
+"""Times in the form that Asana and the state have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ T = TypeVar("T", datetime, "datetime | None")
 
 
 def parse_time(text: str) -> datetime:
-    """A date-time of RFC 3339, or a date; without a zone it is UTC. Raises ValueError."""
+    """Read a date-time of RFC 3339, or a date; without a zone it is UTC.
+
+    Raises:
+        ValueError: the text is neither.
+    """
     try:
         time = msgspec.convert(text if "T" in text or " " in text else f"{text}T00:00:00Z", datetime)
     except msgspec.ValidationError as error:
@@ -20,10 +24,10 @@ def parse_time(text: str) -> datetime:
 
 
 def with_zone(time: T) -> T:
-    """The time itself, or as UTC if it has no zone (Asana's are UTC, https://developers.asana.com/docs/dates-and-times)."""
+    """Return a time with a zone: UTC if it has none, as Asana's (https://developers.asana.com/docs/dates-and-times)."""
     return time.replace(tzinfo=timezone.utc) if time is not None and time.tzinfo is None else time
 
 
 def format_time(time: datetime) -> str:
-    """A time as Asana writes it: UTC, three digits of a second."""
+    """Format a time as Asana does: in UTC, with milliseconds."""
     return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

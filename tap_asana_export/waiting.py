@@ -1,4 +1,4 @@
-"""Work that waits without holding up other work: a generator that yields a `Pause` wherever it has to wait."""
+"""Several works in one thread: a work is a generator that yields a `Pause` when it must wait, so that others run."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 SAY_EVERY = 60.0
-"""Seconds after which a long pause is spoken of again."""
+"""Seconds after which the log mentions a long pause again."""
 
 
 class Clock(Protocol):
-    """Time as the tap sees it; the module `time` is one, and a test brings another."""
+    """The time: the module `time`, or a clock that a test controls."""
 
     def monotonic(self) -> float:
-        """Seconds since some start."""
+        """Return the seconds since some fixed time."""
 
     def sleep(self, seconds: float, /) -> None:
         """Wait that many seconds."""
 
 
 class Pause(NamedTuple):
-    """A wish to be continued later.
+    """A request of a work to be continued later.
 
     Attributes:
         seconds: how long to wait.
-        say: logs what is waited for; called again after each minute of a longer pause.
+        say: logs what the work waits for; it is called after each minute of a long pause.
     """
 
     seconds: float
@@ -40,23 +40,23 @@ class Pause(NamedTuple):
 
 
 Waiting: TypeAlias = "Generator[Pause, None, T]"
-"""Work that yields the pauses it needs, and returns a result."""
+"""A work: it yields its pauses, and returns a result."""
 
 
 class Slots:
-    """So many of what only a few works may have at a time."""
+    """A limit for the number of works that do something at the same time."""
 
     def __init__(self, free: int) -> None:
         self._free = free
 
     def take(self, seconds: float) -> Waiting[None]:
-        """Take a slot as soon as one is free, looking again after so many seconds."""
+        """Wait until a slot is free, with pauses of some seconds, and take it."""
         while self._free <= 0:
             yield Pause(seconds)
         self._free -= 1
 
     def give_back(self) -> None:
-        """Let another work have the slot."""
+        """Free a slot."""
         self._free += 1
 
     def let_others(self, pause: Pause, seconds: float) -> Waiting[None]:
@@ -76,7 +76,7 @@ class Slots:
 
 
 def finish(work: Waiting[T], clock: Clock = time) -> T:
-    """Do the work to its end, sleeping through its pauses."""
+    """Run a work alone to its end, and return its result."""
     result: list[T] = []
 
     def keep() -> Waiting[None]:
@@ -89,13 +89,13 @@ def finish(work: Waiting[T], clock: Clock = time) -> T:
 
 
 def stop_at(deadline: float, work: Waiting[T], error: Callable[[], Exception], clock: Clock = time) -> Waiting[T]:
-    """Do the work, but give it up where a pause would go beyond a time.
+    """Run a work, and end it at the first pause that would go beyond a deadline.
 
     Args:
-        deadline: the time, as the clock's `monotonic` has it.
+        deadline: a time of the clock's `monotonic`.
         work: the work.
-        error: makes the exception that ends it.
-        clock: tells the time.
+        error: returns the exception to raise then.
+        clock: the time.
     """
     while True:
         try:
@@ -112,13 +112,13 @@ def stop_at(deadline: float, work: Waiting[T], error: Callable[[], Exception], c
 def run_concurrently(
     works: Iterable[tuple[K, Waiting[None]]], clock: Clock = time
 ) -> Iterator[tuple[K, Exception | None]]:
-    """Do several works at a time in one thread: while one pauses, the others go on.
+    """Run several works at a time in one thread: while one pauses, the others go on.
 
     Yields:
-        As each work ends, its key and the exception that ended it, if one did.
+        The key of each work when it ends, and the exception that ended it, or None.
     """
     order = itertools.count()
-    # When to go on with a work, or to speak of its pause; its place among those of the same time; when its pause ends.
+    # When to continue a work or to log its pause, a number that keeps the order, the end of the pause, and the work.
     due: list[tuple[float, int, float, K, Waiting[None], Pause]] = []
 
     def put(end: float, key: K, work: Waiting[None], pause: Pause) -> None:
@@ -148,7 +148,7 @@ def run_concurrently(
 
 
 def _what_ends_all(error: BaseException) -> BaseException | None:
-    """The exception that was to end the process, if this one came up while it did, in some library's clean-up."""
+    """Return the exception that is ending the process, if this error came from the clean-up during it; else None."""
     context = error.__context__
     while context is not None and isinstance(context, Exception):
         context = context.__context__
