@@ -149,6 +149,7 @@ class Export:
         if pending.request != self._request.fingerprint:
             self._say(job_gid, "it is in the state, but of another request; a new one is needed")
             return None
+        self._save_state()  # also where the checkpoint or job_gids named it, before Asana is asked
         try:
             job = yield from look(self._asana, self._root, job_gid, self._limits())
         except AnswerError as error:

@@ -375,7 +375,7 @@ def test_the_record_of_the_export_and_the_state_by_parent(
                             "context": {"parent_gid": gid},
                             "completed_at": exports[gid]["completed_at"],
                             "full_at": exports[gid]["created_at"],
-                            "scope": {"start_date": None, "filters": None, "fields": ANY},
+                            "scope": {"start_date": None, "filters": None, "fields": ANY, "renewed_from": None},
                         }
                         for gid in gids
                     ]
