@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_a_state_from_elsewhere(name: str, sandbox: Sandbox, run_tap: Callable[.
 
 
 def test_a_catalog_that_selects_nothing(sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]) -> None:
-    nothing = {"streams": [each for each in catalog["streams"] if each["tap_stream_id"] == "exports"]}
+    nothing = {"streams": [copy.deepcopy(each) for each in catalog["streams"] if each["tap_stream_id"] == "exports"]}
     nothing["streams"][0]["metadata"][-1]["metadata"]["selected"] = True
     run = run_tap(settings_for(sandbox), catalog=nothing)
 

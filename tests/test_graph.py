@@ -363,7 +363,6 @@ def test_the_record_of_the_export_and_the_state_by_parent(
                         "pending": None,
                         "completed_at": exports[gid]["completed_at"],
                         "job_gid": exports[gid]["job_gid"],
-                        "cached_until": None,
                     }
                     for gid in gids
                 ]
