@@ -202,7 +202,8 @@ def check(entries: dict[str, Competitor], text: Path) -> None:
                 continue
             with (CACHE / "records").open("wb") as stdout:
                 run(entries[name], stdout)
-            found = digest(CACHE / "records")
+            # Of an object that is null the SDK leaves a property that its flattened SCHEMA lacks, the tap the columns.
+            found = digest(CACHE / "records", nulls=not name.endswith("flat"))
             compare(name, found, expected or found)
             expected = found
     for name, environment in {
@@ -222,15 +223,16 @@ def compare(name: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
         raise SystemExit(f"{name} should bring {expected}")
 
 
-def digest(file: Path) -> dict[str, Any]:
-    """Number of records by `resource_type`, and a checksum of them that is the same in any order."""
+def digest(file: Path, *, nulls: bool = True) -> dict[str, Any]:
+    """Number of records by `resource_type`, and a checksum of them, perhaps without nulls, the same in any order."""
     counts: Counter[str] = Counter()
     checksum = 0
     with file.open("rb") as lines:
         for line in lines:
             if record := record_of(line):
                 counts[record["resource_type"]] += 1
-                canonical = json.dumps(record, sort_keys=True).encode()
+                kept = record if nulls else {name: each for name, each in record.items() if each is not None}
+                canonical = json.dumps(kept, sort_keys=True).encode()
                 checksum += int.from_bytes(hashlib.sha256(canonical).digest(), "big")
     return {**counts, "checksum": f"{checksum % 2**256:064x}"}
 
