@@ -16,7 +16,7 @@ set variable longest = 1_000_000_000;
 
 -- Where there is no file at all the variable is wrong, and the tables stay as they are.
 select case
-  when count(*) = 0 then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
+  when count(*) = 0 or getvariable('batches') is null then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
     'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream.')
   when bool_or(file like '%.parquet') then error('These batch files are Parquet: set batch_config.encoding.format to jsonl.')
 end
