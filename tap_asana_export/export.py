@@ -46,21 +46,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEPT = timedelta(days=30)
-"""How long Asana keeps the file of an export after its completion (reference of createResourceExport)."""
-
-CACHED, CACHED_TASKS = timedelta(hours=4), 1000
-"""How long Asana gives a graph's result again, if it has more tasks than this (reference of createGraphExport)."""
+CACHED = timedelta(hours=4)
+"""How long Asana gives a graph's result again, if it is large (reference of createGraphExport)."""
 
 GONE = {requests.codes.bad_request, requests.codes.forbidden, requests.codes.not_found, requests.codes.gone}
 """Asana's answers to a look at a job that it does not know, or not any more."""
 
 READING_PAUSE = 0.05
 """Seconds after which a file that does not come on lets others be read, and those look whether it does."""
-
-STATE_EVERY = 10_000
-"""Lines between two STATEs, as the SDK has it for records."""
-
 
 SAME_FAILURES = 2
 """How often a job may fail in the same way before it is dropped, and another one asked for."""
@@ -158,7 +151,7 @@ class Export:
             self._say(job_gid, f"it is gone ({error.message}); a new one is needed")
             return None
         completed_at = job.export and job.export.completed_at
-        if completed_at and self._now - completed_at > KEPT and not is_named:
+        if completed_at and self._now - completed_at > self._run.limits.kept and not is_named:
             self._say(job_gid, "its file has expired; a new one is needed")
             return None
         if pending.records != self._tables.output_fingerprint:
@@ -272,15 +265,17 @@ class Export:
 
     def _write_objects(self, job: Job, export: AsanaExport) -> Waiting[tuple[Download, RecordRouter]]:
         """Write what the job's file holds, except for the lines that the target has been sent already."""
-        settings, pending = self._run.settings, self._pending
+        settings, limits, pending = self._run.settings, self._run.limits, self._pending
         urls = self._signed_urls(job, export.download_url)
-        file = Download(urls, user_agent=settings["user_agent"], timeout=settings["request_timeout"])
+        file = Download(
+            urls, user_agent=settings["user_agent"], timeout=settings["request_timeout"], block=limits.file_block
+        )
         versions = self._tables.versions(export, pinned=pending.pinned)
         yield from self._run.reading.take(READING_PAUSE)
         try:
             with self._run.sink(self._root, export.gid, export.created_at) as sink:
-                handlers = build_handlers(self._tables.by_type, self._root, sink, versions)
-                router = RecordRouter(handlers, skip=pending.lines, repeated=self._tables.repeated())
+                handlers = build_handlers(self._tables.by_type, self._root, sink, versions, limits)
+                router = RecordRouter(handlers, skip=pending.lines, repeated=self._tables.repeated(), limits=limits)
                 try:
                     yield from self._read_lines(file, router, sink)
                 except (ChangedError, GoneError):
@@ -299,9 +294,9 @@ class Export:
 
     def _read_lines(self, file: Download, router: RecordRouter, sink: Sink) -> Waiting[None]:
         """Route the lines of a file, flushing what comes of them, with a STATE now and then."""
-        pending = self._pending
+        pending, limits = self._pending, self._run.limits
         saved = pending.lines
-        for text in blocks_in_time(file.pieces(), file.left, READING_PAUSE):
+        for text in blocks_in_time(file.pieces(), file.left, READING_PAUSE, limits):
             if text is None:
                 # Nothing has come for a while: other files can be read meanwhile.
                 yield from self._run.reading.let_others(Pause(0), READING_PAUSE)
@@ -312,7 +307,7 @@ class Export:
             for _ in read_until_flush(router, text, sink):
                 with self._run.writer.undisturbed():
                     self._count_lines(max(pending.lines, sink.flush(router.lines)))
-                if pending.lines >= saved + STATE_EVERY or (self._run.batch and pending.lines > saved):
+                if pending.lines >= saved + limits.state_lines or (self._run.batch and pending.lines > saved):
                     saved = pending.lines
                     self._save_state()
             yield Pause(0)  # others may look at their jobs
@@ -358,7 +353,7 @@ class Export:
             state.pinned = job.gid
         state.completed_at, state.job_gid, state.pending = completed_at, job.gid, None
         if self._root.graph:
-            is_cached = router.objects["task"] > CACHED_TASKS
+            is_cached = router.objects["task"] > self._run.limits.cached_tasks
             state.cached_until = completed_at + CACHED if is_cached else None
         self._states.store()
         for message in self._tables.activate_versions(before):

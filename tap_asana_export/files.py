@@ -11,8 +11,9 @@ import fsspec
 
 from tap_asana_export.errors import DownloadError, FileError, SettingError
 from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import describe_url_error
-from tap_asana_export.records import BLOCK, RecordRouter, blocks, origins
+from tap_asana_export.records import RecordRouter, blocks, origins
 from tap_asana_export.redaction import without_credentials
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import (
@@ -26,6 +27,7 @@ from tap_asana_export.transfer import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tap_asana_export.limits import Limits
     from tap_asana_export.settings import Settings
     from tap_asana_export.transfer import RunContext
 
@@ -51,13 +53,13 @@ def read_files(run: RunContext) -> None:
 
 def read_file(run: RunContext, url: str) -> None:
     """Write the objects of a file, then a record of it as an export; raises as `read_files` does."""
-    root = root_of(ExportFile(url), run.settings)
-    file = ExportFile(url)  # another one, as what looked for the subject may still be reading ahead
+    root = root_of(ExportFile(url, run.limits), run.settings)
+    file = ExportFile(url, run.limits)  # another one, as what looked for the subject may still be reading ahead
     selected = [each for each in run.selected if each.source.graph == root.graph]
     by_type = streams_by_type(selected)
     with run.sink(root, file.gid, file.modified_at) as sink:
-        handlers = build_handlers(by_type, root, sink, dict.fromkeys(each.stream.name for each in selected))
-        router = RecordRouter(handlers)
+        handlers = build_handlers(by_type, root, sink, dict.fromkeys(each.stream.name for each in selected), run.limits)
+        router = RecordRouter(handlers, limits=run.limits)
         try:
             for text in file.blocks():
                 for _ in read_until_flush(router, text, sink):
@@ -87,7 +89,8 @@ class ExportFile:
         SettingError: it is not there, or its place cannot be read.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits = USUAL) -> None:
+        self._limits = limits
         self.bytes = 0
         self.url = without_credentials(url)
         try:
@@ -114,12 +117,12 @@ class ExportFile:
 
     def blocks(self) -> Iterator[bytes]:
         """The file's text, as `text.blocks` has it; raises as that does."""
-        return blocks(self._body(), threading.Event())
+        return blocks(self._body(), threading.Event(), self._limits)
 
     def _body(self) -> Iterator[bytes]:
         try:
             with self._place.open(self._path, "rb") as file:
-                while block := file.read(BLOCK):
+                while block := file.read(self._limits.file_block):
                     self.bytes += len(block)
                     yield block
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own, and some tell the URL

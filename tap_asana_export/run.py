@@ -20,6 +20,7 @@ from tap_asana_export.errors import (
 from tap_asana_export.export import export
 from tap_asana_export.files import read_files
 from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import read_batch_config
 from tap_asana_export.output.checkpoint import Checkpoint, checkpoint_folder
 from tap_asana_export.records import is_passthrough, schema_messages
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.singerlib import SchemaMessage
 
+    from tap_asana_export.limits import Limits
     from tap_asana_export.output.messages import MessageWriter
     from tap_asana_export.settings import Settings
     from tap_asana_export.transfer import SelectedStream
@@ -53,6 +55,7 @@ def bring_all(
     selected: Sequence[SelectedStream],
     writer: MessageWriter,
     save_state: Callable[[], None],
+    limits: Limits = USUAL,
 ) -> None:
     """Bring all exports of a run, from Asana or from files that were downloaded earlier.
 
@@ -62,12 +65,13 @@ def bring_all(
         selected: the other selected streams.
         writer: takes the messages.
         save_state: sends a STATE.
+        limits: how much to take at a time.
 
     Raises:
         TapError: what ended the run, or its only export.
         SomeFailedError: some of several exports failed.
     """
-    batch = read_batch_config(settings)
+    batch = read_batch_config(settings, limits)
 
     def begin() -> RunContext:
         """Write the SCHEMA of every selected stream."""
@@ -86,6 +90,7 @@ def bring_all(
             batch,
             {message.stream: message.schema for message in [*schemas, *schema_messages(exports)]},
             Checkpoint(checkpoint_folder(settings)),
+            limits,
         )
 
     if settings["export_files"]:

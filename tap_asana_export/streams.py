@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context, Record
 
+    from tap_asana_export.limits import Limits
     from tap_asana_export.output.messages import MessageWriter
     from tap_asana_export.settings import Settings
     from tap_asana_export.sources import Source
@@ -60,11 +61,12 @@ class Exports(AsanaStream):
     schema = StreamSchema(SCHEMAS)
     partitions = None  # state is kept by workspace, but the SDK need not know: get_records goes through them
 
-    def __init__(self, tap: Tap, settings: Settings, writer: MessageWriter) -> None:
+    def __init__(self, tap: Tap, settings: Settings, writer: MessageWriter, limits: Limits) -> None:
         super().__init__(tap)
         self.tap = tap
         self.settings = settings
         self.writer = writer
+        self.limits = limits
 
     @property
     def emit_activate_version_messages(self) -> bool:
@@ -91,7 +93,7 @@ class Exports(AsanaStream):
                 # Meltano takes the settings for right when it sees a record of any stream, and ends the tap.
                 self.writer.write_message(RecordMessage(self.name, {"gid": "access-check", "kind": "access_check"}))
             else:
-                bring_all(self.settings, self, selected, self.writer, self.save_state)
+                bring_all(self.settings, self, selected, self.writer, self.save_state, self.limits)
         return ()
 
     def save_state(self) -> None:

@@ -16,6 +16,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
 from tap_asana_export import redaction
 from tap_asana_export.catalog import check_catalog, read_catalog
+from tap_asana_export.limits import USUAL
 from tap_asana_export.output.messages import MessageWriter
 from tap_asana_export.replication.state import check_state
 from tap_asana_export.settings import check_settings, read_config, read_environment, read_json, read_settings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+    from tap_asana_export.limits import Limits
 
 VERSION = importlib.metadata.version("tap-asana-export")
 
@@ -257,6 +260,7 @@ class TapAsanaExport(Tap):
     name = "tap-asana-export"
     config_jsonschema = SETTINGS.to_dict()
     message_writer_class = MessageWriter
+    limits: ClassVar[Limits] = USUAL
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,
         TapCapabilities.STATE,
@@ -341,7 +345,7 @@ class TapAsanaExport(Tap):
 
     def discover_streams(self) -> list[Exports | ObjectStream]:
         """Return all streams, with `exports` as the parent of the others."""
-        exports = Exports(self, self.settings, self.message_writer)
+        exports = Exports(self, self.settings, self.message_writer, self.limits)
         return [exports, *(ObjectStream(self, source) for source in SOURCES)]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_asana_export.asana import JOBS_AT_ONCE
 from tap_asana_export.errors import DamagedError
+from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import BatchFiles
 from tap_asana_export.output.messages import ExportOrigin, RecordMessages
 from tap_asana_export.records import Mapped, ObjectHandler, StreamOutput, UnknownFields
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
+    from tap_asana_export.limits import Limits
     from tap_asana_export.output.batch import BatchConfig
     from tap_asana_export.output.checkpoint import Checkpoint
     from tap_asana_export.output.messages import MessageWriter, Schemas, Sink
@@ -50,6 +52,7 @@ class RunContext:
         batch: where records go in files; None makes messages of them.
         schemas: JSON Schema of the records, by the name that they go under.
         checkpoint: where running jobs are kept besides the state.
+        limits: how much to take at a time.
         job_slots: how many jobs may still be started.
         reading: the slot of the one export whose file is being read.
     """
@@ -63,6 +66,7 @@ class RunContext:
     batch: BatchConfig | None
     schemas: Schemas
     checkpoint: Checkpoint
+    limits: Limits = USUAL
     job_slots: Slots = field(default_factory=lambda: Slots(JOBS_AT_ONCE))
     reading: Slots = field(default_factory=lambda: Slots(1))
 
@@ -83,7 +87,11 @@ def streams_by_type(selected: Iterable[SelectedStream]) -> dict[str, list[Select
 
 
 def build_handlers(
-    by_type: Mapping[str, Iterable[SelectedStream]], root: ExportRoot, sink: Sink, versions: Mapping[str, int | None]
+    by_type: Mapping[str, Iterable[SelectedStream]],
+    root: ExportRoot,
+    sink: Sink,
+    versions: Mapping[str, int | None],
+    limits: Limits = USUAL,
 ) -> dict[str, ObjectHandler]:
     """What becomes of the lines of each type."""
 
@@ -92,7 +100,7 @@ def build_handlers(
         version = versions[stream.name]
         return StreamOutput(source, stream, lambda name: sink.buffer(name, version))
 
-    unknown = UnknownFields(str(root))
+    unknown = UnknownFields(str(root), limits.unknown_names)
     return {
         kind: ObjectHandler(kind, map(output, selected), root.context, unknown) for kind, selected in by_type.items()
     }

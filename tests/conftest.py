@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_asana_export.command import run_command_line
+from tap_asana_export.limits import USUAL, Limits
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.tap import TapAsanaExport
 from tests.support.clock import Clock
 from tests.support.leaks import log_config, require_no_secret, write_log_config
 from tests.support.tap import TAP, Run, logging_as_before
@@ -161,12 +163,15 @@ def run_command(arguments: Callable[..., list[str]]) -> Callable[..., Run]:
 def run_tap(arguments: Callable[..., list[str]], capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Run]:
     """Run the tap's command line to its end in this process, which takes a tenth of the time of another one."""
 
-    def run(settings: Any, *options: str, env: Mapping[str, str] | None = None, **files: Any) -> Run:
+    def run(
+        settings: Any, *options: str, env: Mapping[str, str] | None = None, limits: Limits = USUAL, **files: Any
+    ) -> Run:
         line = ["tap-asana-export", *arguments(settings, **files)[len(TAP) :], *options]
         capfdbinary.readouterr()
         with pytest.MonkeyPatch.context() as patch, logging_as_before(), warnings.catch_warnings():
             warnings.simplefilter("default")
             patch.setattr(sys, "argv", line)
+            patch.setattr(TapAsanaExport, "limits", limits)
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             with pytest.raises(SystemExit) as ended:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tap_asana_export.errors import BatchError, UnfitError
+from tap_asana_export.limits import Limits
 from tap_asana_export.output import batch
 from tap_asana_export.output.messages import ExportOrigin, MessageWriter
 from tap_asana_export.sandbox import Sandbox
@@ -40,14 +41,14 @@ if TYPE_CHECKING:
 OTHER = "1200000000000002"
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 EVERYTHING: dict[tuple[str, ...], bool] = {(part,): True for part in PARTS}
-SMALL_BLOCKS = "text.TEXT = 1 << 15"
+SMALL_BLOCKS = "TapAsanaExport.limits = Limits(text=1 << 15)"
 
 
 def patched(command: list[str], changes: str) -> list[str]:
     """The tap's command, with other limits."""
     code = (
-        "from tap_asana_export import export; from tap_asana_export.output import batch; "
-        f"from tap_asana_export.records import reader as text; {changes}; "
+        "from tap_asana_export.limits import Limits; from tap_asana_export.output import batch; "
+        f"from tap_asana_export.tap import TapAsanaExport; {changes}; "
     )
     return [sys.executable, "-c", f"{code}from tap_asana_export.__main__ import main; main()", *command[3:]]
 
@@ -391,7 +392,7 @@ def test_a_file_that_gets_too_large_is_cut(
     whole = watch(arguments(settings_for(sandbox, **into(tmp_path / "whole", 20))))
     state = whole.of("STATE")[0]["value"]
     command = arguments(settings_for(sandbox, **into(tmp_path / "cut", 20)), state=state)
-    cut = watch(patched(command, f"{SMALL_BLOCKS}; batch.FILE_BYTES = {limit}"))
+    cut = watch(patched(command, f"TapAsanaExport.limits = Limits(text=1 << 15, batch_file={limit})"))
 
     assert (cut.code, held(cut)) == (0, held(whole))
     texts = {file: gzip.decompress(file.read_bytes()) for file in announced(cut)["tasks"]}
@@ -405,9 +406,8 @@ def test_a_file_that_gets_too_large_is_cut(
             assert len(text) + len(first) + 1 > limit
 
 
-def test_nothing_follows_a_record_that_is_larger_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "FILE_BYTES", 100)
-    config = batch.read_batch_config(cast("Settings", into(tmp_path)))
+def test_nothing_follows_a_record_that_is_larger_than_a_file(tmp_path: Path) -> None:
+    config = batch.read_batch_config(cast("Settings", into(tmp_path)), Limits(batch_file=100))
     assert config
     file = batch.BatchFile(config, f"{tmp_path}/file", tmp_path, {}, "tasks")
     record, others = b"x" * 110 + b"\n", b"y" * 40 + b"\n" + b"z" * 40 + b"\n"
@@ -516,7 +516,7 @@ def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
     command = arguments(settings_for(large, **into(tmp_path, 100)), catalog=everything)
     file = "batch.BatchFile.complete"
     slow = f"import time; put = {file}; {file} = lambda self: (time.sleep(0.02), put(self))[1]"
-    run = watch(patched(command, f"{SMALL_BLOCKS}; batch.UPLOADS = 1; {slow}"))
+    run = watch(patched(command, f"TapAsanaExport.limits = Limits(text=1 << 15, uploads=1); {slow}"))
 
     assert (run.code, "ends too early" in run.last_line) == (1, True)
     assert [file for file in in_folder(tmp_path) if file.suffix == ".part"] == []

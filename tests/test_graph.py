@@ -17,13 +17,13 @@ from unittest.mock import ANY
 import jsonschema
 import pytest
 
-from tap_asana_export import export
-from tap_asana_export.asana import download
 from tap_asana_export.asana.client import Asana
+from tap_asana_export.limits import Limits
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.export import FORMS
 from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.sandbox.graph import KINDS
+from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import finish
 from tests.support.graphs import RESOURCES, STREAMS, in_graph, parents, selecting
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
 
 
-IN_SMALL_BLOCKS = "text.TEXT = 1 << 13; export.STATE_EVERY = 5"
-WITH_A_SMALL_CACHE = "export.CACHED_TASKS = 5"
+IN_SMALL_BLOCKS = Limits(text=1 << 13, state_lines=5)
+WITH_A_SMALL_CACHE = Limits(cached_tasks=5)
 UNKNOWN = (
     "POST /exports/graph: Asana answered 404: parent: Unknown object: 4711. Asana does not know it, or the token "
     "cannot see it: check the settings workspaces and graph_parents."
@@ -66,23 +66,12 @@ def graph_settings(sandbox: Sandbox, *parents: str, **settings: Any) -> dict[str
     return settings_for(sandbox, workspaces=[], graph_parents=list(parents), **settings)
 
 
-def patched(command: list[str], changes: str) -> list[str]:
+def patched(command: list[str], limits: Limits) -> list[str]:
     """The tap's command, with the limits that it has for large exports made small."""
-    imports = "from tap_asana_export import export; from tap_asana_export.records import reader as text"
-    code = f"{imports}; {changes}; from tap_asana_export.__main__ import main; main()"
+    imports = "from tap_asana_export.limits import Limits; from tap_asana_export.tap import TapAsanaExport"
+    given = ", ".join(f"{name}={getattr(limits, name)}" for name in ("text", "state_lines"))
+    code = f"{imports}; TapAsanaExport.limits = Limits({given}); from tap_asana_export.__main__ import main; main()"
     return [sys.executable, "-c", code, *command[3:]]
-
-
-@pytest.fixture
-def run_patched(arguments: Callable[..., list[str]]) -> Callable[..., Run]:
-    """Run the tap with small limits to its end."""
-
-    def run(changes: str, settings: Any, **files: Any) -> Run:
-        command = patched(arguments(settings, **files), changes)
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
-        return Run(done.returncode, done.stdout, done.stderr.decode())
-
-    return run
 
 
 def brought(*runs: Run) -> dict[str, list[dict[str, Any]]]:
@@ -406,16 +395,18 @@ def test_a_graph_is_whole_each_time(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_after_a_file_that_ended_too_early_each_row_comes_exactly_once(
-    form: str, run_patched: Callable[..., Run], graph_catalog: dict[str, Any]
+    form: str, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     with Sandbox(
         tasks=400, messages=0, teams=1, large=0, change_interval=0, job_seconds=0, graph_format=form
     ) as sandbox:
         sandbox.faults = {"truncated": 1}
         parent = parents(sandbox)["team"]
-        first = run_patched(IN_SMALL_BLOCKS, graph_settings(sandbox, parent), catalog=graph_catalog)
+        first = run_tap(graph_settings(sandbox, parent), catalog=graph_catalog, limits=IN_SMALL_BLOCKS)
         job_gid, lines = pending(first, parent)["job_gid"], pending(first, parent)["lines"]
-        second = run_patched(IN_SMALL_BLOCKS, graph_settings(sandbox, parent), catalog=graph_catalog, state=first.state)
+        second = run_tap(
+            graph_settings(sandbox, parent), catalog=graph_catalog, state=first.state, limits=IN_SMALL_BLOCKS
+        )
         wanted = in_graph(sandbox, parent)
 
     assert (first.code, first.last_line) == (
@@ -530,8 +521,7 @@ def test_whatever_goes_wrong_once_the_next_run_brings_the_rest(
 ) -> None:
     monkeypatch.setattr(time, "sleep", clock.sleep)
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
-    monkeypatch.setattr(export, "KEPT", timedelta.max)
-    monkeypatch.setattr(download, "BLOCK", 1000)
+    monkeypatch.setattr(TapAsanaExport, "limits", Limits(kept=timedelta.max, file_block=1000))
     with Sandbox(tasks=30, teams=2, large=0, change_interval=0, job_seconds=2, clock=clock) as sandbox:
         sandbox.graph_format = form
         settings = graph_settings(sandbox, parent := parents(sandbox)["team"], poll_interval=1)
@@ -602,12 +592,12 @@ def caching(sandbox: Sandbox) -> Sandbox:
 
 
 def test_a_graph_that_would_only_come_again_is_not_asked_for(
-    caching: Sandbox, run_patched: Callable[..., Run], graph_catalog: dict[str, Any]
+    caching: Sandbox, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     settings = graph_settings(caching, parent := parents(caching)["team"])
-    first = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog)
+    first = run_tap(settings, catalog=graph_catalog, limits=WITH_A_SMALL_CACHE)
     caching.requests.clear()
-    second = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog, state=first.state)
+    second = run_tap(settings, catalog=graph_catalog, state=first.state, limits=WITH_A_SMALL_CACHE)
 
     [export] = first.records("exports")
     until = format_time(parse_time(export["completed_at"]) + timedelta(hours=4))
@@ -621,24 +611,24 @@ def test_a_graph_that_would_only_come_again_is_not_asked_for(
 
 
 def test_a_graph_of_few_tasks_is_made_anew_each_time(
-    caching: Sandbox, run_patched: Callable[..., Run], graph_catalog: dict[str, Any]
+    caching: Sandbox, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     parent = parents(caching)["team"]
     tasks = len(in_graph(caching, parent)["graph_tasks"])
-    limits = [f"export.CACHED_TASKS = {tasks - more}" for more in (0, 1)]
-    runs = [run_patched(limit, graph_settings(caching, parent), catalog=graph_catalog) for limit in limits]
+    limits = [Limits(cached_tasks=tasks - more) for more in (0, 1)]
+    runs = [run_tap(graph_settings(caching, parent), catalog=graph_catalog, limits=limit) for limit in limits]
 
     assert [bool(partitions(run)[parent].get("cached_until")) for run in runs] == [False, True]
 
 
 def test_a_new_stream_is_filled_from_the_job_that_asana_would_give_again(
-    caching: Sandbox, run_patched: Callable[..., Run], graph_catalog: dict[str, Any]
+    caching: Sandbox, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     settings = graph_settings(caching, parent := parents(caching)["team"])
     fewer = select(graph_catalog, {("graph_sections",): False})
-    first = run_patched(WITH_A_SMALL_CACHE, settings, catalog=fewer)
-    second = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog, state=first.state)
-    third = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog, state=second.state)
+    first = run_tap(settings, catalog=fewer, limits=WITH_A_SMALL_CACHE)
+    second = run_tap(settings, catalog=graph_catalog, state=first.state, limits=WITH_A_SMALL_CACHE)
+    third = run_tap(settings, catalog=graph_catalog, state=second.state, limits=WITH_A_SMALL_CACHE)
 
     assert (second.code, brought(second), posts(caching)) == (0, in_graph(caching, parent), [parent])
     assert [run.records("exports")[0]["job_gid"] for run in (first, second)] == [
@@ -648,27 +638,27 @@ def test_a_new_stream_is_filled_from_the_job_that_asana_would_give_again(
 
 
 def test_a_newly_selected_property_is_filled_from_the_job_that_asana_would_give_again(
-    caching: Sandbox, run_patched: Callable[..., Run], graph_catalog: dict[str, Any]
+    caching: Sandbox, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     settings = graph_settings(caching, parent := parents(caching)["team"])
     fewer = select(graph_catalog, {("graph_tasks", "properties", "assignee"): False})
-    first = run_patched(WITH_A_SMALL_CACHE, settings, catalog=fewer)
-    second = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog, state=first.state)
+    first = run_tap(settings, catalog=fewer, limits=WITH_A_SMALL_CACHE)
+    second = run_tap(settings, catalog=graph_catalog, state=first.state, limits=WITH_A_SMALL_CACHE)
 
     assert (second.code, brought(second), posts(caching)) == (0, in_graph(caching, parent), [parent])
 
 
 def test_after_four_hours_a_graph_is_asked_for_anew(
-    clock: Clock, run_patched: Callable[..., Run], graph_catalog: dict[str, Any]
+    clock: Clock, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     clock.now = datetime.now(timezone.utc) - timedelta(hours=4, minutes=1)
     with Sandbox(
         tasks=60, teams=3, large=0, change_interval=0, job_seconds=0, graph_cache_tasks=5, clock=clock
     ) as sandbox:
         settings = graph_settings(sandbox, parent := parents(sandbox)["team"])
-        first = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog)
+        first = run_tap(settings, catalog=graph_catalog, limits=WITH_A_SMALL_CACHE)
         clock.now = datetime.now(timezone.utc)
-        second = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog, state=first.state)
+        second = run_tap(settings, catalog=graph_catalog, state=first.state, limits=WITH_A_SMALL_CACHE)
 
         exports = [run.records("exports")[0]["gid"] for run in (first, second)]
         assert (second.code, brought(second), posts(sandbox)) == (0, in_graph(sandbox, parent), [parent] * 2)
@@ -694,13 +684,13 @@ def test_a_result_that_comes_again_is_told_of_with_its_time(
 
 
 def test_a_job_that_the_settings_name_is_read_although_asana_would_give_another_again(
-    caching: Sandbox, run_patched: Callable[..., Run], graph_catalog: dict[str, Any]
+    caching: Sandbox, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
     parent = parents(caching)["team"]
-    first = run_patched(WITH_A_SMALL_CACHE, graph_settings(caching, parent), catalog=graph_catalog)
+    first = run_tap(graph_settings(caching, parent), catalog=graph_catalog, limits=WITH_A_SMALL_CACHE)
     job = finish(Asana(caching.api_url, caching.access_token, user_agent="test", timeout=5).request_graph(parent))
     settings = graph_settings(caching, parent, job_gids={parent: job.gid})
-    second = run_patched(WITH_A_SMALL_CACHE, settings, catalog=graph_catalog, state=first.state)
+    second = run_tap(settings, catalog=graph_catalog, state=first.state, limits=WITH_A_SMALL_CACHE)
 
     assert (second.code, brought(second)) == (0, in_graph(caching, parent))
     assert second.records("exports")[0]["job_gid"] == job.gid

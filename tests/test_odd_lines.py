@@ -11,11 +11,11 @@ import pytest
 from jsonschema import Draft7Validator
 
 from tap_asana_export.errors import FileError, MapError, TapError, UnknownFieldError
-from tap_asana_export.records import reader as text_module
+from tap_asana_export.limits import Limits
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
 from tests.support.selections import PARTS, on
-from tests.support.tap import WORKSPACE, Run, select, settings_for
+from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,16 +196,16 @@ def test_of_a_property_that_comes_twice_the_last_one_counts(bring: Callable[...,
 
 
 def test_a_long_line_is_an_error_that_names_it(
-    run_tap: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bring: Callable[..., Brought]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bring: Callable[..., Brought]
 ) -> None:
-    monkeypatch.setattr(text_module.blocks_in_time, "__defaults__", (3 << 20,))
-    monkeypatch.setattr(text_module.blocks, "__defaults__", (3 << 20,))
+    monkeypatch.setattr(TapAsanaExport, "limits", Limits(line=3 << 20))
     line = b'{"gid":"2","resource_type":"task","notes":"%b"}' % (b"x" * (4 << 20))
     brought = bring(task("1"), line, task("3"))
 
     assert str(brought.error).partition("breaks ")[2].startswith("at line 2: it is longer than 3 MB. ")
     assert [record["gid"] for record in brought.records("tasks")] == ["1"]
-    assert run_tap({"export_files": [str(tmp_path / "export.jsonl")], "workspaces": [WORKSPACE]}).code == 0
+    monkeypatch.undo()
+    assert sync({"export_files": [str(tmp_path / "export.jsonl")], "workspaces": [WORKSPACE]}).code == 0
 
 
 # ── workspaces that lines name ────────────────────────────────────────────────────────────────────────────
@@ -486,7 +486,7 @@ def test_thousands_of_unknown_fields_and_types_take_no_longer_than_known_ones(
 def test_only_so_many_unknown_fields_are_named(
     bring: Callable[..., Brought], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tap_asana_export.records.unknown_fields.MAX_NAMES", 5)
+    monkeypatch.setattr(TapAsanaExport, "limits", Limits(unknown_names=5))
     brought = bring(*(task(str(n), **{f"new_{n}": n}) for n in range(9)))
 
     assert brought.records("exports")[0]["unknown_fields"] == {"tasks": [f"new_{n}" for n in range(5)]}

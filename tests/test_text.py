@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_asana_export.errors import DamagedError, DownloadError
-from tap_asana_export.records import reader as text
+from tap_asana_export.limits import USUAL, Limits
 from tap_asana_export.records.reader import blocks, one_object_a_line
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ FORMS: dict[str, Callable[[list[Any]], str]] = {
 """By name, how a file may hold objects."""
 
 
-def read(pieces: Iterable[bytes]) -> list[Any]:
+def read(pieces: Iterable[bytes], limits: Limits = USUAL) -> list[Any]:
     """The objects that the text comes to, its numbers with all digits."""
-    return loads(b"\n".join(blocks(pieces, threading.Event())))
+    return loads(b"\n".join(blocks(pieces, threading.Event(), limits)))
 
 
 def loads(lines: bytes) -> list[Any]:
@@ -213,7 +213,7 @@ def test_a_line_that_is_too_long_is_an_error_and_is_not_kept(whole: bytes, cause
             yield piece
         pytest.fail("it was read to its end")
 
-    lines = blocks(body(), threading.Event(), longest=3 << 20)
+    lines = blocks(body(), threading.Event(), Limits(line=3 << 20))
     with pytest.raises(DamagedError) as error:
         list(lines)
 
@@ -226,7 +226,7 @@ def test_a_line_of_the_greatest_length_comes_through() -> None:
     assert len(line) == 3 << 20
 
     for whole in (line, line + b"\n", b'{"gid":"1"}\n' + line, b"[" + line + b"]"):
-        lines = b"\n".join(blocks(split(whole, 1 << 18), threading.Event(), longest=3 << 20))
+        lines = b"\n".join(blocks(split(whole, 1 << 18), threading.Event(), Limits(line=3 << 20)))
         assert lines.split(b"\n")[-1] == line
 
 
@@ -239,24 +239,19 @@ def test_a_first_line_may_begin_with_an_array() -> None:
     assert read([FORMS["lines"](lines[:1]).encode()]) == lines[:1]
 
 
-def test_a_first_line_may_begin_with_an_array_and_be_longer_than_what_is_read_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(text, "TEXT", 100)
+def test_a_first_line_may_begin_with_an_array_and_be_longer_than_what_is_read_at_a_time() -> None:
     lines = [{"tags": [{"gid": "9"}], "gid": "1", "notes": "x" * 1000}, {"gid": "2"}]
 
     for size in (7, 1 << 20):
-        assert read(split(FORMS["lines"](lines).encode(), size)) == lines
+        assert read(split(FORMS["lines"](lines).encode(), size), Limits(text=100)) == lines
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_object_may_be_longer_than_what_is_read_at_a_time(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "TEXT", 100)
-    monkeypatch.setattr(text, "PIECE", 10)
+def test_an_object_may_be_longer_than_what_is_read_at_a_time(form: str) -> None:
     long = [{"gid": "1", "resource_type": "task", "notes": "x" * 1000}, *OBJECTS]
 
     for size in (7, 1 << 20):
-        assert digits(read(split(FORMS[form](long).encode(), size))) == digits(long)
+        assert digits(read(split(FORMS[form](long).encode(), size), Limits(text=100, document_text=10))) == digits(long)
 
 
 def test_lines_come_to_the_byte_as_they_are() -> None:

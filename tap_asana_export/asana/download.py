@@ -13,6 +13,7 @@ import urllib3
 
 from tap_asana_export.asana.session import new_session
 from tap_asana_export.errors import ChangedError, DownloadError, GoneError
+from tap_asana_export.limits import USUAL
 from tap_asana_export.redaction import redact_line
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ GONE = {requests.codes.not_found, requests.codes.gone}
 """Answers of storage that has no such file."""
 BRINGS_FILE = {requests.codes.ok, requests.codes.non_authoritative_information, requests.codes.partial_content}
 """Answers of storage whose body is the file, or a part of it."""
-BLOCK = 1 << 18
-"""Bytes to read at a time."""
 TRIES = 5
 """How often to go on after the connection broke, if no byte came meanwhile."""
 ANOTHER = "storage has another file now"
@@ -97,6 +96,7 @@ class Download:
         urls: a freshly signed URL of the file each time it is asked. No token goes with one: it must not leave Asana,
             and S3 refuses a request that is signed in two ways.
         timeout: seconds, to connect and between two reads.
+        block: bytes to read at a time.
 
     Attributes:
         bytes: how many of the file came in so far.
@@ -105,12 +105,21 @@ class Download:
         file_id: tells this file from another one at the same place, if storage told enough.
     """
 
-    def __init__(self, urls: Iterator[str], *, user_agent: str, timeout: float, clock: Clock = time) -> None:
+    def __init__(
+        self,
+        urls: Iterator[str],
+        *,
+        user_agent: str,
+        timeout: float,
+        clock: Clock = time,
+        block: int = USUAL.file_block,
+    ) -> None:
         self.bytes = 0
         self.file_id: str | None = None
         self._urls = urls
         self._timeout = timeout
         self._clock = clock
+        self._block = block
         self._version = Version()
         self.is_whole = False
         self.left = threading.Event()
@@ -167,7 +176,7 @@ class Download:
                 return
             place = self._check(response, start)
             at = place.begin
-            for block in response.raw.stream(BLOCK, decode_content=False):
+            for block in response.raw.stream(self._block, decode_content=False):
                 piece = block if place.end is None else block[: place.end - at]
                 fresh = piece[max(self.bytes - at, 0) :]
                 at += len(piece)

@@ -27,6 +27,7 @@ from typing_extensions import Self
 
 from tap_asana_export.errors import BatchError, SettingError
 from tap_asana_export.leftovers import OWNER, remove_leftovers
+from tap_asana_export.limits import USUAL
 from tap_asana_export.output.buffers import RecordBuffer
 from tap_asana_export.output.jsonl import JsonLinesFile
 from tap_asana_export.times import format_time
@@ -34,20 +35,15 @@ from tap_asana_export.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from tap_asana_export.limits import Limits
     from tap_asana_export.output.messages import ExportOrigin, MessageWriter, Schemas
     from tap_asana_export.settings import Settings
 
 BATCH_SIZE = 10_000
 """Records in a file at most: the SDK's default."""
 
-FILE_BYTES = 1 << 29
-"""Bytes of text in a file at most."""
-
 BLOCKS_WAITING = 3
 """Blocks of records that may wait for their compression."""
-
-UPLOADS = 4
-"""Files that are uploaded at a time."""
 
 UPLOAD_FOLDER = "tap-asana-export-"
 """Beginning of the names of temporary folders with files to upload."""
@@ -63,6 +59,7 @@ class BatchConfig:
         format: `jsonl` or `parquet`.
         compression: `gzip` or `none`.
         size: records in a file at most.
+        limits: bytes of text in a file at most, and files that are uploaded at a time.
     """
 
     filesystem: Any
@@ -70,6 +67,7 @@ class BatchConfig:
     format: str
     compression: str
     size: int
+    limits: Limits = USUAL
 
     @property
     def suffix(self) -> str:
@@ -79,7 +77,7 @@ class BatchConfig:
         return ".jsonl.gz" if self.compression == "gzip" else ".jsonl"
 
 
-def read_batch_config(settings: Settings) -> BatchConfig | None:
+def read_batch_config(settings: Settings, limits: Limits = USUAL) -> BatchConfig | None:
     """Read the setting `batch_config`; None if it is not set, so that records become messages.
 
     Raises:
@@ -114,7 +112,7 @@ def read_batch_config(settings: Settings) -> BatchConfig | None:
         raise SettingError(
             f"Settings: batch_config.storage cannot be used ({name}). Check its root and its params."
         ) from None
-    return BatchConfig(filesystem, f"{root.rstrip('/')}/{storage.get('prefix') or ''}", form, compression, size)
+    return BatchConfig(filesystem, f"{root.rstrip('/')}/{storage.get('prefix') or ''}", form, compression, size, limits)
 
 
 def describe_url_error(url: str, error: Exception) -> str:
@@ -160,7 +158,7 @@ class BatchFiles:
         self._lines = self._announced_lines = 0
         self._compressions: deque[Future[None]] = deque()
         self._compressing = ThreadPoolExecutor(1, "compress")
-        self._uploading = ThreadPoolExecutor(UPLOADS, "upload")
+        self._uploading = ThreadPoolExecutor(config.limits.uploads, "upload")
         self._upload_folder = tempfile.TemporaryDirectory(prefix=f"{UPLOAD_FOLDER}{OWNER}-")
         self._remove_leftovers()
 
@@ -333,7 +331,7 @@ class BatchFile:
             begin: offset of the first line to take.
             records: records in a file at most.
         """
-        free = max(FILE_BYTES - self._bytes, 0)
+        free = max(self._config.limits.batch_file - self._bytes, 0)
         end = len(text) if len(text) - begin <= free else text.rfind(b"\n", begin, begin + free) + 1
         if not self._records and end <= begin:
             end = text.find(b"\n", begin) + 1  # a record larger than a file: it gets a file of its own

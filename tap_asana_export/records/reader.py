@@ -14,23 +14,18 @@ import msgspec
 
 from tap_asana_export.deflate import zlib
 from tap_asana_export.errors import DamagedError, DownloadError
+from tap_asana_export.limits import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
+    from tap_asana_export.limits import Limits
+
 DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_GZIP_LAYERS = 2
 """Asana gzips a file, and a proxy on the way may do so once more."""
-BLOCK = 1 << 18
-"""Bytes of the file to read at a time."""
-TEXT = 1 << 21
-"""Bytes of text to decompress at a time: bounds the memory that well compressed data takes."""
-PIECE = 1 << 18
-"""Bytes of a JSON document's objects to pass on at a time."""
-MAX_LINE_BYTES = 1 << 28
-"""Longest line, or object in a JSON document, in bytes; several copies of it are in memory at once."""
 OBJECT_NAMES = {"gid", "resource_type"}
 """Every object has at least one of these properties; a JSON document around objects has none of them."""
 BLOCKS_AHEAD = 2
@@ -44,7 +39,7 @@ SPACE = re.compile(r"[ \t\n\r]*")
 scan = json.JSONDecoder(parse_int=float).raw_decode
 
 
-def blocks(body: Iterable[bytes], abandoned: threading.Event, longest: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+def blocks(body: Iterable[bytes], abandoned: threading.Event, limits: Limits = USUAL) -> Iterator[bytes]:
     r"""Yield an export file's text in blocks of whole lines, with one object a line.
 
     A block does not end with a line break. Only `\n` ends a line, not U+2028 for example. A thread of its own reads and
@@ -53,17 +48,17 @@ def blocks(body: Iterable[bytes], abandoned: threading.Event, longest: int = MAX
     Args:
         body: the file's bytes.
         abandoned: is set when the caller stops early, so that `body` can stop too.
-        longest: limit for a line, in bytes.
+        limits: how much to take at a time, and how long a line may be.
 
     Raises:
         DownloadError: the file is neither gzip nor JSON, is damaged, ends too early, or has a line that is too long.
         Exception: whatever `body` raises.
     """
-    return (block for block in blocks_in_time(body, abandoned, None, longest) if block is not None)
+    return (block for block in blocks_in_time(body, abandoned, None, limits) if block is not None)
 
 
 def blocks_in_time(
-    body: Iterable[bytes], abandoned: threading.Event, seconds: float | None, longest: int = MAX_LINE_BYTES
+    body: Iterable[bytes], abandoned: threading.Event, seconds: float | None, limits: Limits = USUAL
 ) -> Iterator[bytes | None]:
     """Yield blocks as `blocks` does, and None whenever the next one takes longer than some seconds.
 
@@ -71,15 +66,18 @@ def blocks_in_time(
         body: as for `blocks`.
         abandoned: as for `blocks`.
         seconds: how long to wait for a block before None; None waits without end.
-        longest: as for `blocks`.
+        limits: as for `blocks`.
     """
-    return read_ahead(
-        whole_lines(one_object_a_line(read_text(body), longest), longest), BLOCKS_AHEAD, abandoned, seconds
-    )
+    lines = whole_lines(one_object_a_line(read_text(body, limits.text), limits), limits.line)
+    return read_ahead(lines, BLOCKS_AHEAD, abandoned, seconds)
 
 
-def read_text(body: Iterable[bytes]) -> Iterable[bytes]:
+def read_text(body: Iterable[bytes], most: int = USUAL.text) -> Iterable[bytes]:
     """Return the text of an export file, decompressed if its first bytes are gzip's: headers are not reliable.
+
+    Args:
+        body: the file's bytes.
+        most: bytes of text to decompress at a time.
 
     Raises:
         DownloadError: the file is neither gzip nor JSON, is damaged, or ends too early.
@@ -87,7 +85,7 @@ def read_text(body: Iterable[bytes]) -> Iterable[bytes]:
     head, body = peek(body)
     if head.startswith(GZIP_MAGIC):
         for _ in range(MAX_GZIP_LAYERS):
-            head, body = peek(inflate(body))
+            head, body = peek(inflate(body, most))
             if not head.startswith(GZIP_MAGIC):
                 break
         return body
@@ -105,8 +103,8 @@ def peek(body: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
     return head, itertools.chain([head], blocks)
 
 
-def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress gzip data of any number of members (RFC 1952) into pieces of at most `TEXT` bytes.
+def inflate(body: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Decompress gzip data of any number of members (RFC 1952) into pieces of at most so many bytes.
 
     Raises:
         DownloadError: the data is damaged, or ends before a member does.
@@ -120,18 +118,18 @@ def inflate(body: Iterable[bytes]) -> Iterator[bytes]:
                     break
                 member = zlib.decompressobj(wbits=31)
             try:
-                text = member.decompress(data, TEXT)
+                text = member.decompress(data, most)
             except DAMAGED as error:
                 raise DamagedError(f"the gzip data is damaged ({error})") from None
             yield text
             data = member.unused_data if member.eof else member.unconsumed_tail  # noqa: PLW2901
-            if not data and (member.eof or len(text) < TEXT):
+            if not data and (member.eof or len(text) < most):
                 break
     if not member.eof:
         raise DownloadError("the gzip data ends too early")
 
 
-def one_object_a_line(texts: Iterable[bytes], longest: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+def one_object_a_line(texts: Iterable[bytes], limits: Limits = USUAL) -> Iterator[bytes]:
     """Yield JSON Lines as they are, and a JSON document with one object a line.
 
     A document is an array of objects, or an object with such arrays. Asana's guide says that a graph export is JSON
@@ -139,7 +137,7 @@ def one_object_a_line(texts: Iterable[bytes], longest: int = MAX_LINE_BYTES) -> 
 
     Args:
         texts: the text, in pieces.
-        longest: limit for an object in a document, in bytes.
+        limits: how much to take at a time, and how long an object in a document may be.
 
     Raises:
         DamagedError: the document is not JSON, has no array of objects, or has an object that is too long.
@@ -149,10 +147,10 @@ def one_object_a_line(texts: Iterable[bytes], longest: int = MAX_LINE_BYTES) -> 
     head = b""
     for text in texts:
         head += text
-        if len(head) >= TEXT or first_line_properties(head) is not None:
+        if len(head) >= limits.text or first_line_properties(head) is not None:
             break
     texts = itertools.chain([head], texts)
-    return document_lines(Document(texts, longest)) if is_document(head) else texts
+    return document_lines(Document(texts, limits.line), limits.document_text) if is_document(head) else texts
 
 
 def is_document(head: bytes) -> bool:
@@ -161,14 +159,14 @@ def is_document(head: bytes) -> bool:
     In JSON Lines the first line is a whole object, with a `gid` or a `resource_type`.
 
     Args:
-        head: the file's first line at least, or its first `TEXT` bytes.
+        head: the file's first line at least, or the text that is decompressed at a time.
     """
     if head.lstrip().startswith(b"["):
         return True
     first = first_line_properties(head)
     if first is not None:
         return not first & OBJECT_NAMES
-    document = Document(iter([head]), MAX_LINE_BYTES)
+    document = Document(iter([head]), len(head))
     holds_array = False
     with contextlib.suppress(DownloadError):
         for name in document.properties():
@@ -189,7 +187,7 @@ def first_line_properties(head: bytes) -> AbstractSet[str] | None:
         return None
 
 
-def document_lines(document: Document) -> Iterator[bytes]:
+def document_lines(document: Document, most: int) -> Iterator[bytes]:
     """Yield the objects of a JSON document, one a line; if it is damaged, those before the damage, then the error."""
     lines: list[bytes] = []
     size = 0
@@ -197,7 +195,7 @@ def document_lines(document: Document) -> Iterator[bytes]:
         for item in document_objects(document):
             lines.append(item.replace(b"\n", b" "))
             size += len(item)
-            if size >= PIECE:
+            if size >= most:
                 yield b"\n".join(lines) + b"\n"
                 lines.clear()
                 size = 0
@@ -382,7 +380,7 @@ class Document:
         return DownloadError(f"the JSON document ends too early (behind its first {self.count} objects)")
 
 
-def whole_lines(texts: Iterable[bytes], longest: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+def whole_lines(texts: Iterable[bytes], longest: int) -> Iterator[bytes]:
     """Cut text into blocks of whole lines, each without its last line break.
 
     Raises:

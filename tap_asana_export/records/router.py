@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_asana_export.errors import DamagedError, TapError
+from tap_asana_export.limits import USUAL
 from tap_asana_export.records.gids import Gids
 from tap_asana_export.records.handlers import IgnoredType
 from tap_asana_export.records.objects import NO_PROPERTIES, TAG, UNDECODABLE, Properties, decode_properties, encode
@@ -25,6 +26,7 @@ from tap_asana_export.records.unicode import is_utf8, replace_lone_surrogates
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tap_asana_export.limits import Limits
     from tap_asana_export.records.handlers import LineHandler
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class RecordRouter:
         handlers: by `resource_type`, for the types that streams take.
         skip: number of lines at the start whose records the target already has: they are only counted.
         repeated: types of which the file may hold an object more than once; only its first line counts.
+        limits: how much to check at a time.
 
     Attributes:
         lines: number of lines read.
@@ -47,13 +50,21 @@ class RecordRouter:
         handlers: as given, with an `IgnoredType` for each other type that the file holds.
     """
 
-    def __init__(self, handlers: Mapping[str, LineHandler], *, skip: int = 0, repeated: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, LineHandler],
+        *,
+        skip: int = 0,
+        repeated: Iterable[str] = (),
+        limits: Limits = USUAL,
+    ) -> None:
         self.lines = 0
         self.objects: Counter[str] = Counter()
         self._seen = {resource_type: Gids() for resource_type in repeated}
         # A second type, as a decoder for one Struct alone takes a line without a type for that Struct.
         self.handlers: dict[str, LineHandler] = {"": IgnoredType(""), **handlers}
         self._skip = skip
+        self._utf8_slice = limits.utf8_slice
         self._is_utf8 = True
         self._compile()
 
@@ -82,7 +93,7 @@ class RecordRouter:
         # A view and offsets, since to split the text copies it, which takes a fifth of the time.
         view = memoryview(text)
         if not begin:
-            self._is_utf8 = is_utf8(view)
+            self._is_utf8 = is_utf8(view, self._utf8_slice)
         length = len(text)
         while begin <= length and self.lines < until:
             end = text.find(b"\n", begin)
@@ -90,7 +101,7 @@ class RecordRouter:
                 end = length
             line: memoryview | bytes = view[begin:end]
             begin = end + 1
-            if not self._is_utf8 and not is_utf8(line):
+            if not self._is_utf8 and not is_utf8(line, self._utf8_slice):
                 raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
             rest = NO_PROPERTIES
             try:

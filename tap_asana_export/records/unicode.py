@@ -5,8 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-UTF8_SLICE = 1 << 17
-"""Bytes to check at a time. To check 2 MB at once takes three times as long, as they become 8 MB of `str`."""
+from tap_asana_export.limits import USUAL
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """Begins the escape of a surrogate, in a pair or alone."""
@@ -17,12 +16,12 @@ ESCAPE = re.compile(
 """Any escape in JSON; group 1 is a lone surrogate. A pair of surrogates is one escape."""
 
 
-def is_utf8(text: memoryview | bytes) -> bool:
-    """Whether the bytes are UTF-8."""
+def is_utf8(text: memoryview | bytes, most: int = USUAL.utf8_slice) -> bool:
+    """Whether the bytes, of which so many are checked at a time, are UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for begin in range(0, len(text), UTF8_SLICE):
-            decoder.decode(text[begin : begin + UTF8_SLICE])
+        for begin in range(0, len(text), most):
+            decoder.decode(text[begin : begin + most])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False

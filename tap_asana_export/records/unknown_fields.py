@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from tap_asana_export.errors import UnknownFieldError
+from tap_asana_export.limits import USUAL
 from tap_asana_export.records.selection import ADDITIONAL
 
 if TYPE_CHECKING:
@@ -16,22 +17,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_NAMES = 10_000
-"""Unknown fields of one stream that the log names."""
-
 
 class UnknownFields:
     """Collects the fields in one export's objects that no schema knows.
 
     Args:
         origin: what is exported, as errors name it.
+        most: unknown fields of one stream that the log names.
 
     Attributes:
         origin: as given.
         names: names of the fields by name of the stream.
     """
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, most: int = USUAL.unknown_names) -> None:
+        self._most = most
         self.origin = origin
         self.names: dict[str, set[str]] = {}
 
@@ -45,10 +45,10 @@ class UnknownFields:
         for name in sorted({*names} - known):
             if stream.config.get("unknown_fields") == "fail":
                 raise UnknownFieldError(self.origin, stream.name, name)
-            if len(known) < MAX_NAMES:
+            if len(known) < self._most:
                 self.names.setdefault(stream.name, known).add(name)
                 log_unknown_field(stream, name)
-            elif len(known) == MAX_NAMES:
+            elif len(known) == self._most:
                 log_unknown_field(stream, None)
 
 

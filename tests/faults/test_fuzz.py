@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from tap_asana_export.errors import DownloadError
+from tap_asana_export.limits import USUAL, Limits
 from tap_asana_export.output.messages import MessageWriter, RecordMessages
 from tap_asana_export.records import reader as text_module
-from tap_asana_export.records import unicode as unicode_module
 from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sources import SOURCES, ExportRoot
@@ -100,21 +100,18 @@ def told_by(text: bytes, streams: dict[str, Stream]) -> Outcome:
 
 def brought_piecemeal(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
     """What the tap makes of a file when it decompresses and looks at little of the text at a time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "TEXT", 300)
-        patch.setattr(unicode_module, "UTF8_SLICE", 7)
-        return brought(streams, *blocks)
+    return brought(streams, *blocks, limits=Limits(text=300, utf8_slice=7))
 
 
-def brought(streams: dict[str, Stream], *blocks: bytes) -> Outcome:
+def brought(streams: dict[str, Stream], *blocks: bytes, limits: Limits = USUAL) -> Outcome:
     """What the tap makes of a file that comes in blocks."""
     sink = RecordMessages(MessageWriter(), TIME)
     kinds = {kind: [SelectedStream(OBJECT_SOURCES[kind], stream)] for kind, stream in streams.items()}
     versions = dict.fromkeys(source.stream for source in OBJECT_SOURCES.values())
-    reading = RecordRouter(build_handlers(kinds, ExportRoot(WORKSPACE), sink, versions))
+    reading = RecordRouter(build_handlers(kinds, ExportRoot(WORKSPACE), sink, versions), limits=limits)
     bad = None
     try:
-        for text in text_of(*blocks):
+        for text in text_of(*blocks, limits=limits):
             reading.read(text)
     except DownloadError:
         bad = reading.lines + 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.asana import download
+from tap_asana_export.limits import Limits
 from tap_asana_export.tap import TapAsanaExport
 from tests.support.clock import Clock
 from tests.support.odd_asana import CREATED_AT, OddAsana, Storage, cut, raw, replace
@@ -42,7 +42,7 @@ VALIDATORS: dict[str, dict[str, str]] = {
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(time, "sleep", clock.sleep)
-    monkeypatch.setattr(download, "BLOCK", 500)
+    monkeypatch.setattr(TapAsanaExport, "limits", Limits(file_block=500))
 
 
 def run_tap(server: OddAsana, **settings: Any) -> Run:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pytest
 
-from tap_asana_export import export
-from tap_asana_export.asana import download
+from tap_asana_export.limits import Limits
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES
+from tap_asana_export.tap import TapAsanaExport
 from tests.support.clock import Clock
 from tests.support.organizations import expected
 from tests.support.samples import first_of_each
@@ -304,8 +304,7 @@ def sandbox(organization: dict[str, Any], clock: Clock, monkeypatch: pytest.Monk
     """A sandbox whose time passes only while the tap sleeps, and whose files come in many blocks."""
     monkeypatch.setattr(time, "sleep", clock.sleep)
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
-    monkeypatch.setattr(export, "KEPT", timedelta.max)
-    monkeypatch.setattr(download, "BLOCK", 1000)
+    monkeypatch.setattr(TapAsanaExport, "limits", Limits(kept=timedelta.max, file_block=1000))
     with Sandbox(**organization, job_seconds=2, clock=clock) as sandbox:
         yield sandbox
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tap_asana_export.asana import download
 from tap_asana_export.asana.client import Asana
 from tap_asana_export.asana.download import Download
 from tap_asana_export.errors import AnswerError, ChangedError, DownloadError, GoneError
-from tap_asana_export.records.reader import BLOCK, BLOCKS_AHEAD
+from tap_asana_export.limits import USUAL
+from tap_asana_export.records.reader import BLOCKS_AHEAD
 from tap_asana_export.records.reader import blocks as blocks_in
 from tap_asana_export.waiting import finish
 from tests.support.clock import Clock
@@ -182,7 +182,9 @@ def blocks_of(file: Download) -> Iterator[bytes]:
     return blocks_in(file.pieces(), file.left)
 
 
-def download_from(*urls: str, timeout: float = 5, clock: Clock | None = None) -> Download:
+def download_from(
+    *urls: str, timeout: float = 5, clock: Clock | None = None, block: int = USUAL.file_block
+) -> Download:
     """A download that asks for these URLs in turn, the last one again and again."""
 
     def signed() -> Iterator[str]:
@@ -190,7 +192,7 @@ def download_from(*urls: str, timeout: float = 5, clock: Clock | None = None) ->
         while True:
             yield urls[-1]
 
-    return Download(signed(), user_agent="test", timeout=timeout, clock=clock or Clock())
+    return Download(signed(), user_agent="test", timeout=timeout, clock=clock or Clock(), block=block)
 
 
 def text_of(file: Download) -> bytes:
@@ -440,13 +442,10 @@ def test_a_download_goes_on_where_it_broke(name: str) -> None:
         ],
     }.items(),
 )  # fmt: skip
-def test_bytes_that_may_be_lost_with_their_connection_are_asked_for_again(
-    name: str, steps: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_that_may_be_lost_with_their_connection_are_asked_for_again(name: str, steps: list[Any]) -> None:
     assert name
-    monkeypatch.setattr(download, "BLOCK", 1000)
     with Server(steps, [rest]) as server:
-        file = download_from(server.url, timeout=0.1)
+        file = download_from(server.url, timeout=0.1, block=1000)
         assert (text_of(file), file.bytes, len(server.asked)) == (TEXT, len(FILE), 2)
 
 
@@ -809,7 +808,7 @@ def test_a_reader_that_takes_its_time_loses_nothing_and_little_is_read_ahead(end
         taken = [next(blocks)]
         assert full.wait(10)
         # what the reader has, what waits for it, and what the thread holds while there is no room for it
-        assert file.bytes <= (1 + BLOCKS_AHEAD + 2) * BLOCK
+        assert file.bytes <= (1 + BLOCKS_AHEAD + 2) * USUAL.file_block
         assert b"\n".join([*taken, *blocks]) == MUCH
         assert (file.bytes, len(server.asked)) == (len(MUCH), 2)
 
@@ -832,10 +831,9 @@ def test_the_thread_ends_with_the_download() -> None:
 
 
 @pytest.mark.parametrize("taken", [1, 5])
-def test_the_thread_ends_when_nobody_wants_the_rest(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "BLOCK", 300)
+def test_the_thread_ends_when_nobody_wants_the_rest(taken: int) -> None:
     with Server(WHOLE) as server:
-        blocks = blocks_of(download_from(server.url))
+        blocks = blocks_of(download_from(server.url, block=300))
         for _ in range(taken):
             next(blocks)
         [thread] = download_threads()
@@ -844,10 +842,9 @@ def test_the_thread_ends_when_nobody_wants_the_rest(taken: int, monkeypatch: pyt
         assert download_threads() == []
 
 
-def test_the_thread_asks_for_nothing_more_when_nobody_wants_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "BLOCK", 1000)
+def test_the_thread_asks_for_nothing_more_when_nobody_wants_the_rest() -> None:
     with Server([answer(), FILE[:1500], stall], *[[stall]] * 6) as server:
-        blocks = blocks_of(download_from(server.url, timeout=0.1))
+        blocks = blocks_of(download_from(server.url, timeout=0.1, block=1000))
         next(blocks)
         [thread] = download_threads()
         blocks.close()  # type: ignore[attr-defined]

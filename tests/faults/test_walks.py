@@ -24,9 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tap_asana_export import export
 from tap_asana_export.errors import TapError
-from tap_asana_export.records import reader as text
+from tap_asana_export.limits import Limits
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.times import format_time, parse_time
@@ -422,8 +421,7 @@ def run(config: dict[str, Any], catalog: dict[str, Any], state: Any) -> tuple[li
     out, error = io.BytesIO(), None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=out))
-        patch.setattr(text, "TEXT", 20_000)
-        patch.setattr(export, "STATE_EVERY", 5)
+        patch.setattr(TapAsanaExport, "limits", Limits(text=20_000, state_lines=5))
         try:
             TapAsanaExport(config=config, catalog=catalog, state=copy.deepcopy(state)).sync_all()
         except TapError as raised:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from tap_asana_export import export
 from tap_asana_export.__main__ import main
-from tap_asana_export.records import reader as text
+from tap_asana_export.limits import Limits
+from tap_asana_export.tap import TapAsanaExport
 
-text.TEXT = 1 << 15
-export.STATE_EVERY = 5
+TapAsanaExport.limits = Limits(text=1 << 15, state_lines=5)
 
 if __name__ == "__main__":
     main()

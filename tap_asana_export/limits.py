@@ -1,0 +1,42 @@
+"""How much the tap takes at a time, as one value: a test makes a tap with smaller limits than those below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of what the tap takes at a time, and for how long Asana keeps things.
+
+    Attributes:
+        file_block: bytes of an export file to read at a time.
+        text: bytes of text to decompress at a time: bounds the memory that well compressed data takes.
+        document_text: bytes of a JSON document's objects to pass on at a time.
+        line: longest line, or object in a JSON document, in bytes; several copies of it are in memory at once.
+        utf8_slice: bytes to check for UTF-8 at a time. To check 2 MB at once takes three times as long, as they become
+            8 MB of `str`.
+        unknown_names: unknown fields of one stream that the log names.
+        state_lines: lines between two STATEs, as the SDK has it for records.
+        batch_file: bytes of a batch file at most, before compression.
+        uploads: batch files that are uploaded at a time.
+        kept: how long Asana keeps the file of an export after its completion (reference of createResourceExport).
+        cached_tasks: Asana gives a graph's result again if it has more tasks than this (reference of
+            createGraphExport).
+    """
+
+    file_block: int = 1 << 18
+    text: int = 1 << 21
+    document_text: int = 1 << 18
+    line: int = 1 << 28
+    utf8_slice: int = 1 << 17
+    unknown_names: int = 10_000
+    state_lines: int = 10_000
+    batch_file: int = 1 << 29
+    uploads: int = 4
+    kept: timedelta = timedelta(days=30)
+    cached_tasks: int = 1000
+
+
+USUAL = Limits()
