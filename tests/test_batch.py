@@ -29,6 +29,7 @@ from tests.support.batches import announced, exports_state, files, held, in_fold
 from tests.support.graphs import STREAMS as GRAPHS
 from tests.support.graphs import in_graph, parents, selecting
 from tests.support.organizations import expected, export_file, parameters
+from tests.support.samples import soak
 from tests.support.selections import PARTS
 from tests.support.tap import WORKSPACE, Run, select, settings_for
 from tests.support.targets import STREAMS
@@ -509,6 +510,7 @@ def test_a_run_that_breaks_has_announced_what_its_state_tells_of_and_the_next_on
     assert_whole(large, tmp_path, broken, rest)
 
 
+@pytest.mark.soak
 def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
     large: Sandbox, arguments: Callable[..., list[str]], everything: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -523,7 +525,7 @@ def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
     assert lines_of(run.state) > 0
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, *soak(signal.SIGINT)])
 def test_after_a_signal_no_half_file_is_left_and_the_next_run_makes_the_rest(
     large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path, signum: int
 ) -> None:
@@ -540,6 +542,7 @@ def test_after_a_signal_no_half_file_is_left_and_the_next_run_makes_the_rest(
     assert_whole(large, tmp_path, ended, rest)
 
 
+@pytest.mark.soak
 def test_what_a_killed_run_left_is_removed_by_the_next_one_and_what_others_write_is_not(
     large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

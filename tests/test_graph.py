@@ -28,7 +28,7 @@ from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import finish
 from tests.support.graphs import RESOURCES, STREAMS, in_graph, parents, selecting
 from tests.support.organizations import expected
-from tests.support.samples import first_of_each
+from tests.support.samples import first_of_each, soak
 from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
 from tests.support.targets import Postgres, load, target_postgres
 
@@ -393,7 +393,7 @@ def test_a_graph_is_whole_each_time(
 # ── going on ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["lines", *soak("array", "object")])
 def test_after_a_file_that_ended_too_early_each_row_comes_exactly_once(
     form: str, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
@@ -548,7 +548,7 @@ def rows_of(*runs: Run, stream: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(each["parent_gid"], each["gid"]): each for run in runs for each in run.records(stream)}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["lines", *soak("array", "object")])
 def test_killed_again_and_again_every_row_before_a_state_comes_exactly_once(
     form: str, arguments: Callable[..., list[str]], graph_catalog: dict[str, Any]
 ) -> None:

@@ -9,6 +9,9 @@ import subprocess
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tap_asana_export.limits import USUAL, Limits
 from tap_asana_export.sandbox import Sandbox
 from tests.support.batches import exports_state
 from tests.support.organizations import expected, export_file, parameters
@@ -55,11 +58,13 @@ def test_the_next_run_writes_the_rest_of_the_file_and_nothing_twice(
 
 
 def test_a_state_goes_out_every_ten_thousand_lines(run_tap: Callable[..., Run]) -> None:
-    with Sandbox(tasks=1, messages=21_000, large=0, change_interval=0, job_seconds=0) as sandbox:
-        run = run_tap(settings_for(sandbox))
+    assert USUAL.state_lines == 10_000
+    limits = Limits(text=1 << 10, state_lines=100)
+    with Sandbox(tasks=1, messages=210, large=0, change_interval=0, job_seconds=0) as sandbox:
+        run = run_tap(settings_for(sandbox), limits=limits)
 
     told = [exports_state(each["value"])["pending"] for each in run.of("STATE")]
-    assert [each and each["lines"] // 10_000 for each in told] == [0, 1, 2, None]
+    assert [each and each["lines"] // 100 for each in told] == [0, 1, 2, None]
     before: dict[int, int] = {}
     records = 0
     for message in run.messages:
@@ -69,6 +74,7 @@ def test_a_state_goes_out_every_ten_thousand_lines(run_tap: Callable[..., Run]) 
     assert all(lines == count for lines, count in before.items())
 
 
+@pytest.mark.soak
 def test_records_of_another_shape_are_written_from_the_first_line(
     arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
 ) -> None:

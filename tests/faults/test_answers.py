@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.support.clock import Clock
+
 TASKS = [{"gid": str(gid), "resource_type": "task", "modified_at": CREATED_AT} for gid in range(10, 20)]
 STORAGE = Storage(b"".join(json.dumps(task).encode() + b"\n" for task in TASKS))
 EVERYTHING = [str(gid) for gid in range(10, 20)]
@@ -389,7 +391,12 @@ BREAKS: dict[str, Callable[[OddAsana], bytes]] = {
 
 
 @pytest.mark.parametrize("what_breaks", BREAKS)
-def test_whatever_ends_one_export_the_others_come_through(what_breaks: str, run_tap: Callable[..., Run]) -> None:
+def test_whatever_ends_one_export_the_others_come_through(
+    what_breaks: str, run_tap: Callable[..., Run], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+
     def jobs(what: str, number: int) -> bytes | None:
         if what == POST:
             return answer({"data": {"gid": str(number), "status": "in_progress"}})
@@ -444,6 +451,7 @@ def test_lists_of_workspaces_that_never_end_end(run_tap: Callable[..., Run]) -> 
     assert (run.code, tasks(run), asana.counts["GET /workspaces"]) == (0, EVERYTHING, 2)
 
 
+@pytest.mark.soak
 def test_a_sixth_workspace_is_asked_for_as_soon_as_a_job_has_succeeded_however_slow_the_target(
     arguments: Callable[..., list[str]],
 ) -> None:

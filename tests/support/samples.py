@@ -21,3 +21,8 @@ def first_of_each(cases: Iterable[T], *keys: Callable[[T], object]) -> list[obje
         parameters.append(pytest.param(*case, marks=[] if found - met else [pytest.mark.soak]))
         met |= found
     return parameters
+
+
+def soak(*cases: object) -> list[object]:
+    """Parameters, of one argument, that run with --all."""
+    return [pytest.param(case, marks=pytest.mark.soak) for case in cases]
