@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """With --all, Hypothesis tries ten times as many examples; HYPOTHESIS_PROFILE says how many otherwise."""
+    # A shell ignores SIGINT for what it starts in the background; the programs that tests interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--all"):
         os.environ.setdefault("HYPOTHESIS_PROFILE", "all")
 
