@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tap_asana_export import redaction
 from tap_asana_export.access import under_meltano_config_test
-from tap_asana_export.errors import OutputError, TapError
+from tap_asana_export.errors import OutputError, SettingError, TapError
 from tap_asana_export.replication.state import pending_jobs
 from tap_asana_export.signals import Terminated
 from tap_asana_export.tap import TapAsanaExport
@@ -24,6 +25,7 @@ def run_command_line() -> None:
     try:
         if sys.stdout is None:
             raise OutputError("it is closed")  # noqa: TRY301 - ends as any other error does
+        check_log_level()
         TapAsanaExport.cli()
     except Terminated as ended:
         TapAsanaExport.logger.info("Ended by %s. %s", ended.signal, _how_to_go_on(pending_jobs(ended.state)))
@@ -34,11 +36,32 @@ def run_command_line() -> None:
             # At exit Python flushes stdout once more, and would report the broken pipe again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # noqa: BLE001 - the text of an unexpected error may contain secrets
-        _fail(f"{_unexpected(error)} This is a fault of the tap: please report this line. LOGLEVEL=DEBUG tells more.")
+        if isinstance(error, OSError) and error.errno in STDOUT_ERRORS:
+            _fail(str(OutputError(str(error.strerror))))  # of `--about` and `--version`, which click writes
+        else:
+            _fail(
+                f"{_unexpected(error)} This is a fault of the tap: please report this line. LOGLEVEL=DEBUG tells more."
+            )
         TapAsanaExport.logger.debug("The fault came from here:", exc_info=error)
     else:
         return
     sys.exit(1)
+
+
+LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+STDOUT_ERRORS = {errno.ENOSPC, errno.EPIPE}
+
+
+def check_log_level() -> None:
+    """Fail where a variable sets a log level that does not exist: the SDK would not say which variable.
+
+    Raises:
+        SettingError: with the name of the variable.
+    """
+    for name in ("TAP_ASANA_EXPORT_LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(name, "").upper()
+        if level and level not in LOG_LEVELS:
+            raise SettingError(f"The environment variable {name} must be one of {', '.join(LOG_LEVELS)}.")
 
 
 def _how_to_go_on(jobs: Mapping[str, str]) -> str:

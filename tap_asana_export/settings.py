@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, cast
 from urllib.parse import urlsplit
 
 import jsonschema
+from dotenv import find_dotenv
 
 from tap_asana_export.asana import GRANT
 from tap_asana_export.errors import SettingError
@@ -161,7 +162,7 @@ def read_environment(schema: Mapping[str, Any]) -> dict[str, Any]:
     types = {name: _types(setting) for name, setting in schema["properties"].items()}
     # The SDK also reads a file .env. All types are text here, as the SDK would convert "{}" to false.
     as_texts = {"properties": {name: {"type": "string"} for name in types}}
-    texts = parse_environment_config(as_texts, PREFIX)
+    texts = parse_environment_config(as_texts, PREFIX, find_dotenv(usecwd=True))
     names = {f"{PREFIX}{name.upper()}": name for name in types}
     # Meltano sets variables of its own, which begin with two underscores, and one for each property of an object.
     inner = tuple(f"{variable}_" for variable, name in names.items() if "object" in types[name])

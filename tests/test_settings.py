@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,6 @@ from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 TELLS = " `tap-asana-export --about` tells of every setting."
 TOKEN = "SECRET1234"  # noqa: S105 - of nothing
@@ -493,3 +493,33 @@ def test_a_catalog_into_a_full_disk_is_an_error(arguments: Callable[..., list[st
         .split(" | ")[-1]
         .startswith("Cannot write to stdout (No space left on device).")
     )
+
+
+def test_a_log_level_that_does_not_exist_is_named_with_its_variable(run_command: Callable[..., Run]) -> None:
+    run = run_command({"sandbox": True}, env={"LOGLEVEL": "NOISE"})
+
+    assert run.code == 1
+    assert run.last_line == ("The environment variable LOGLEVEL must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG.")
+
+
+def test_a_file_of_variables_in_the_present_folder_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_tap: Callable[..., Run]
+) -> None:
+    tmp_path.joinpath(".env").write_text("TAP_ASANA_EXPORT_WORKSPACES=5x\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TAP_ASANA_EXPORT_WORKSPACES", raising=False)
+    run = run_tap({"sandbox": True}, "--config=ENV")
+    monkeypatch.delenv("TAP_ASANA_EXPORT_WORKSPACES", raising=False)  # the SDK sets what it read
+
+    assert (run.code, "Settings: workspaces[0] must be a gid" in run.last_line) == (1, True)
+
+
+@pytest.mark.parametrize("option", ["--about", "--version"])
+def test_what_cannot_be_written_to_stdout_is_no_fault_of_the_tap(
+    option: str, arguments: Callable[..., list[str]]
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*arguments(None), option], stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert done.returncode == 1
+    assert "Cannot write to stdout (No space left on device)" in done.stderr.decode()
