@@ -759,6 +759,7 @@ def test_a_root_that_cannot_be_written_to_is_an_error(
     assert run.last_line.endswith("See to the place that batch_config names, then run again.")
 
 
+@pytest.mark.soak
 def test_a_disk_that_gets_full_ends_the_run_and_the_next_one_makes_the_rest(
     large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:

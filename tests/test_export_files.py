@@ -21,6 +21,7 @@ from tap_asana_export.sandbox import Sandbox
 from tests.support.graphs import STREAMS as GRAPHS
 from tests.support.graphs import in_graph, selecting
 from tests.support.organizations import ask, export_file
+from tests.support.samples import soak
 from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
 
 if TYPE_CHECKING:
@@ -468,7 +469,7 @@ def test_a_corrupt_file_tells_where(
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*[*FORMS][:1], *soak(*[*FORMS][1:])])
 def test_wherever_a_file_is_cut_or_changed_the_run_ends_well_or_with_its_words(
     form: str, lines: list[bytes], put: Callable[[str, bytes], Path]
 ) -> None:
@@ -565,6 +566,7 @@ finally:
 """Runs the tap, and writes how many KB it took at most as the last line of stderr."""
 
 
+@pytest.mark.soak
 def test_a_document_takes_no_more_memory_the_longer_it_is(
     online: tuple[Run, Run, bytes, bytes],
     put: Callable[[str, bytes], Path],

@@ -548,7 +548,7 @@ def rows_of(*runs: Run, stream: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(each["parent_gid"], each["gid"]): each for run in runs for each in run.records(stream)}
 
 
-@pytest.mark.parametrize("form", ["lines", *soak("array", "object")])
+@pytest.mark.parametrize("form", soak(*FORMS))
 def test_killed_again_and_again_every_row_before_a_state_comes_exactly_once(
     form: str, arguments: Callable[..., list[str]], graph_catalog: dict[str, Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
@@ -387,8 +388,15 @@ def test_a_token_without_expires_in_is_good_for_an_hour(api: Callable[..., Api],
     ],
 )
 def test_an_answer_that_is_no_token_ends_the_run_without_what_it_says(
-    answer: Answer, line: str, api: Callable[..., Api], run_tap: Callable[..., Run]
+    answer: Answer,
+    line: str,
+    api: Callable[..., Api],
+    run_tap: Callable[..., Run],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
     odd = api(lambda _: answer)
     run = run_tap(oauth_settings(odd), "--test", env={"LOGLEVEL": "DEBUG"})
 

@@ -14,6 +14,8 @@ from tests.support.consumers import PROJECT, differences, read_duckdb
 from tests.support.tap import WORKSPACE
 from tests.support.targets import STREAMS
 
+pytestmark = pytest.mark.external
+
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 if TYPE_CHECKING:

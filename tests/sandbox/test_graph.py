@@ -301,6 +301,7 @@ def test_a_team_that_was_deleted_is_no_parent_and_no_projects_team(organization:
     assert teams[parents(organization, "project")[0]] is None
 
 
+@pytest.mark.soak
 def test_twenty_thousand_tasks_leave_nothing_behind() -> None:
     organization = Organization(tasks=20_000, large=0, clock=Clock())
     found = objects(organization, parents(organization, "portfolio")[0])

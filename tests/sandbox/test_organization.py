@@ -330,6 +330,7 @@ def test_a_closer_look_at_one_task_finds_it_consistent(whole: dict[str, list[dic
         assert all(task["created_at"] <= time <= task["modified_at"] for time in times)
 
 
+@pytest.mark.soak
 def test_twenty_thousand_tasks_leave_nothing_behind() -> None:
     organization = Organization(tasks=20_000, large=0, clock=Clock())
     next(organization.objects("task"))  # the directory is laid out once
