@@ -218,6 +218,14 @@ def test_an_empty_state_is_none(sandbox: Sandbox, run_tap: Callable[..., Run], s
             {"bookmarks": {"tasks": {"partitions": [{"context": {"workspace_gid": "1200"}}] * 2}}},
             "it holds 1200 twice for the stream tasks",
         ),
+        (
+            {"bookmarks": {"tasks": {"partitions": [{"full_at": "2026-01-01T00:00:00Z"}]}}},
+            "Object missing required field `context` - at `$.partitions[0]`",
+        ),
+        (
+            {"bookmarks": {"exports": {"partitions": [{"job_gid": "1"}]}}},
+            "Object missing required field `context` - at `$.partitions[0]`",
+        ),
         (False, "Expected `object`, got `bool`"),
         ([], "Expected `object`, got `array`"),
     ],

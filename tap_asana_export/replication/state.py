@@ -113,12 +113,12 @@ class _Context(msgspec.Struct):
     parent_gid: str | None = None
 
 
-class _TablePartition(TableState):
-    context: _Context = msgspec.field(default_factory=_Context)
+class _TablePartition(TableState, kw_only=True):
+    context: _Context
 
 
-class _ExportPartition(ExportState):
-    context: _Context = msgspec.field(default_factory=_Context)
+class _ExportPartition(ExportState, kw_only=True):
+    context: _Context
 
 
 class _TableStream(msgspec.Struct, forbid_unknown_fields=True):
