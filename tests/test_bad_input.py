@@ -141,6 +141,14 @@ STATES: dict[str, tuple[Any, str]] = {
         {"bookmarks": {"tasks": {"partitions": [{"context": {"workspace_gid": "1"}, "replication_key_value": "x"}]}}},
         "Invalid RFC3339 encoded datetime - at `$.partitions[0].replication_key_value`",
     ),
+    "a partition of nobody knows what": (
+        {"bookmarks": {"tasks": {"partitions": [{}]}}},
+        "Object missing required field `context` - at `$.partitions[0]`",
+    ),
+    "an export of nobody knows what": (
+        {"bookmarks": {"exports": {"partitions": [{"pending": None}]}}},
+        "Object missing required field `context` - at `$.partitions[0]`",
+    ),
     "a list": ([1], "Expected `object`, got `array`"),
 }
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from tap_asana_export import command
 from tests.support.leaks import MARK, require_no_secret
 from tests.support.odd_asana import CREATED_AT, SIGNATURE, OddAsana, Request, Storage, raw
-from tests.support.tap import select
+from tests.support.tap import logging_as_before, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,17 +248,19 @@ def run(
     path.write_text(json.dumps(asana.settings(**limits, **config)), encoding="utf-8")
     line = ["tap-asana-export", f"--config={path}", *([f"--catalog={catalog}"] if catalog else [])]
     out, err, root = io.BytesIO(), io.StringIO(), logging.getLogger()
-    before = sys.argv, sys.stdout, sys.stderr, root.handlers
-    sys.argv, root.handlers = line, []
+    before = sys.argv, sys.stdout, sys.stderr
+    sys.argv = line
     sys.stdout = types.SimpleNamespace(buffer=out, write=err.write, flush=err.flush, fileno=lambda: 1)
     sys.stderr = err
     code: Any = None
     try:
-        command.run_command_line()
+        with logging_as_before():
+            root.handlers = []
+            command.run_command_line()
     except SystemExit as ended:
         code = ended.code or 0
     finally:
-        sys.argv, sys.stdout, sys.stderr, root.handlers = before
+        sys.argv, sys.stdout, sys.stderr = before
     return code, [json.loads(each) for each in out.getvalue().splitlines()], err.getvalue()
 
 

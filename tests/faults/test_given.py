@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tap_asana_export import command
 from tap_asana_export.sandbox import Sandbox
 from tests.support.organizations import expected
-from tests.support.tap import WORKSPACE, settings_for
+from tests.support.tap import WORKSPACE, logging_as_before, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,16 +107,18 @@ class Given:
             path.write_text(json.dumps(content), encoding="utf-8")
             line.append(f"--{option}={path}")
         out, err, root = io.BytesIO(), io.StringIO(), logging.getLogger()
-        before = sys.argv, sys.stdout, sys.stderr, root.handlers
-        sys.argv, root.handlers = line, []
+        before = sys.argv, sys.stdout, sys.stderr
+        sys.argv = line
         sys.stdout = types.SimpleNamespace(buffer=out, write=err.write, flush=err.flush, fileno=lambda: 1)
         sys.stderr = err
         try:
-            command.run_command_line()
+            with logging_as_before():
+                root.handlers = []
+                command.run_command_line()
         except SystemExit as ended:
             code = ended.code or 0
         finally:
-            sys.argv, sys.stdout, sys.stderr, root.handlers = before
+            sys.argv, sys.stdout, sys.stderr = before
         assert isinstance(code, int)
         assert "Traceback" not in err.getvalue()
         assert "Unexpected" not in err.getvalue(), err.getvalue()
