@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import pwd
@@ -56,6 +57,12 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--all"):
         os.environ.setdefault("HYPOTHESIS_PROFILE", "all")
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage be collected seldom, and not among what is imported: tests then take a fifth less time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
