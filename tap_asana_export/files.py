@@ -16,6 +16,7 @@ from tap_asana_export.output.batch import describe_url_error
 from tap_asana_export.records import RecordRouter, blocks, origins
 from tap_asana_export.redaction import without_credentials
 from tap_asana_export.sources import SOURCES, ExportRoot
+from tap_asana_export.times import with_zone
 from tap_asana_export.transfer import (
     build_handlers,
     log_summary,
@@ -113,7 +114,7 @@ class ExportFile:
             at: datetime = self._place.modified(self._path)
         except NotImplementedError:
             at = datetime.now(timezone.utc)
-        return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+        return with_zone(at)
 
     def blocks(self) -> Iterator[bytes]:
         """The file's text, as `text.blocks` has it; raises as that does."""

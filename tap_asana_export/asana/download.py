@@ -237,8 +237,8 @@ class Download:
     def _require_end(self, response: requests.Response) -> None:
         """Take 416 for the end of the file if it says so; raises if it does not."""
         version = version_of(response, None)
-        export_facts = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", "").strip(), re.IGNORECASE)
-        total = int(export_facts[1]) if export_facts else None
+        content_range = _content_range(response, r"bytes \*/(\d+)")
+        total = int(content_range[1]) if content_range else None
         if self._version.is_of_another_file(version, is_part=True) or (total is not None and total < self.bytes):
             raise ChangedError(ANOTHER)
         if total is None and self._version.total is not None:
@@ -260,17 +260,17 @@ def place_of(response: requests.Response) -> Place | None:
         is_told = re.fullmatch(r"\d{1,18}", length) and "Transfer-Encoding" not in response.headers
         total = int(length) if is_told else None
         return Place(0, total, total)
-    export_facts = re.fullmatch(
-        r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip(), re.IGNORECASE
-    )
-    if export_facts is None:
+    content_range = _content_range(response, r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+    if content_range is None:
         return None
-    begin, end, total = (
-        int(export_facts[1]),
-        int(export_facts[2]) + 1,
-        None if export_facts[3] == "*" else int(export_facts[3]),
-    )
+    begin, end = int(content_range[1]), int(content_range[2]) + 1
+    total = None if content_range[3] == "*" else int(content_range[3])
     return Place(begin, end, total) if begin < end and (total is None or end <= total) else None
+
+
+def _content_range(response: requests.Response, pattern: str) -> re.Match[str] | None:
+    """An answer's Content-Range as `pattern` reads it; None if there is none of this form."""
+    return re.fullmatch(pattern, response.headers.get("Content-Range", "").strip(), re.IGNORECASE)
 
 
 def version_of(response: requests.Response, total: int | None) -> Version:

@@ -69,6 +69,18 @@ POST = "POST /exports/resource"
 LOOK = "GET /jobs/9"
 
 
+def held_request() -> tuple[Callable[[str, int], None], threading.Event, threading.Event]:
+    """What answers the request for an export late, and the events that tell that it came and let the answer go."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(what: str, _: int) -> None:
+        if what == POST:
+            asked.set()
+            go_on.wait(20)
+
+    return hold, asked, go_on
+
+
 # ── what starts a job ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -151,12 +163,7 @@ def test_a_refusal_is_told_in_one_line_whatever_its_words(errors: Any, words: st
 def test_a_signal_while_asana_answers_waits_for_the_job(
     signum: signal.Signals, delay: float, arguments: Callable[..., list[str]], state_folder: Any
 ) -> None:
-    asked, go_on = threading.Event(), threading.Event()
-
-    def hold(what: str, _: int) -> None:
-        if what == POST:
-            asked.set()
-            go_on.wait(20)
+    hold, asked, go_on = held_request()
 
     with Asana(hold) as asana:
         tap = subprocess.Popen(arguments(asana.settings()), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -176,12 +183,7 @@ def test_a_signal_while_asana_answers_waits_for_the_job(
 def test_a_signal_while_asana_does_not_answer_ends_the_run_as_soon_as_the_request_is_given_up(
     signum: signal.Signals, arguments: Callable[..., list[str]]
 ) -> None:
-    asked, go_on = threading.Event(), threading.Event()
-
-    def hold(what: str, _: int) -> None:
-        if what == POST:
-            asked.set()
-            go_on.wait(20)
+    hold, asked, go_on = held_request()
 
     with Asana(hold) as asana:
         settings = asana.settings(request_timeout=0.5, poll_interval=5)
@@ -199,12 +201,7 @@ def test_a_signal_while_asana_does_not_answer_ends_the_run_as_soon_as_the_reques
 def test_a_job_is_kept_though_the_target_has_gone_when_asana_answers(
     arguments: Callable[..., list[str]], state_folder: Path, run_tap: Callable[..., Run]
 ) -> None:
-    asked, go_on = threading.Event(), threading.Event()
-
-    def hold(what: str, _: int) -> None:
-        if what == POST:
-            asked.set()
-            go_on.wait(20)
+    hold, asked, go_on = held_request()
 
     with Asana(hold) as asana:
         tap = subprocess.Popen(arguments(asana.settings()), stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -10,17 +10,17 @@ import gzip
 import io
 import json
 import logging
-import os
 import sys
 import time
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from tap_asana_export import command
+from tests.support.examples import examples
 from tests.support.leaks import MARK, require_no_secret
 from tests.support.odd_asana import CREATED_AT, SIGNATURE, OddAsana, Request, Storage, raw
 from tests.support.tap import logging_as_before, select
@@ -29,13 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The same examples each time, so that no check fails by chance; the long profile looks for new ones.
-settings.register_profile(
-    "answers-short", max_examples=5, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
-)
-settings.register_profile("answers-all", settings.get_profile("answers-short"), max_examples=20)
-settings.register_profile("answers-long", settings.get_profile("answers-short"), max_examples=5_000, derandomize=False)
-EXAMPLES = settings.get_profile(f"answers-{os.environ.get('HYPOTHESIS_PROFILE', 'short')}")
+EXAMPLES = examples(short=5, everything=20, long=5_000)
 
 # The tap leaves it to the end of the process to close its connections.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")

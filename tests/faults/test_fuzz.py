@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given
 from hypothesis import strategies as st
 
 from tap_asana_export.errors import DownloadError
@@ -25,6 +25,7 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.transfer import SelectedStream, build_handlers
+from tests.support.examples import examples
 from tests.support.export_text import text_of
 from tests.support.tap import WORKSPACE
 
@@ -36,13 +37,7 @@ if TYPE_CHECKING:
 OBJECT_SOURCES = {source.resource_types[0]: source for source in SOURCES if source.by_default}
 TIME = datetime(2026, 3, 4, 5, 6, 7, 891000, tzinfo=timezone.utc)
 
-# The same examples each time, so that no check fails by chance; the long profile looks for new ones.
-settings.register_profile(
-    "short", max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("all", settings.get_profile("short"), max_examples=200)
-settings.register_profile("long", settings.get_profile("short"), max_examples=20_000, derandomize=False)
-EXAMPLES = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+EXAMPLES = examples(short=30, everything=200, long=20_000, unchecked=[HealthCheck.too_slow])
 
 # ── what the file should bring ────────────────────────────────────────────────────────────────────────────
 

@@ -10,17 +10,17 @@ import copy
 import io
 import json
 import logging
-import os
 import sys
 import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_asana_export import command
 from tap_asana_export.sandbox import Sandbox
+from tests.support.examples import examples
 from tests.support.organizations import expected
 from tests.support.tap import WORKSPACE, logging_as_before, settings_for
 
@@ -28,13 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# The same examples each time, so that no check fails by chance; the long profile looks for new ones.
-settings.register_profile(
-    "given-short", max_examples=10, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
-)
-settings.register_profile("given-all", settings.get_profile("given-short"), max_examples=50)
-settings.register_profile("given-long", settings.get_profile("given-short"), max_examples=5_000, derandomize=False)
-EXAMPLES = settings.get_profile(f"given-{os.environ.get('HYPOTHESIS_PROFILE', 'short')}")
+EXAMPLES = examples(short=10, everything=50, long=5_000)
 
 # The tap leaves it to the end of the process to close its connections.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
