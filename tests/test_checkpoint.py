@@ -144,6 +144,17 @@ def test_a_job_whose_file_was_read_is_not_read_again_from_a_checkpoint_that_was_
     assert (second.code, len(parameters(sandbox))) == (0, 2)
 
 
+def test_a_checkpoint_whose_time_has_no_zone_is_gone_on_with(
+    deferred: Run, sandbox: Sandbox, state_folder: Path, run_tap: Callable[..., Run]
+) -> None:
+    path = state_folder / f"workspace-{WORKSPACE}.json"
+    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat()
+    path.write_text(json.dumps({**kept(state_folder), "requested_at": now}))
+    run = run_tap(settings_for(sandbox))
+
+    assert (deferred.code, run.code, len(parameters(sandbox))) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"job_gid": 1}', "\ud83d"])
 def test_a_checkpoint_that_is_damaged_is_told_of_and_asked_anew(
     content: str, sandbox: Sandbox, state_folder: Path, run_tap: Callable[..., Run]

@@ -17,6 +17,7 @@ import platformdirs
 from fsspec.implementations.local import LocalFileSystem
 
 from tap_asana_export.leftovers import OWNER, remove_leftovers
+from tap_asana_export.times import with_zone
 
 if TYPE_CHECKING:
     from tap_asana_export.settings import Settings
@@ -40,6 +41,10 @@ class RunningJob(msgspec.Struct):
     job_gid: str
     request: str
     requested_at: datetime
+
+    def __post_init__(self) -> None:
+        """Take a time without a zone for UTC."""
+        self.requested_at = with_zone(self.requested_at)
 
 
 class Checkpoint:
