@@ -76,6 +76,7 @@ def bring_all(
     def begin() -> RunContext:
         """Write the SCHEMA of every selected stream."""
         schemas = [message for each in selected for message in schema_messages(each.stream)]
+        own_schemas = schema_messages(exports) if exports.selected else ()
         for _, stream in selected:
             logger.info("Stream %s: %s", stream.name, FAST if is_passthrough(stream) else SLOW)
         for message in schemas:
@@ -88,7 +89,7 @@ def bring_all(
             save_state,
             output_fingerprint(schemas, settings),
             batch,
-            {message.stream: message.schema for message in [*schemas, *schema_messages(exports)]},
+            {message.stream: message.schema for message in [*schemas, *own_schemas]},
             Checkpoint(checkpoint_folder(settings)),
             limits,
         )

@@ -37,17 +37,16 @@ def map_streams(settings: Settings, streams: Mapping[str, Stream]) -> PluginMapp
     config: dict[str, Any] = {name: copy.deepcopy(value) for name, value in settings.items() if value is not None}
     _check_sources(config.get("stream_maps", {}), streams)
     try:
-        mapper, plain = (PluginMapper(each, logger) for each in (config, {**config, "stream_maps": {}}))
+        mapper = PluginMapper(config, logger)
         for name, stream in streams.items():
-            # Only Singer's own keywords, without x-asana-opt-in.
-            schema = Schema.from_dict(stream.effective_schema).to_dict()
-            selected = get_selected_schema(name, schema, stream.mask)
-            stream_mapper = mapper if stream.selected else plain
-            stream_mapper.register_raw_stream_schema(name, selected, stream.primary_keys)
+            if stream.selected:
+                # Only Singer's own keywords, without x-asana-opt-in.
+                schema = Schema.from_dict(stream.effective_schema).to_dict()
+                selected = get_selected_schema(name, schema, stream.mask)
+                mapper.register_raw_stream_schema(name, selected, stream.primary_keys)
     except Exception as error:  # noqa: BLE001 - a map's expression is Python code, which may raise anything
         raise SettingError(f"Setting stream_maps: {str(error).rstrip('.')}. Correct the map.") from None
     _check_names(mapper)
-    mapper.stream_maps |= plain.stream_maps
     return mapper
 
 
