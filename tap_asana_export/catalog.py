@@ -121,8 +121,11 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 f"The catalog makes {missing[0]!r} a key of the stream {name}, which has no such property. "
                 "Make the catalog anew with --discover."
             )
+        if not stream.selected:
+            continue
         known = {breadcrumb for breadcrumb, _ in all_properties(stream.schema)} | {()}
-        named = {breadcrumb for breadcrumb, _ in all_properties(entry.schema.to_dict()) if stream.mask[breadcrumb]}
+        mask = stream.mask
+        named = {breadcrumb for breadcrumb, _ in all_properties(entry.schema.to_dict()) if mask[breadcrumb]}
         named |= {breadcrumb for breadcrumb, metadata in stream.metadata.items() if metadata.selected}
         for breadcrumb in sorted(named - known):
             close = difflib.get_close_matches(".".join(breadcrumb[1::2]), [".".join(each[1::2]) for each in known], n=1)
