@@ -2,7 +2,7 @@
 # requires-python = ">=3.10"
 # dependencies = ["msgspec", "pyyaml"]
 # ///
-"""Write the schemas of the objects in export files, and of their parts, from Asana's OpenAPI description.
+"""Write the schemas of the objects in export files, their parts, and lists, from Asana's OpenAPI description.
 
 Usage: uv run scripts/update_schemas.py asana_oas.yaml
 
@@ -26,6 +26,7 @@ import msgspec.yaml
 Properties = dict[str, tuple[str | list[str], str] | None]
 
 WORKSPACE: Properties = {"workspace_gid": ("string", "Gid of the workspace that was exported.")}
+LISTED: Properties = {"workspace_gid": ("string", "Gid of the workspace whose list it is in.")}
 TASK: Properties = {
     "task_gid": ("string", "Gid of the task that it belongs to."),
     "task_modified_at": (
@@ -143,6 +144,24 @@ STREAMS: dict[str, tuple[str, str, Properties]] = {
     "graph_time_tracking_entries": ("TimeTrackingEntryBase", "parent_gid gid", GRAPH),
     "graph_portfolio_to_portfolio": ("PortfolioToPortfolio", "parent_gid gid", GRAPH),
     "graph_project_to_portfolio": ("ProjectToPortfolio", "parent_gid gid", GRAPH),
+    "workspaces": ("WorkspaceResponse", "gid", LISTED),
+    "users": ("UserResponse", "workspace_gid gid", LISTED),
+    "workspace_memberships": ("WorkspaceMembershipResponse", "gid", LISTED),
+    "projects": ("ProjectResponse", "gid", LISTED),
+    "sections": ("SectionResponse", "gid", LISTED),
+    "tags": ("TagResponse", "gid", LISTED),
+    "custom_fields": ("CustomFieldResponse", "gid", LISTED),
+    "portfolios": ("PortfolioResponse", "gid", LISTED),
+    "portfolio_items": (
+        "PortfolioItem",
+        "portfolio_gid gid",
+        {"portfolio_gid": ("string", "Gid of the portfolio that the project or portfolio is in."), **LISTED},
+    ),
+    "goals": ("GoalResponse", "gid", LISTED),
+    "time_periods": ("TimePeriodResponse", "gid", LISTED),
+    "project_templates": ("ProjectTemplateResponse", "gid", LISTED),
+    "allocations": ("AllocationResponse", "gid", LISTED),
+    "time_tracking_entries": ("TimeTrackingEntryBase", "gid", LISTED),
 }
 
 MARKS = {"Opt in": r"\[Opt In\]|only returned when requesting it", "Deprecated": r"^\*Deprecated"}
@@ -252,6 +271,8 @@ def main() -> None:
     schemas: dict[str, Schema] = msgspec.yaml.decode(Path(path).read_bytes())["components"]["schemas"]
     schemas = with_subtypes(schemas)
     schemas |= {name: extended(schemas.get(name, {}), properties) for name, properties in EXPORTED.items()}
+    # A portfolio holds projects and other portfolios.
+    schemas["PortfolioItem"] = {"allOf": [openapi("PortfolioResponse"), openapi("ProjectResponse")]}
     for name in STREAMS:
         text = json.dumps(stream(name, schemas), indent=2, ensure_ascii=False)
         (Path(__file__).parents[1] / "schemas" / f"{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from tap_asana_export.replication.coverage import TableState
 from tap_asana_export.replication.state import ExportState, read_partition, write_partition
@@ -12,34 +14,25 @@ from tap_asana_export.replication.state import ExportState, read_partition, writ
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import msgspec
     from singer_sdk import Stream
 
     from tap_asana_export.sources import ExportRoot
 
+S = TypeVar("S", bound=msgspec.Struct)
 
-class RootState:
-    """The state of one export root.
 
-    Args:
-        root: a workspace or graph parent.
-        exports: the stream whose state tells of exports.
-        streams: the selected streams that this root's exports fill.
+class StoredState:
+    """Typed values that stand for partitions of the SDK's state."""
 
-    Attributes:
-        export: what is known of its exports.
-        tables: what is known of each stream's table, by name of the stream.
-    """
+    def __init__(self) -> None:
+        self._stored: list[tuple[msgspec.Struct, dict[str, Any]]] = []
 
-    def __init__(self, root: ExportRoot, exports: Stream, streams: Iterable[Stream]) -> None:
-        partition = exports.get_context_state(root.context)
-        self.export = read_partition(ExportState, partition)
-        self._stored: list[tuple[msgspec.Struct, dict[str, Any]]] = [(self.export, partition)]
-        self.tables: dict[str, TableState] = {}
-        for stream in streams:
-            partition = stream.get_context_state(root.context)
-            self.tables[stream.name] = read_partition(TableState, partition)
-            self._stored.append((self.tables[stream.name], partition))
+    def read(self, kind: type[S], stream: Stream, root: ExportRoot) -> S:
+        """The typed value of a stream's partition; `store` writes it back."""
+        partition = stream.get_context_state(root.context)
+        value = read_partition(kind, partition)
+        self._stored.append((value, partition))
+        return value
 
     def store(self) -> None:
         """Write what is known now into the SDK's state, from where the next STATE message takes it."""
@@ -57,6 +50,25 @@ class RootState:
                 partition.clear()
                 partition.update(content)
             raise
+
+
+class RootState(StoredState):
+    """The state of one export root.
+
+    Args:
+        root: a workspace or graph parent.
+        exports: the stream whose state tells of exports.
+        streams: the selected streams that this root's exports fill.
+
+    Attributes:
+        export: what is known of its exports.
+        tables: what is known of each stream's table, by name of the stream.
+    """
+
+    def __init__(self, root: ExportRoot, exports: Stream, streams: Iterable[Stream]) -> None:
+        super().__init__()
+        self.export = self.read(ExportState, exports, root)
+        self.tables = {stream.name: self.read(TableState, stream, root) for stream in streams}
 
 
 def lowest_version(stream: Stream) -> int | None:

@@ -16,6 +16,7 @@ TapError
 │   └── ChangedError      storage has another one than when the download began
 ├── ExportError        a second export brought no file either
 ├── LineError          a line of the export file is not an Asana object
+├── ListError          a list of Asana's, such as a workspace's users, cannot be read
 ├── FileError          a line of a file in `export_files` is not an Asana object
 ├── MapError           an expression of stream_maps cannot be evaluated for an object
 ├── UnknownFieldError  Asana sends a field that is not in the schema, and unknown_fields is `fail`
@@ -91,6 +92,7 @@ class AnswerError(TapError):
     }
 
     def __init__(self, request: str, status: int, message: str, retry_after: float | None = None) -> None:
+        self.request = request
         self.status = status
         self.message = message
         self.retry_after = retry_after
@@ -112,6 +114,7 @@ class GrantError(AnswerError):
             "refresh_token; if they are right, the app's access was revoked: authorize it anew, and set the "
             "refresh_token that this brings.",
         )
+        self.request = request
         self.status = 401
         self.message = message
         self.retry_after = None
@@ -247,6 +250,28 @@ class LineError(TapError):
         )
 
 
+class ListError(TapError):
+    """A list of Asana's cannot be read. The others go on, and nothing is deleted in its table.
+
+    Args:
+        root: the list.
+        cause: what ended it.
+    """
+
+    REMEDIES: ClassVar[dict[int, str]] = {
+        400: "Deselect the stream to have the others without this word.",
+        402: "The organization's plan has no such objects: deselect the stream.",
+        403: "The token may not read it: give the service account or app the scope, or deselect the stream.",
+        404: "Asana does not know it, or the token cannot see it: check the setting workspaces.",
+    }
+
+    def __init__(self, root: object, cause: TapError) -> None:
+        text = str(cause)
+        if isinstance(cause, AnswerError) and cause.status in self.REMEDIES:
+            text = f"{cause.request}: Asana answered {cause.status}: {cause.message}. {self.REMEDIES[cause.status]}"
+        super().__init__(text if text.startswith(str(root)) else f"{root}: {text}")
+
+
 class FileError(TapError):
     """A file in the setting `export_files` breaks at a line, or the line is not an Asana object.
 
@@ -321,20 +346,21 @@ class UnfitError(BatchError):
 
 
 class SomeFailedError(TapError):
-    """Some of several exports failed.
+    """Some of several exports and lists failed.
 
     Args:
-        failed: the errors by workspace or graph.
-        count: number of all exports.
+        failed: the errors by workspace, graph or list.
+        count: number of all exports and lists.
+        what: what these are.
     """
 
-    def __init__(self, failed: Mapping[Any, TapError], count: int) -> None:
+    def __init__(self, failed: Mapping[Any, TapError], count: int, what: str = "exports") -> None:
         self.failed = failed
         others = f"The other {count - len(failed)} came through." if len(failed) < count else ""
         causes = (
             str(error) if str(error).startswith(str(root)) else f"{root}: {error}" for root, error in failed.items()
         )
-        super().__init__(" ".join([f"{len(failed)} of {count} exports failed.", *causes, others]).strip())
+        super().__init__(" ".join([f"{len(failed)} of {count} {what} failed.", *causes, others]).strip())
 
 
 class UnexpectedError(TapError):

@@ -31,7 +31,7 @@ from tap_asana_export.replication.request import export_request
 from tap_asana_export.replication.state import Failures, Pending
 from tap_asana_export.tables import Tables
 from tap_asana_export.times import format_time
-from tap_asana_export.transfer import build_handlers, log_summary, read_until_flush, write_export_record
+from tap_asana_export.transfer import build_handlers, file_facts, log_summary, read_until_flush, write_export_record
 from tap_asana_export.waiting import Pause, finish
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Export:
         self._asana = asana
         self._root = root
         self._now = datetime.now(timezone.utc)
-        streams = [each.stream for each in run.selected if each.source.graph == root.graph]
+        streams = [each.stream for each in run.selected if each.source.kind == root.kind]
         self._states = RootState(root, run.exports, streams)
         self._state = self._states.export
         self._tables = Tables(run, root, self._states.tables)
@@ -364,8 +364,9 @@ class Export:
             "completed_at": format_time(completed_at),
             "full": self._tables.is_complete(pinned=pinned),
             "bytes": file.bytes,
+            **file_facts(router, self._tables.by_type),
         }
-        write_export_record(self._run, self._root, router, export.created_at, export_facts, self._tables.by_type)
+        write_export_record(self._run, self._root, export.created_at, export_facts)
         self._save_state()
         self._run.checkpoint.remove(self._root, job.gid)
 

@@ -19,6 +19,7 @@ from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.times import with_zone
 from tap_asana_export.transfer import (
     build_handlers,
+    file_facts,
     log_summary,
     read_until_flush,
     streams_by_type,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from tap_asana_export.transfer import RunContext
 
 RESOURCE, GRAPH = (
-    {kind for source in SOURCES for kind in source.resource_types if source.graph == graph} for graph in (False, True)
+    {each for source in SOURCES if source.kind == kind for each in source.resource_types}
+    for kind in ("resource", "graph")
 )
 """Types of object in resource exports and in graph exports; tasks are in both."""
 
@@ -56,7 +58,7 @@ def read_file(run: RunContext, url: str) -> None:
     """Write the objects of a file, then a record of it as an export; raises as `read_files` does."""
     root = root_of(ExportFile(url, run.limits), run.settings)
     file = ExportFile(url, run.limits)  # another one, as what looked for the subject may still be reading ahead
-    selected = [each for each in run.selected if each.source.graph == root.graph]
+    selected = [each for each in run.selected if each.source.kind == root.kind]
     by_type = streams_by_type(selected)
     with run.sink(root, file.gid, file.modified_at) as sink:
         handlers = build_handlers(by_type, root, sink, dict.fromkeys(each.stream.name for each in selected), run.limits)
@@ -70,7 +72,7 @@ def read_file(run: RunContext, url: str) -> None:
         sink.finish()
     log_summary(f"File {file.url}", router, by_type, handlers)
     export_facts = {"gid": file.gid, "job_gid": None, "completed_at": None, "full": None, "bytes": file.bytes}
-    write_export_record(run, root, router, file.modified_at, export_facts)
+    write_export_record(run, root, file.modified_at, {**export_facts, **file_facts(router)})
 
 
 class ExportFile:

@@ -21,6 +21,7 @@ from tap_asana_export.export import export
 from tap_asana_export.files import read_files
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.limits import USUAL
+from tap_asana_export.lists import read_lists
 from tap_asana_export.output.batch import read_batch_config
 from tap_asana_export.output.checkpoint import Checkpoint, checkpoint_folder
 from tap_asana_export.records import is_passthrough, schema_messages
@@ -29,16 +30,18 @@ from tap_asana_export.transfer import RunContext
 from tap_asana_export.waiting import run_concurrently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from singer_sdk import Stream
     from singer_sdk.singerlib import SchemaMessage
 
     from tap_asana_export.limits import Limits
+    from tap_asana_export.lists import ListRoot
     from tap_asana_export.output.messages import MessageWriter
     from tap_asana_export.settings import Settings
     from tap_asana_export.transfer import SelectedStream
+    from tap_asana_export.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -99,35 +102,45 @@ def bring_all(
         return
     with connect(settings, writer.undisturbed) as asana:
         roots = export_roots(asana, settings, selected)
+        kinds = {each.source.kind for each in selected}
+        exported = [root for root in roots if root.kind in kinds]
         warn_of_other_roots(settings, selected, roots)
-        bring_side_by_side(begin(), asana, roots)
+        run = begin()
+        works: dict[ExportRoot | ListRoot, Waiting[None]] = {root: export(run, asana, root) for root in exported}
+        works |= read_lists(run, asana, [root for root in roots if not root.graph])
+        bring_side_by_side(settings, works, "exports and lists" if "list" in kinds else "exports")
 
 
-def bring_side_by_side(run: RunContext, asana: Asana, roots: Sequence[ExportRoot]) -> None:
-    """Bring the export of each root; one that fails does not keep the others from coming through.
+def bring_side_by_side(settings: Settings, works: Mapping[ExportRoot | ListRoot, Waiting[None]], what: str) -> None:
+    """Bring each export and list; one that fails does not keep the others from coming through.
+
+    Args:
+        settings: the tap's.
+        works: what there is to do for each.
+        what: what these are, for the error.
 
     Raises:
-        TapError: what ended the only export, or the target takes no more messages.
+        TapError: what ended the only one, or the target takes no more messages.
         SomeFailedError: some of several failed.
     """
-    failed: dict[ExportRoot, TapError] = {}
-    for root, ended in run_concurrently((root, export(run, asana, root)) for root in roots):
+    failed: dict[ExportRoot | ListRoot, TapError] = {}
+    for root, ended in run_concurrently(works.items()):
         if ended is None:
             continue
         if isinstance(ended, OutputError):
             raise ended
-        if run.settings["defer"] and can_be_deferred(ended):
+        if settings["defer"] and can_be_deferred(ended):
             logger.info("%s Deferred, as the setting defer wants it.", ended)
             continue
         error = ended if isinstance(ended, TapError) else UnexpectedError(root, ended)
         if error is not ended:
             logger.debug("%s", root, exc_info=ended)
-        if len(roots) == 1:
+        if len(works) == 1:
             raise error
-        logger.error("%s failed, the others go on: %s", root, error)
+        logger.error("%s failed, the others go on: %s", root, str(error).removeprefix(f"{root}: "))
         failed[root] = error
     if failed:
-        raise SomeFailedError(failed, len(roots))
+        raise SomeFailedError(failed, len(works), what)
 
 
 def can_be_deferred(error: Exception) -> bool:
@@ -151,22 +164,22 @@ def workspace_gids(asana: Asana, settings: Settings) -> list[str]:
 
 
 def export_roots(asana: Asana, settings: Settings, selected: Iterable[SelectedStream]) -> list[ExportRoot]:
-    """The workspaces and graph parents whose exports the selected streams need.
+    """The workspaces and graph parents whose exports and lists the selected streams need.
 
     Raises:
         SettingError: there are none, or none for what the settings name.
     """
     parents = settings["graph_parents"]
-    are_graphs = {each.source.graph for each in selected}
-    if parents and True not in are_graphs:
+    kinds = {each.source.kind for each in selected}
+    if parents and "graph" not in kinds:
         raise SettingError("The setting graph_parents wants graphs, but the catalog selects no stream graph_….")
-    if not parents and False not in are_graphs:
+    if not parents and kinds <= {"graph"}:
         names = ", ".join(source.stream for source in SOURCES)
-        needed = "set graph_parents, or select other streams" if are_graphs else f"select at least one of {names}"
+        needed = "set graph_parents, or select other streams" if kinds else f"select at least one of {names}"
         raise SettingError(f"The catalog selects nothing to export: {needed}.")
-    if not parents and True in are_graphs:
+    if not parents and "graph" in kinds:
         logger.warning("The catalog selects graph streams, but graph_parents names nothing that they are of.")
-    resources = [ExportRoot(gid) for gid in workspace_gids(asana, settings)] if False in are_graphs else []
+    resources = [ExportRoot(gid) for gid in workspace_gids(asana, settings)] if kinds - {"graph"} else []
     roots = [*resources, *(ExportRoot(gid, graph=True) for gid in parents)]
     if unknown := settings["job_gids"].keys() - {each.gid for each in roots}:
         raise SettingError(

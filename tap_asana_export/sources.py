@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["resource", "graph", "list"]
+"""Where objects come from: a resource export, a graph export, or one of Asana's lists."""
 
 INCREMENTAL = {"task": "modified_at", "message": "modified_at"}
 """By `resource_type`, the property to filter changes by; Asana has no such filter for teams."""
+
+
+@dataclass(frozen=True)
+class ListRequest:
+    """How Asana is asked for a list; all paths are in its API reference, https://developers.asana.com/reference.
+
+    Attributes:
+        path: path and query; `{workspace_gid}` stands for the workspace, `{gid}` for the object that the list is of.
+        of_each: name of the stream each of whose objects has such a list; None: the workspace has it.
+        is_paged: whether the answer is a page of objects, not one object.
+        otherwise: path and query for a token that may not ask for `path`; that list is not complete.
+        by_month: whether it is asked for month by month, of `entered_on`, and only the last months each time.
+        may_time_out: whether the list of a large workspace may time out, so that it is asked for team by team.
+    """
+
+    path: str
+    of_each: str | None = None
+    is_paged: bool = True
+    otherwise: str | None = None
+    by_month: bool = False
+    may_time_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,6 +45,7 @@ class Source:
         gid_of: name of an item's property whose gid is in the key, for items without a gid of their own.
         graph: whether the objects come from graph exports, not resource exports.
         may_lack_gid: whether the objects may have no gid: Asana documents none.
+        list: the list that the objects come from; None: they come from exports.
     """
 
     stream: str
@@ -29,15 +55,25 @@ class Source:
     gid_of: str | None = None
     graph: bool = False
     may_lack_gid: bool = False
+    list: ListRequest | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Where the objects come from."""
+        if self.list:
+            return "list"
+        return "graph" if self.graph else "resource"
 
     @property
     def by_default(self) -> bool:
-        """Whether the stream is selected by default: nested streams and those of graph exports are not."""
-        return not self.graph and self.array is None
+        """Whether the stream is selected by default: those of whole objects in resource exports are."""
+        return self.kind == "resource" and self.array is None
 
     @property
     def replication_key(self) -> str | None:
         """The replication key; None for nested streams, whose records come with their objects."""
+        if self.list:
+            return "entered_on" if self.list.by_month else None
         return None if self.graph or self.array else INCREMENTAL.get(self.resource_types[0])
 
     @property
@@ -45,6 +81,8 @@ class Source:
         """Names of the properties that the tap adds to Asana's: they tell where a record comes from."""
         if self.graph:
             return ("parent_gid",)
+        if self.list:
+            return (*(key for key in self.keys if key not in {"gid", "workspace_gid"}), "workspace_gid")
         of_object = [f"{each}_gid" for each in self.resource_types if self.array]
         of_object += [
             f"{each}_{INCREMENTAL[each]}" for each in self.resource_types if self.array and each in INCREMENTAL
@@ -59,6 +97,8 @@ PART_OF_TASK = ("task_gid", "gid")
 PART_OF_MESSAGE = ("message_gid", "gid")
 
 IN_GRAPH = ("parent_gid", "gid")
+
+IN_WORKSPACE = ("workspace_gid", "gid")
 
 SOURCES = (
     Source("tasks", ("task",)),
@@ -83,6 +123,42 @@ SOURCES = (
     Source("graph_project_to_portfolio", ("project_to_portfolio",), IN_GRAPH, graph=True, may_lack_gid=True),
     Source("graph_allocations", ("allocation",), IN_GRAPH, graph=True),
     Source("graph_time_tracking_entries", ("time_tracking_entry",), IN_GRAPH, graph=True),
+    Source("workspaces", ("workspace",), list=ListRequest("/workspaces/{workspace_gid}", is_paged=False)),
+    # /workspaces/{workspace_gid}/users ends at 2,000 users.
+    Source("users", ("user",), IN_WORKSPACE, list=ListRequest("/users?workspace={workspace_gid}")),
+    Source(
+        "workspace_memberships",
+        ("workspace_membership",),
+        list=ListRequest("/workspaces/{workspace_gid}/workspace_memberships"),
+    ),
+    Source("projects", ("project",), list=ListRequest("/workspaces/{workspace_gid}/projects", may_time_out=True)),
+    Source("sections", ("section",), list=ListRequest("/projects/{gid}/sections", of_each="projects")),
+    Source("tags", ("tag",), list=ListRequest("/workspaces/{workspace_gid}/tags")),
+    Source("custom_fields", ("custom_field",), list=ListRequest("/workspaces/{workspace_gid}/custom_fields")),
+    Source(
+        "portfolios",
+        ("portfolio",),
+        list=ListRequest(
+            "/portfolios?workspace={workspace_gid}", otherwise="/portfolios?workspace={workspace_gid}&owner=me"
+        ),
+    ),
+    Source(
+        "portfolio_items",
+        ("project", "portfolio"),
+        ("portfolio_gid", "gid"),
+        list=ListRequest("/portfolios/{gid}/items", of_each="portfolios"),
+    ),
+    Source("goals", ("goal",), list=ListRequest("/goals?workspace={workspace_gid}")),
+    Source("time_periods", ("time_period",), list=ListRequest("/time_periods?workspace={workspace_gid}")),
+    Source(
+        "project_templates", ("project_template",), list=ListRequest("/project_templates?workspace={workspace_gid}")
+    ),
+    Source("allocations", ("allocation",), list=ListRequest("/allocations?workspace={workspace_gid}")),
+    Source(
+        "time_tracking_entries",
+        ("time_tracking_entry",),
+        list=ListRequest("/time_tracking_entries?workspace={workspace_gid}", by_month=True),
+    ),
 )
 
 
@@ -97,6 +173,11 @@ class ExportRoot:
 
     gid: str
     graph: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Which kind of export it takes."""
+        return "graph" if self.graph else "resource"
 
     @property
     def context(self) -> dict[str, str]:

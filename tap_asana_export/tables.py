@@ -58,7 +58,7 @@ class Tables:
         self._settings = run.settings
         self._graph = root.graph
         self._states = states
-        self.selected = {each.stream.name: each for each in run.selected if each.source.graph == root.graph}
+        self.selected = {each.stream.name: each for each in run.selected if each.source.kind == root.kind}
         self.by_type = streams_by_type(self.selected.values())
         self._wanted = {name: self._want(each) for name, each in self.selected.items()}
         days = run.settings["full_export_interval"] if is_interval_kept else None

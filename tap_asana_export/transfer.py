@@ -119,40 +119,44 @@ def read_until_flush(router: RecordRouter, text: bytes, sink: Sink) -> Iterator[
 
 
 def write_export_record(
-    run: RunContext,
-    root: ExportRoot,
-    router: RecordRouter,
-    created_at: datetime,
-    export_facts: Mapping[str, Any],
-    asked: Iterable[str] = (),
+    run: RunContext, root: ExportRoot, created_at: datetime, export_facts: Mapping[str, Any]
 ) -> None:
-    """Write an export's own record.
+    """Write an export's or a list's own record, if it is wanted.
 
     Args:
-        run: tells whether it is wanted.
+        run: tells whether it is.
         root: what was exported.
-        router: the pass over the file.
         created_at: the time of the export.
-        export_facts: properties that depend on how the file was come by; gid, job_gid, completed_at, full and bytes.
-        asked: types of object to count also if there is none.
+        export_facts: its other properties.
     """
     if run.exports.selected:
         record = {
-            **export_facts,
-            "kind": "graph" if root.graph else "resource",
+            "kind": root.kind,
             "workspace_gid": None,
             "parent_gid": None,
             **root.context,
             "created_at": format_time(created_at),
-            "objects": dict(sorted({**dict.fromkeys(asked, 0), **router.objects}.items())),
-            "lines": router.lines,
-            "unknown_fields": unknown_fields(router),
+            **export_facts,
         }
         with run.sink(root, record["gid"], created_at) as sink:
             nothing = UnknownFields(str(root))
             Mapped(run.exports, {}, lambda name: sink.buffer(name, None), unknown=nothing).write(record, {})
             sink.flush(1)
             sink.finish()
+
+
+def file_facts(router: RecordRouter, asked: Iterable[str] = ()) -> dict[str, Any]:
+    """What an export's record says of the file.
+
+    Args:
+        router: the pass over it.
+        asked: types of object to count also if there is none.
+    """
+    return {
+        "objects": dict(sorted({**dict.fromkeys(asked, 0), **router.objects}.items())),
+        "lines": router.lines,
+        "unknown_fields": unknown_fields(router),
+    }
 
 
 def unknown_fields(router: RecordRouter) -> dict[str, list[str]]:

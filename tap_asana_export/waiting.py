@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 K = TypeVar("K")
+
+SHORTEST_LOOK, LONGEST_LOOK = 0.001, 0.05
+"""Seconds between two looks whether a call in a thread has ended: the pauses double."""
 
 SAY_EVERY = 60.0
 """Seconds after which the log mentions a long pause again."""
@@ -107,6 +112,53 @@ def stop_at(deadline: float, work: Waiting[T], error: Callable[[], Exception], c
             work.close()
             raise error()
         yield pause
+
+
+def in_thread(call: Callable[[], T]) -> Waiting[T]:
+    """Make a call that blocks in a thread of its own, and wait for it; return or raise what it does.
+
+    The thread does not keep the process from ending.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the call is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    seconds = SHORTEST_LOOK
+    while not future.done():
+        yield Pause(seconds)
+        seconds = min(2 * seconds, LONGEST_LOOK)
+    return future.result()
+
+
+def side_by_side(works: Iterable[Waiting[None]], most: int, clock: Clock = time) -> Waiting[None]:
+    """Run works as one, so many at a time; the first that fails ends all, with its error.
+
+    Args:
+        works: the works, each of which is taken when another has ended.
+        most: how many run at a time.
+        clock: the time.
+    """
+    left = iter(works)
+    running = [(clock.monotonic(), work) for work in itertools.islice(left, most)]
+    try:
+        while running:
+            at, work = running.pop(min(range(len(running)), key=lambda place: running[place][0]))
+            if (seconds := at - clock.monotonic()) > 0:
+                running.append((at, work))
+                yield Pause(seconds)
+                continue
+            try:
+                running.append((clock.monotonic() + next(work).seconds, work))
+            except StopIteration:
+                running += [(at, each) for each in itertools.islice(left, 1)]
+    finally:
+        for _, work in running:
+            work.close()
 
 
 def run_concurrently(

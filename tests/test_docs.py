@@ -229,6 +229,9 @@ def test_the_docs_tell_of_every_stream_with_its_key() -> None:
         re.MULTILINE,
     )
     graphs = re.findall(r"^\| `(graph_\w+)` \| [^|]+ \|$", text, re.MULTILINE)
+    rows += re.findall(
+        r"^\| `(\w+)` \| (`[^|]+`) \| [^|]+ \|$", section(ROOT / "docs" / "streams.md", "## Lists"), re.MULTILINE
+    )
     told = {name: tuple(re.findall(r"`(\w+)`", keys)) for name, keys in [*objects, *rows]}
     told |= dict.fromkeys(graphs, ("parent_gid", "gid"))
     assert told == {"exports": ("gid",)} | {source.stream: source.keys for source in SOURCES}

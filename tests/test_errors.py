@@ -19,6 +19,7 @@ from tap_asana_export.errors import (
     GrantError,
     JobError,
     LineError,
+    ListError,
     MapError,
     OutputError,
     SettingError,
@@ -145,6 +146,14 @@ SENTENCES: list[tuple[TapError, str]] = [
     (
         LineError(ROOT, "9", 3, "the connection to storage broke", is_of_file=False),
         "Workspace 1: the file of export job 9 breaks at line 3: the connection to storage broke. Bookmarks stay where they were. Run again. The same job is gone on with.",
+    ),
+    (
+        ListError("Workspace 1, goals", AnswerError("GET /goals", 402, "Payment Required")),
+        "Workspace 1, goals: GET /goals: Asana answered 402: Payment Required. The organization's plan has no such objects: deselect the stream.",
+    ),
+    (
+        ListError("Workspace 1, goals", UnreachableError("GET /goals", "Asana answered 504 Gateway Timeout")),
+        "Workspace 1, goals: GET /goals: Asana answered 504 Gateway Timeout. Check the network and https://status.asana.com, then run again: a running job is kept in the state.",
     ),
     (
         FileError("exports/all.gz", 3, "it is not UTF-8"),

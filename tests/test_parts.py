@@ -12,6 +12,7 @@ from jsonschema import Draft7Validator
 from tap_asana_export.output.messages import MessageWriter, RecordMessages
 from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sources import SOURCES
 from tap_asana_export.sandbox.organization import Organization
 from tap_asana_export.sources import ExportRoot
 from tap_asana_export.streams import ObjectStream
@@ -141,7 +142,8 @@ def test_parts_are_off_by_default(sandbox: Sandbox, run_tap: Callable[..., Run],
         for metadata in stream["metadata"]
         if not metadata["breadcrumb"] and not stream["tap_stream_id"].startswith("graph_")
     }
-    assert by_default == dict.fromkeys(PARTS, False) | dict.fromkeys(["exports", *STREAMS], True)
+    lists = {source.stream for source in SOURCES if source.list}
+    assert by_default == dict.fromkeys([*PARTS, *lists], False) | dict.fromkeys(["exports", *STREAMS], True)
     assert {message.get("stream") for message in run.messages} == {None, "exports", *STREAMS}
     assert run.state["bookmarks"].keys() == {"exports", *STREAMS}
     assert parameters(sandbox) == [[{"resource_type": "task"}, {"resource_type": "message"}, {"resource_type": "team"}]]

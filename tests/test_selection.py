@@ -223,7 +223,7 @@ def test_opt_in_fields_are_not_selected_by_default(catalog: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("stream", "breadcrumb", "last_line"),
     [
-        ("projects", [], "The catalog selects a stream 'projects'; there are {streams}."),
+        ("boards", [], "The catalog selects a stream 'boards'; there are {streams}."),
         (
             "tasks",
             ["properties", "asignee"],

@@ -4,6 +4,7 @@ from tap_asana_export.asana.auth import GRANT, Grant
 from tap_asana_export.asana.client import Asana, ask_now
 from tap_asana_export.asana.download import Download
 from tap_asana_export.asana.jobs import JOBS_AT_ONCE, PollingLimits, look, request_export, wait
+from tap_asana_export.asana.lists import TakeObjects, gids_of, read_list
 from tap_asana_export.asana.models import AsanaExport, Job
 
 __all__ = [
@@ -15,8 +16,11 @@ __all__ = [
     "Grant",
     "Job",
     "PollingLimits",
+    "TakeObjects",
     "ask_now",
+    "gids_of",
     "look",
+    "read_list",
     "request_export",
     "wait",
 ]

@@ -17,7 +17,8 @@ import urllib3
 
 from tap_asana_export.asana.auth import OAUTH_ERRORS, AccessToken, Bearer, Grant, OAuth
 from tap_asana_export.asana.connection import connection_problem
-from tap_asana_export.asana.models import JOB_FIELDS, Job, JobEnvelope, Page, Resource
+from tap_asana_export.asana.models import JOB_FIELDS, Job, JobEnvelope, ObjectPage, OneObject, Page, Resource
+from tap_asana_export.asana.pace import Pace
 from tap_asana_export.asana.session import new_session
 from tap_asana_export.errors import AnswerError, GrantError, UnreachableError, UnreadableError
 from tap_asana_export.redaction import redact_line
@@ -78,6 +79,7 @@ class Asana:
         self._timeout = timeout
         self._undisturbed = undisturbed
         self._has_answered = False
+        self._pace = Pace(clock)
         self._session = new_session(user_agent=user_agent, api_url=api_url)
         self._auth = Bearer(token) if isinstance(token, str) else OAuth(token, self._exchange, clock)
 
@@ -147,6 +149,25 @@ class Asana:
         """The workspace; fails with AnswerError unless the token can see it."""
         return self._ask_for(f"GET /workspaces/{workspace_gid}", dict[str, Any])
 
+    def page(self, path: str, params: dict[str, Any], retries: int | None = None) -> Waiting[ObjectPage]:
+        """A page of a list, asked for while other requests are under way.
+
+        Args:
+            path: path of the list.
+            params: the query.
+            retries: how often to ask again; None: as often as for any other request.
+
+        Raises:
+            AnswerError: refused, with status 400 if the offset has expired.
+            UnreachableError: no answer, or "not now" to every try.
+            UnreadableError: the answer is no page.
+        """
+        return self._ask_for(f"GET {path}", ObjectPage, params=params, is_paced=True, retries=retries)
+
+    def object(self, path: str, params: dict[str, Any]) -> Waiting[msgspec.Raw]:
+        """An object as JSON text; asks and raises as `page` does."""
+        return (yield from self._ask_for(f"GET {path}", OneObject, params=params, is_paced=True)).data
+
     def _start_job(self, path: str, body: Any, begun: Begun, *, is_repeatable: bool) -> Waiting[Job]:
         request = f"POST {path}"
 
@@ -192,7 +213,7 @@ class Asana:
         # A redirect may lead to another host, and would take the secrets along.
         return self._send(request, url, read, is_repeatable=True, data=form, allow_redirects=False)
 
-    def _send(
+    def _send(  # noqa: PLR0913 - all but the first three by name
         self,
         request: str,
         url: str,
@@ -200,17 +221,23 @@ class Asana:
         *,
         is_repeatable: bool,
         waits_for_429: bool = True,
+        is_paced: bool = False,
+        retries: int | None = None,
         auth: Bearer | OAuth | None = None,
         **kwargs: Any,
     ) -> Waiting[T]:
         """Send a request until the answer is other than "not now"; one that is not repeatable only if none got lost."""
         method = request.partition(" ")[0]
+        retries = self._retries if retries is None else min(retries, self._retries)
         tries = self.PAUSES
         while True:
             headers = {"Authorization": f"Bearer {(yield from auth.token())}"} if auth else {}
+            send = functools.partial(
+                self._session.request, method, url, timeout=self._timeout, headers=headers, **kwargs
+            )
             try:
                 with contextlib.nullcontext() if method == "GET" else self._undisturbed():
-                    response = self._session.request(method, url, timeout=self._timeout, headers=headers, **kwargs)
+                    response = (yield from self._pace.ask(send)) if is_paced else send()
                     self._has_answered = True
                     status = response.status_code
                     if status not in self.RETRIED or (status == requests.codes.too_many_requests and not waits_for_429):
@@ -221,16 +248,18 @@ class Asana:
                 pause = None
                 # The answer to a POST was lost, perhaps not the POST: the caller decides on repeating.
                 repeatable = problem.may_pass and (is_repeatable or problem.never_sent)
-                most = self._retries if self._has_answered else min(self._retries, self.RETRIES_WITHOUT_ANSWER)
+                most = retries if self._has_answered else min(retries, self.RETRIES_WITHOUT_ANSWER)
             else:
                 unreachable = UnreachableError(request, redact_line(f"Asana answered {status} {response.reason}"))
                 pause = retry_after(response)
                 repeatable = is_repeatable or status == requests.codes.too_many_requests
-                most = self._retries
+                most = retries
             if not repeatable or len(tries.history) >= most:
                 raise unreachable
             tries = tries.increment(method, url, error=urllib3.exceptions.HTTPError())
             seconds = pause or tries.get_backoff_time()
+            if is_paced and pause:
+                self._pace.hold(pause)
             say = functools.partial(
                 logger.warning, "%s: %s; trying again in %.1f s", request, unreachable.cause, seconds
             )

@@ -95,10 +95,25 @@ class NextPage:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a list."""
+    """A page of a list of resources."""
 
     data: list[Resource]
     next_page: NextPage | None = None
+
+
+@dataclass(frozen=True)
+class ObjectPage:
+    """A page of a list, with each object as the JSON text that Asana sent."""
+
+    data: list[msgspec.Raw]
+    next_page: NextPage | None = None
+
+
+@dataclass(frozen=True)
+class OneObject:
+    """The answer with one object, as the JSON text that Asana sent."""
+
+    data: msgspec.Raw
 
 
 @dataclass(frozen=True)

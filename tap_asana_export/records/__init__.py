@@ -4,7 +4,7 @@ from tap_asana_export.records.handlers import ObjectHandler
 from tap_asana_export.records.mapped import Mapped
 from tap_asana_export.records.objects import TAG, StreamOutput
 from tap_asana_export.records.origin import origins, workspace_of
-from tap_asana_export.records.reader import blocks, blocks_in_time
+from tap_asana_export.records.reader import as_lines, blocks, blocks_in_time
 from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.records.schemas import activate_version_messages, is_passthrough, schema_messages
 from tap_asana_export.records.selection import (
@@ -29,6 +29,7 @@ __all__ = [
     "UnknownFields",
     "activate_version_messages",
     "all_properties",
+    "as_lines",
     "blocks",
     "blocks_in_time",
     "is_passthrough",

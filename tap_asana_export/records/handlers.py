@@ -82,8 +82,6 @@ class ObjectHandler:
         self._passthrough: Passthrough | None = None
         self._mapped: Mapped | None = None
         self._added: Any = None
-        added_values = {name.encode(): encode(value) for name, value in added.items()}
-        self._added_to_nested = added_values | {b"parent_type": encode(resource_type)}
         self._modified_at = INCREMENTAL.get(resource_type, "")
         gid_name, time_name = f"{resource_type}_gid", f"{resource_type}_{self._modified_at}"
         self._gid_name, self._time_name = gid_name.encode(), time_name.encode()
@@ -103,10 +101,16 @@ class ObjectHandler:
             names = {name: name in available for name in source.added}
             if is_passthrough(stream):
                 self._passthrough = Passthrough(stream, names, get_buffer, self._needed, unknown=unknown)
-                self._added = self._passthrough.prepare_added(added_values)
             else:
                 self._mapped = Mapped(stream, names, get_buffer, unknown=unknown)
-                self._added = self._mapped.prepare_added(added_values)
+        self.set_added(added)
+
+    def set_added(self, added: Mapping[str, str]) -> None:
+        """Set the values of the properties that the tap adds to each record from now on, by name."""
+        values = {name.encode(): encode(value) for name, value in added.items()}
+        self._added_to_nested = values | {b"parent_type": encode(self._resource_type)}
+        if writer := self._passthrough or self._mapped:
+            self._added = writer.prepare_added(values)
 
     def struct(self) -> type[msgspec.Struct]:
         """Define a Struct with every selected property; with stream maps, which decode the line, only the arrays."""

@@ -444,3 +444,9 @@ def read_ahead(
         abandoned.set()
         with contextlib.suppress(queue.Empty):
             arrived.get_nowait()  # wakes the thread if the queue is full, so that it sees `abandoned`
+
+
+def as_lines(objects: Iterable[msgspec.Raw]) -> bytes:
+    r"""Return the JSON text of objects as lines, without a line break at the end; `\n` within an object is dropped."""
+    texts = (bytes(each) for each in objects)
+    return b"\n".join(msgspec.json.format(text, indent=-1) if b"\n" in text else text for text in texts)

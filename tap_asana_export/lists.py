@@ -1,0 +1,334 @@
+"""One list of a workspace, such as its users: from the first request to the last record, and the table's version."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_asana_export.asana import gids_of, read_list
+from tap_asana_export.bookmarks import StoredState, lowest_version
+from tap_asana_export.errors import ListError, OutputError, TapError
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.records import (
+    TAG,
+    ObjectHandler,
+    RecordRouter,
+    StreamOutput,
+    UnknownFields,
+    activate_version_messages,
+    as_lines,
+    selected_fields,
+)
+from tap_asana_export.replication.coverage import TableState, Wanted, coverage_of, finished, full_reason
+from tap_asana_export.sources import SOURCES
+from tap_asana_export.times import format_time, parse_time
+from tap_asana_export.transfer import read_until_flush, write_export_record
+from tap_asana_export.waiting import Pause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    import msgspec
+
+    from tap_asana_export.asana import Asana, TakeObjects
+    from tap_asana_export.output.messages import Sink
+    from tap_asana_export.sources import ExportRoot, ListRequest
+    from tap_asana_export.transfer import RunContext, SelectedStream
+    from tap_asana_export.waiting import Waiting
+
+logger = logging.getLogger(__name__)
+
+LOOK = 0.02
+"""Seconds between two looks whether the list has been read whose objects have lists themselves."""
+
+EDITED = timedelta(days=60)
+"""How far back entries of time are asked for anew each time, since people edit them."""
+
+ALWAYS = "a list comes whole"
+"""Why a list is read as a whole that has no other way."""
+
+
+class ListRoot(NamedTuple):
+    """A list of a workspace: the name of the stream that it fills."""
+
+    workspace: ExportRoot
+    stream: str
+
+    def __str__(self) -> str:
+        """Return its name for the log."""
+        return f"{self.workspace}, {self.stream}"
+
+
+@dataclass
+class Owners:
+    """The objects of one list, each of which has a list of its own, such as projects have sections.
+
+    Attributes:
+        gids: their gids, in Asana's order.
+        has_ended: whether that list has been read, to its end or not.
+        has_failed: whether it broke.
+        is_complete: whether all objects are known.
+    """
+
+    gids: dict[str, None] = field(default_factory=dict)
+    has_ended: bool = False
+    has_failed: bool = False
+    is_complete: bool = False
+
+
+def read_lists(
+    run: RunContext, asana: Asana, workspaces: Sequence[ExportRoot]
+) -> Iterator[tuple[ListRoot, Waiting[None]]]:
+    """Yield each list that the selected streams need, and the work of reading it.
+
+    A work raises ListError if the list cannot be read, and OutputError if the target takes no more messages.
+    """
+    selected = {each.stream.name: each for each in run.selected}
+    requests = {source.stream: source.list for source in SOURCES if source.list}
+    owning = {request.of_each for name, request in requests.items() if name in selected}
+    for workspace in workspaces:
+        owners = {name: Owners() for name in owning if name}
+        for name, request in requests.items():
+            root = ListRoot(workspace, name)
+            if name in selected:
+                yield root, AsanaList(run, asana, root, request, owners).write(selected[name])
+            elif name in owners:
+                yield root, AsanaList(run, asana, root, request, owners).note_owners()
+
+
+class AsanaList:
+    """One list of one workspace.
+
+    Args:
+        run: what all exports and lists of the run have in common.
+        asana: the API.
+        root: the list.
+        request: how to ask for it.
+        owners: by stream, the objects that have lists of their own.
+    """
+
+    def __init__(
+        self, run: RunContext, asana: Asana, root: ListRoot, request: ListRequest, owners: dict[str, Owners]
+    ) -> None:
+        self._run = run
+        self._asana = asana
+        self._root = root
+        self._request = request
+        self._noted = owners.get(root.stream)
+        self._owners = owners[request.of_each] if request.of_each else None
+        self._started_at = datetime.now(timezone.utc)
+
+    def note_owners(self) -> Waiting[None]:
+        """Read the gids alone: only the lists of the objects are wanted."""
+        yield from self._read(["gid"], lambda _, __: None)
+
+    def write(self, selected: SelectedStream) -> Waiting[None]:
+        """Read the list and write its records, then its own record, and activate its version."""
+        source, stream = selected
+        workspace = self._root.workspace
+        gid = f"{stream.name}-{workspace.gid}-{self._started_at:%Y%m%dT%H%M%S%f}"
+        state = StoredState()
+        table = state.read(TableState, stream, workspace)
+        fields = list_fields(selected)
+        wanted = self._wanted(fields)
+        is_incremental = self._request.by_month and stream.replication_method != "FULL_TABLE"
+        since = None if self._full_reason(table, wanted, is_incremental=is_incremental) else table.bookmark
+        version = self._version(table, is_full=since is None)
+        with self._run.sink(workspace, gid, self._started_at) as sink:
+            records = ListRecords(self._run, self._root, selected, sink, version)
+            is_full = yield from self._read(fields, records.write, first_day(since, wanted.start_date))
+            with self._run.writer.undisturbed():
+                sink.finish()
+        is_full = is_full and since is None
+        before = lowest_version(stream)
+        table.completed_at = datetime.now(timezone.utc)
+        if is_full:
+            table.full_at, table.version = self._started_at, version
+        if self._request.by_month:
+            table.replication_key, table.bookmark = source.replication_key, self._started_at
+            table.coverage = finished(coverage_of(table, wanted), wanted)
+        state.store()
+        if (after := lowest_version(stream)) not in {before, None}:
+            for message in activate_version_messages(stream, after):
+                self._run.writer.write_message(message)
+        facts = {
+            "gid": gid,
+            "kind": "list",
+            "list": stream.name,
+            "completed_at": format_time(table.completed_at),
+            "full": is_full,
+            **records.facts(),
+        }
+        write_export_record(self._run, workspace, self._started_at, facts)
+        self._run.save_state()
+
+    def _read(self, fields: Sequence[str], take: TakeObjects, first_day: date | None = None) -> Waiting[bool]:
+        """Read the list; return whether it is complete.
+
+        Raises:
+            ListError: it cannot be read.
+            OutputError: the target takes no more messages.
+        """
+
+        def note_and_take(owner_gid: str, objects: Sequence[msgspec.Raw]) -> None:
+            if self._noted:
+                self._noted.gids.update(dict.fromkeys(gids_of(objects)))
+            take(owner_gid, objects)
+
+        noted = self._noted or Owners()
+        try:
+            if self._owners:
+                yield from self._wait_for(self._owners)
+            noted.is_complete = yield from read_list(
+                self._asana,
+                self._request,
+                self._root.workspace.gid,
+                fields,
+                note_and_take,
+                what=str(self._root),
+                since=first_day,
+                of_each=self._owners.gids if self._owners else (),
+            )
+        except OutputError:
+            raise
+        except TapError as error:
+            noted.has_failed = True
+            raise ListError(self._root, error) from None
+        finally:
+            noted.has_ended = True
+        return noted.is_complete and (self._owners is None or self._owners.is_complete)
+
+    def _wait_for(self, owners: Owners) -> Waiting[None]:
+        """Wait until the objects are known whose lists are wanted; raise ListError if they cannot be."""
+        while not owners.has_ended:
+            yield Pause(LOOK)
+        if owners.has_failed:
+            raise ListError(self._root, TapError(f"it needs the list of {self._request.of_each}, which broke."))
+
+    def _wanted(self, fields: Sequence[str]) -> Wanted:
+        """What settings and catalog ask of the table."""
+        start_date = self._run.settings["start_date"] if self._request.by_month else None
+        return Wanted(parse_time(start_date) if start_date else None, None, fingerprint(list(fields)))
+
+    def _full_reason(self, table: TableState, wanted: Wanted, *, is_incremental: bool) -> str | None:
+        """Why the whole list is read; None if what changed lately is enough."""
+        if not is_incremental:
+            return ALWAYS
+        days = self._run.settings["full_export_interval"]
+        return full_reason(table, wanted, timedelta(days=days) if days else None, self._started_at)
+
+    def _version(self, table: TableState, *, is_full: bool) -> int | None:
+        """The version of the rows: a new one if all come, so that rows of earlier ones can be deleted."""
+        if not self._run.settings["emit_activate_version_messages"]:
+            table.version = None  # from now on there are rows without one
+            return None
+        return max(int(self._started_at.timestamp()), (table.version or 0) + 1) if is_full else table.version
+
+
+def first_day(since: datetime | None, start_date: datetime | None) -> date | None:
+    """The day from which on entries of time are asked for; None: all.
+
+    Args:
+        since: up to when they were read before; None: they were not.
+        start_date: the setting.
+    """
+    if since is None:
+        return start_date and start_date.date()
+    return max(filter(None, [since - EDITED, start_date])).date()
+
+
+def list_fields(selected: SelectedStream) -> list[str]:
+    """The fields to ask of each object: those that are selected, and the type, by which it is told.
+
+    A nested object comes with its gid unasked, which spares half of a URL that would become too long.
+    """
+    paths = selected_fields(selected.stream, selected.source.added)
+    objects = {path.rpartition(".")[0] for path in paths if not path.endswith(".gid")}
+    wanted = (path for path in paths if not path.endswith(".gid") or path.removesuffix(".gid") not in objects)
+    return list(dict.fromkeys([TAG, *wanted]))
+
+
+class ListRecords:
+    """Writes the records of a list's objects.
+
+    Args:
+        run: has the writer and the settings.
+        root: the list.
+        selected: the stream.
+        sink: takes the records.
+        version: of the rows; None if they have none.
+    """
+
+    def __init__(
+        self, run: RunContext, root: ListRoot, selected: SelectedStream, sink: Sink, version: int | None
+    ) -> None:
+        self._run = run
+        self._root = root
+        self._stream = selected.stream
+        self._sink = sink
+        self._unknown = UnknownFields(str(root), run.limits.unknown_names)
+        self._owner_key = next((name for name in selected.source.added if name != "workspace_gid"), None)
+        self._of_owners: set[tuple[str, str]] = set()
+        output = StreamOutput(*selected, lambda name: sink.buffer(name, version))
+        added = dict.fromkeys([self._owner_key], "") if self._owner_key else {}
+        self._added = root.workspace.context
+        self._handlers = {
+            kind: ObjectHandler(kind, [output], {**self._added, **added}, self._unknown)
+            for kind in selected.source.resource_types
+        }
+        self._router = RecordRouter(
+            self._handlers, repeated=() if self._owner_key else self._handlers, limits=run.limits
+        )
+        self._pages = self._bytes = 0
+
+    def write(self, owner_gid: str, objects: Sequence[msgspec.Raw]) -> None:
+        """Write the records of a page.
+
+        Args:
+            owner_gid: of what the page is a list.
+            objects: the objects.
+
+        Raises:
+            ListError: one is no object of Asana's.
+            TapError: the target, or the place of the files, takes no more.
+        """
+        self._pages += 1
+        if self._owner_key:
+            objects = self._new_of(owner_gid, objects)
+            for handler in self._handlers.values():
+                handler.set_added({**self._added, self._owner_key: owner_gid})
+        if not objects:
+            return
+        text = as_lines(objects)
+        self._bytes += len(text)
+        for _ in read_until_flush(self._router, text, self._sink):
+            with self._run.writer.undisturbed():
+                self._sink.flush(self._router.lines)
+
+    def _new_of(self, owner_gid: str, objects: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
+        """The objects that did not come before for this owner."""
+        new = {(owner_gid, gid): each for gid, each in zip(gids_of(objects), objects, strict=True)}
+        fresh = [each for key, each in new.items() if key not in self._of_owners]
+        self._of_owners |= new.keys()
+        return fresh
+
+    def facts(self) -> dict[str, Any]:
+        """What the list's own record says of its objects; they are counted and told in the log as well."""
+        objects = {**dict.fromkeys(self._handlers, 0), **self._router.objects}
+        for kind in objects.keys() - self._handlers.keys():
+            logger.warning(
+                "%s: it has %d objects of type '%s', which no stream takes.", self._root, objects[kind], kind
+            )
+        with self._stream.get_record_counter() as counter:
+            counter.increment(sum(objects[kind] for kind in self._handlers))
+        brought = ", ".join(f"{number} of type {kind}" for kind, number in sorted(self._router.objects.items()))
+        logger.info("%s: it brought %s, in %d requests", self._root, brought or "nothing", self._pages)
+        return {
+            "objects": dict(sorted(objects.items())),
+            "lines": self._router.lines,
+            "bytes": self._bytes,
+            "unknown_fields": {name: sorted(names) for name, names in sorted(self._unknown.names.items())},
+        }
