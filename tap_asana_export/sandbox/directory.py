@@ -1,12 +1,15 @@
-"""The objects of an organization that never change: users, projects, sections, tags, custom fields; and all gids."""
+"""The objects of an organization that do not change by themselves, such as users and tags; and all gids."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.sandbox.population import mix
 from tap_asana_export.sandbox.texts import Texts, person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Object = dict[str, Any]
 
@@ -15,10 +18,24 @@ Object = dict[str, Any]
 _KINDS = ("job", "task", "workspace", "message", "team", "project", "user", "tag", "custom_field", "other")
 _OTHERS = (
     *("portfolio", "goal", "custom_type", "custom_type_status_option", "project_template"),
-    "time_tracking_category",
+    *("time_tracking_category", "time_period"),
 )
-# Number of portfolios, of goals, and so on in a workspace.
-OF_A_KIND = 4
+# Objects of one of these kinds at the most, so that their serial numbers are distinct.
+_OF_A_KIND = 1_000_000
+# How many there are of each kind, unless told otherwise.
+SIZES = {
+    "user": 50,
+    "project": 40,
+    "tag": 8,
+    "custom_field": 10,
+    "portfolio": 4,
+    "goal": 4,
+    "project_template": 4,
+    "time_period": 21,
+    "custom_type": 4,
+    "custom_type_status_option": 4,
+    "time_tracking_category": 4,
+}
 _SECTIONS = ("Untitled section", "To do", "Doing", "In review", "Done", "Später ✨")
 _TAGS = ("urgent", "blocked", "customer", "quick win", "häßlich", "次", "🔥", "later")
 _OPTIONS = (("Low", "green"), ("Medium", "yellow"), ("High — «très»", "red"), ("old", "none"))
@@ -67,21 +84,36 @@ def named(gid: str, resource_type: str, name: str) -> Object:
 
 
 class Directory:
-    """The objects of one workspace that never change.
+    """The objects of one workspace that change only if a program changes them.
 
-    There is at least one of each type, and the methods take any number: it is reduced to an existing object.
+    Other objects refer to those that there were at first. The methods that return one take any number: it is reduced to
+    one of them. What a program adds comes behind them, and nothing refers to it.
+
+    Attributes:
+        overrides: by gid, the values of fields that a program has set.
+        deleted: gids of what a program has deleted.
     """
 
-    def __init__(self, workspace: str, *, seed: int, users: int, projects: int) -> None:
+    def __init__(self, workspace: str, *, seed: int, sizes: dict[str, int] = SIZES) -> None:
         self.workspace = named(workspace, "workspace", f"Sandbox {int(workspace) % 1000}")
         self.seed = mix(seed, int(workspace))
         self.texts = Texts(self.seed)
+        self.sizes = sizes | {kind: max(1, sizes[kind]) for kind in ("user", "project")}
+        self.overrides: dict[str, Object] = {}
+        self.deleted: set[str] = set()
         self._prefix = int(workspace) % 1000
-        self._counts = {"user": max(1, users), "project": max(1, projects)}
+        self._all: dict[str, list[Object]] = {}
+        self._lock = threading.RLock()
+
+    # ── gids ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def gid(self, kind: str, serial: int, part: int = 0) -> str:
         """Return the gid of an object, or of one of its up to 999 parts, such as a task's stories."""
         return f"1{_KINDS.index(kind)}{self._prefix:03}{serial:08}{part:03}"
+
+    def other_gid(self, kind: str, number: int, part: int = 0) -> str:
+        """Return the gid of an object of one of the kinds in `_OTHERS`, or of a part of it."""
+        return self.gid("other", _OTHERS.index(kind) * _OF_A_KIND + number, part)
 
     def parse(self, gid: str) -> tuple[str, int] | None:
         """Return kind and number of an object of this workspace by its gid; None for another gid."""
@@ -90,9 +122,82 @@ class Directory:
         kind, serial = _KINDS[int(gid[1])], int(gid[5:13])
         return (kind, serial) if self.gid(kind, serial) == gid else None
 
+    def find(self, gid: str) -> tuple[str, int] | None:
+        """Return kind and number of an object of this directory that was not deleted; None for another gid."""
+        kind, number = self.parse(gid) or ("", 0)
+        if kind == "other":
+            place, number = divmod(number, _OF_A_KIND)
+            kind = _OTHERS[place] if place < len(_OTHERS) else ""
+        exists = kind in self.sizes and number < len(self.all(kind)) and gid not in self.deleted
+        return (kind, number) if exists else None
+
     def chance(self, kind: str, index: int) -> int:
         """Return 64 random bits, always the same for an object, from which its fixed properties are derived."""
         return mix(self.seed, _KINDS.index(kind), index)
+
+    # ── what there is ────────────────────────────────────────────────────────────────────────────────────
+
+    def all(self, kind: str) -> list[Object]:
+        """Return the compact forms of all objects of a kind by their numbers, also of those that were deleted."""
+        if kind not in self._all:
+            with self._lock:
+                if kind not in self._all:
+                    self._all[kind] = [self._make(kind, number) for number in range(self.sizes[kind])]
+        return self._all[kind]
+
+    def numbers(self, kind: str, start: int = 0) -> Iterator[int]:
+        """Yield the numbers of all objects of a kind that were not deleted."""
+        objects = self.all(kind)
+        return (number for number in range(start, len(objects)) if self.has(objects[number]))
+
+    def has(self, item: Object) -> bool:
+        """Whether an object was not deleted."""
+        return item["gid"] not in self.deleted
+
+    def _make(self, kind: str, number: int) -> Object:
+        if kind == "custom_field":
+            return self._custom_field(number)
+        if kind in _OTHERS:
+            return named(self.other_gid(kind, number), kind, self.texts.title(_OTHERS.index(kind) + number))
+        if kind == "user":
+            name = person(number - 1) if number else "Export Service"
+        elif kind == "project":
+            name = self.texts.title(number * 7)
+        else:
+            name = _numbered(_TAGS, number)
+        return named(self.gid(kind, number), kind, name)
+
+    def add(self, kind: str) -> str:
+        """Add an object, and return its gid.
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        objects = self.all(kind)
+        objects.append(self._make(kind, len(objects)))
+        gid: str = objects[-1]["gid"]
+        return gid
+
+    def change(self, gid: str, fields: Object) -> None:
+        """Set fields of an object, also where others refer to it."""
+        found = self.find(gid)
+        if found:
+            kind, number = found
+            compact = self.all(kind)[number]
+            compact |= {name: value for name, value in fields.items() if name in compact}
+        self.overrides[gid] = self.overrides.get(gid, {}) | fields
+
+    def as_changed(self, item: Object) -> Object:
+        """Return an object with the fields that a program has set. It may have changed by itself since."""
+        fields = self.overrides.get(item["gid"])
+        if not fields:
+            return item
+        changed = item | fields
+        if "modified_at" in item:
+            changed["modified_at"] = max(item["modified_at"], changed["modified_at"])
+        return changed
+
+    # ── by any number ────────────────────────────────────────────────────────────────────────────────────
 
     def task(self, serial: int) -> Object:
         """Return the compact form of a task, with the name that it was created with."""
@@ -102,110 +207,97 @@ class Directory:
             "resource_subtype": subtype(chance),
         }
 
-    @cached_property
-    def users(self) -> list[Object]:
-        """All users, with email and photo; the first is the service account that owns the token."""
-        names = ["Export Service", *(person(number) for number in range(self._counts["user"] - 1))]
-        return [
-            {
-                **named(self.gid("user", number), "user", name),
-                "email": f"user{number}@sandbox.example",
-                "photo": None,
-            }
-            for number, name in enumerate(names)
-        ]
-
-    @cached_property
-    def _compact_users(self) -> list[Object]:
-        return [named(user["gid"], "user", user["name"]) for user in self.users]
-
     def user(self, number: int, *, whole: bool = False) -> Object:
-        """Return a user: in compact form, or `whole`, with the opt-in fields."""
-        return (self.users if whole else self._compact_users)[number % self._counts["user"]]
+        """Return a user: in compact form, or `whole`, with email and photo. The first one owns the token."""
+        number %= self.sizes["user"]
+        return self.whole_user(number) if whole else self.all("user")[number]
+
+    def whole_user(self, number: int) -> Object:
+        """Return the user of a number with email and photo."""
+        user = self.all("user")[number]
+        return self.as_changed({**user, "email": f"user{number}@sandbox.example", "photo": _photo(number)})
 
     def several(self, number: int, count: int, *, whole: bool = False) -> list[Object]:
         """Return several different users."""
-        return [self.user(number + step, whole=whole) for step in range(min(count, self._counts["user"]))]
-
-    @cached_property
-    def projects(self) -> list[Object]:
-        """All projects."""
-        return [
-            named(self.gid("project", number), "project", self.texts.title(number * 7))
-            for number in range(self._counts["project"])
-        ]
+        return [self.user(number + step, whole=whole) for step in range(min(count, self.sizes["user"]))]
 
     def project(self, number: int) -> Object:
         """Return a project."""
-        return self.projects[number % len(self.projects)]
-
-    @cached_property
-    def _sections(self) -> list[list[Object]]:
-        return [
-            [named(f"{project['gid'][:-1]}{part + 1}", "section", _SECTIONS[part]) for part in range(3 + number % 4)]
-            for number, project in enumerate(self.projects)
-        ]
+        return self.all("project")[number % self.sizes["project"]]
 
     def sections(self, project: int) -> list[Object]:
-        """Return the three to six sections of a project."""
-        return self._sections[project % len(self._sections)]
+        """Return the three to six sections of the project of a number."""
+        return [self._section(project, part) for part in range(3 + project % 4)]
 
     def section(self, project: int, number: int) -> Object:
         """Return a section of a project."""
-        sections = self.sections(project)
-        return sections[number % len(sections)]
+        project %= self.sizes["project"]
+        return self._section(project, number % (3 + project % 4))
 
-    @cached_property
-    def tags(self) -> list[Object]:
-        """All tags."""
-        return [named(self.gid("tag", number), "tag", name) for number, name in enumerate(_TAGS)]
+    def _section(self, project: int, number: int) -> Object:
+        gid = self.gid("project", project, number + 1)
+        return named(gid, "section", self.overrides.get(gid, {}).get("name", _SECTIONS[number]))
 
-    @cached_property
-    def _others(self) -> dict[str, list[Object]]:
-        return {
-            kind: [
-                named(self.gid("other", place * OF_A_KIND + number), kind, self.texts.title(place + number))
-                for number in range(OF_A_KIND)
-            ]
-            for place, kind in enumerate(_OTHERS)
+    def tags(self, number: int, count: int) -> list[Object]:
+        """Return up to so many tags."""
+        size = self.sizes["tag"]
+        start = number % size if size else 0
+        return [tag for tag in self.all("tag")[start : min(size, start + count)] if self.has(tag)]
+
+    def custom_fields(self, chance: int) -> list[Object]:
+        """Return the definitions of the custom fields that an object has: two or three of ten."""
+        size = self.sizes["custom_field"]
+        first = chance // 4 % -(-size // len(_CUSTOM_FIELDS)) * len(_CUSTOM_FIELDS) if size else 0
+        fields = self.all("custom_field")[first : min(size, first + len(_CUSTOM_FIELDS))]
+        return [field for field in fields[chance % 4 :: 4] if self.has(field)]
+
+    def other(self, kind: str, number: int) -> Object | None:
+        """Return a portfolio, a goal, or an object of another kind in `_OTHERS`; None if it is gone."""
+        size = self.sizes[kind]
+        found = self.all(kind)[number % size] if size else None
+        return found if found and self.has(found) else None
+
+    def _custom_field(self, number: int) -> Object:
+        kind, _, special = _CUSTOM_FIELDS[number % len(_CUSTOM_FIELDS)]
+        gid = self.gid("custom_field", number)
+        field = {
+            **named(gid, "custom_field", _numbered([name for _, name, _ in _CUSTOM_FIELDS], number)),
+            "resource_subtype": kind,
+            "type": kind,
+            "representation_type": kind,
+            "created_by": self.user(number),
+            **_ORDINARY,
+            **special,
         }
+        if kind in ("enum", "multi_enum"):
+            field["enum_options"] = [
+                {
+                    **named(f"{gid[:-1]}{part}", "enum_option", option),
+                    "enabled": option != "old",
+                    "color": color,
+                }
+                for part, (option, color) in enumerate(_OPTIONS, 1)
+            ]
+        return field
 
-    def other(self, kind: str, number: int) -> Object:
-        """Return a portfolio, a goal, a custom type, or another object of one of the kinds in `_OTHERS`."""
-        return self._others[kind][number % OF_A_KIND]
 
-    def parse_other(self, gid: str) -> tuple[str, int] | None:
-        """Return kind and number of an object that `other` returns, by its gid; None for another gid."""
-        kind, serial = self.parse(gid) or ("", 0)
-        place, number = divmod(serial, OF_A_KIND)
-        return (_OTHERS[place], number) if kind == "other" and place < len(_OTHERS) else None
+def described(field: Object) -> Object:
+    """Return a custom field with its description, which is opt-in."""
+    return {**field, "description": f"About {field['name']}"}
 
-    @cached_property
-    def custom_fields(self) -> list[Object]:
-        """The definitions of all custom fields."""
-        fields = []
-        for number, (kind, name, special) in enumerate(_CUSTOM_FIELDS):
-            gid = self.gid("custom_field", number)
-            field = {
-                **named(gid, "custom_field", name),
-                "resource_subtype": kind,
-                "type": kind,
-                "representation_type": kind,
-                "created_by": self.user(number),
-                **_ORDINARY,
-                **special,
-            }
-            if kind in ("enum", "multi_enum"):
-                field["enum_options"] = [
-                    {
-                        **named(f"{gid[:-1]}{part}", "enum_option", option),
-                        "enabled": option != "old",
-                        "color": color,
-                    }
-                    for part, (option, color) in enumerate(_OPTIONS, 1)
-                ]
-            fields.append(field)
-        return fields
+
+def _numbered(names: Sequence[str], number: int) -> str:
+    """Return one of some names, with a number once all are used."""
+    repeated, place = divmod(number, len(names))
+    return f"{names[place]} {repeated + 1}" if repeated else names[place]
+
+
+def _photo(number: int) -> Object | None:
+    """Return the photo of a user; two thirds have none."""
+    if number % 3 != 1:
+        return None
+    sizes = (21, 27, 36, 60, 128, 1024)
+    return {f"image_{size}x{size}": f"https://sandbox.example/photos/{number}_{size}x{size}.png" for size in sizes}
 
 
 def subtype(chance: int) -> str:

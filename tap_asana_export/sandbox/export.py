@@ -237,7 +237,7 @@ def objects(organization: Organization, requested: list[Parameter]) -> Iterator[
 
 # ── fields ───────────────────────────────────────────────────────────────────────────────────────────────
 
-_Tree = dict[str, Any]
+Tree = dict[str, Any]
 # Limits for a path: number of groups, and number of paths without groups that it stands for.
 _GROUPS, _ALTERNATIVES = 20, 1000
 
@@ -250,14 +250,19 @@ def project(item: Object, fields: Iterable[str]) -> Object:
         fields: paths such as `assignee.name` or `(assignee|followers).name`. An unknown path is ignored; a path that
             ends at an object selects its gid and resource_type.
     """
-    tree: _Tree = {}
+    picked: Object = pick(item, tree_of(fields))
+    return picked
+
+
+def tree_of(fields: Iterable[str]) -> Tree:
+    """Return the names in paths as a tree."""
+    tree: Tree = {}
     for path in fields:
         for alternative in _alternatives(path):
             branch = tree
-            for name in alternative.split("."):
+            for name in alternative.removeprefix("this.").split("."):
                 branch = branch.setdefault(name, {})
-    picked: Object = _pick(item, tree)
-    return picked
+    return tree
 
 
 def check_fields(name: str, fields: Iterable[str]) -> None:
@@ -284,16 +289,17 @@ def _alternatives(path: str) -> Iterator[str]:
             yield path
 
 
-def _pick(value: Any, tree: _Tree) -> Any:
+def pick(value: Any, tree: Tree) -> Any:
+    """Return a value with only the fields in a tree, and all gids."""
     if isinstance(value, list):
-        return [_pick(item, tree) for item in value]
+        return [pick(item, tree) for item in value]
     if not isinstance(value, dict):
         return value
     if tree:
-        return {key: _pick(item, tree.get(key, {})) for key, item in value.items() if key in tree or key == "gid"}
+        return {key: pick(item, tree.get(key, {})) for key, item in value.items() if key in tree or key == "gid"}
     if "gid" in value:
         return {key: value[key] for key in ("gid", "resource_type") if key in value}
-    return {key: _pick(item, {}) for key, item in value.items()}
+    return {key: pick(item, {}) for key, item in value.items()}
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────

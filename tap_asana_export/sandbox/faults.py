@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tap_asana_export.sandbox.export import ExportJob
+    from tap_asana_export.sandbox.pages import Turn
     from tap_asana_export.sandbox.wire import Transfer
 
 _HELP = (
@@ -24,6 +25,8 @@ TOO_MANY_JOBS = "You have reached the limit of concurrent jobs. Please retry onc
 # Asana publishes neither text. Both answers have status 403; the first is temporary, the second is not.
 BUSY = "An export is already in progress for this workspace. Please wait for it to complete."
 FORBIDDEN = "Access denied"
+EXPIRED_OFFSET = "offset: Your pagination token has expired."
+_HOUR = 3600
 
 
 def error(status: int, message: str, **headers: str) -> Answer:
@@ -163,6 +166,10 @@ def _become(other: Answer) -> Callable[[Answer], None]:
     return _set(status=other.status, body=other.body, headers=other.headers)
 
 
+def _repeat(turn: Turn) -> None:
+    turn.following = turn.last
+
+
 FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     # Any request to the API. The argument is the setting `retry_after`; the result is the answer.
     "request": {
@@ -171,6 +178,32 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "rate_limited_until": lambda retry_after: error(429, TOO_MANY, Retry_After=_http_date(retry_after)),
         "server_error": lambda _: _server_error(),
         "unavailable": lambda _: _page(503),
+    },
+    # A request for a page of a list; argument and result as above.
+    "list": {
+        "list_rate_limited": lambda retry_after: error(429, TOO_MANY, Retry_After=str(retry_after)),
+        "list_server_error": lambda _: _server_error(),
+    },
+    # A request for a page of the projects of a workspace; argument and result as above.
+    "projects": {
+        "projects_timeout": lambda _: _page(504),
+        "projects_dropped": lambda _: Answer(504, cut=-1),
+        "projects_hang": lambda _: Answer(504, cut=-1, delay=_HOUR),
+    },
+    # A request for a page of a list that has an offset; argument and result as above.
+    "next_page": {
+        "expired_offset": lambda _: error(400, EXPIRED_OFFSET),
+    },
+    # The way from a page to the next one.
+    "turn": {
+        "repeated_object": _repeat,
+        "vanished_object": lambda turn: turn.vanish(),
+    },
+    # The content of a page.
+    "page": {
+        "no_data": lambda content: content.pop("data"),
+        "null_data": lambda content: content.update(data=None),
+        "object_data": lambda content: content.update(data={}),
     },
     # A request for a resource export, before its job is created; argument and result as above.
     "resource_post": {

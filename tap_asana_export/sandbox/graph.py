@@ -1,14 +1,14 @@
 """The objects of a graph export: all below a goal, a team, a portfolio or a project.
 
-Projects and portfolios change by themselves, and tasks are created and deleted; which portfolio contains what never
-changes. Objects have the fields of Asana's OpenAPI file (2026-06-11); Asana does not publish those of relations.
+Projects and portfolios change by themselves, and tasks are created and deleted; which portfolio contains what changes
+only as projects and portfolios are deleted. Objects have the fields of Asana's OpenAPI file (2026-06-11); Asana does
+not publish those of relations.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_asana_export.sandbox.directory import OF_A_KIND
 from tap_asana_export.sandbox.history import History
 from tap_asana_export.sandbox.population import Population, timestamp
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = ("goal", "team", "portfolio", "project")
 
-# The portfolios in each portfolio: three levels, with two ways to the lowest one.
+# The portfolios in the first portfolios: three levels, with two ways to the lowest one.
 _PORTFOLIOS = {0: (1, 2), 1: (3,), 2: (3,)}
 
 # First part number in the gids of what belongs to a project or portfolio; below, to a task.
@@ -52,33 +52,66 @@ def parents(organization: Organization, kind: str) -> list[str]:
     directory = organization.directory
     if kind == "team":
         return [team["gid"] for team in organization.objects("team")]
-    if kind == "project":
-        return [project["gid"] for project in directory.projects]
-    return [directory.other(kind, number)["gid"] for number in range(OF_A_KIND)]
+    return [directory.all(kind)[number]["gid"] for number in directory.numbers(kind)]
 
 
 def find(organization: Organization, gid: str) -> tuple[str, int] | None:
     """Return kind and number of the goal, team, portfolio or project with a gid; None if there is none now."""
     directory = organization.directory
-    kind, number = directory.parse_other(gid) or directory.parse(gid) or ("", 0)
-    exists = number < len(directory.projects) if kind == "project" else kind in KINDS
-    return (kind, number) if exists and (kind != "team" or gid in organization) else None
+    kind, number = directory.find(gid) or directory.parse(gid) or ("", 0)
+    if kind == "team":
+        return (kind, number) if gid in organization else None
+    return (kind, number) if kind in KINDS and directory.find(gid) else None
 
 
 def _team(organization: Organization, project: int) -> int:
-    return project % organization.teams if organization.teams else -1
+    size = organization.directory.sizes["project"]
+    is_teamless = not organization.teams or size - organization.teamless_projects <= project < size
+    return -1 if is_teamless else project % organization.teams
 
 
-def _holders(project: int) -> list[int]:
-    """Return the portfolios that a project is in: none for every fifth project, two for some others."""
-    place = project % (OF_A_KIND + 1)
-    if place == OF_A_KIND:
+def team(organization: Organization, project: int, now: int) -> Object | None:
+    """Return the team of a project; None if it has none, or one that was deleted."""
+    index = _team(organization, project)
+    return organization.compact("team", index, now) if organization.alive("team", index, now) else None
+
+
+def projects_of(organization: Organization, index: int, start: int = 0) -> Iterator[int]:
+    """Yield the numbers of a team's projects."""
+    numbers = organization.directory.numbers("project", start)
+    return (number for number in numbers if _team(organization, number) == index)
+
+
+def _holders(organization: Organization, project: int) -> list[int]:
+    """Return the portfolios that a project is in: none for some projects, two for some others."""
+    directory, size = organization.directory, organization.directory.sizes["portfolio"]
+    place = project % (size + 1)
+    if place == size or project >= directory.sizes["project"]:
         return []
-    return [place, (place + 1) % OF_A_KIND] if project % 7 == 0 else [place]
+    holders = dict.fromkeys((place, (place + 1) % size)) if project % 7 == 0 else (place,)
+    return [holder for holder in holders if directory.other("portfolio", holder)]
 
 
-def _below(portfolio: int) -> set[int]:
-    return {portfolio}.union(*(_below(child) for child in _PORTFOLIOS.get(portfolio, ())))
+def children(organization: Organization, portfolio: int) -> list[int]:
+    """Return the numbers of the portfolios in a portfolio."""
+    directory = organization.directory
+    inside = (child for child in _PORTFOLIOS.get(portfolio, ()) if child < directory.sizes["portfolio"])
+    return [child for child in inside if directory.other("portfolio", child)]
+
+
+def projects_in(organization: Organization, portfolio: int) -> list[int]:
+    """Return the numbers of the projects that are in a portfolio, not only in one below it."""
+    directory, size = organization.directory, organization.directory.sizes["portfolio"]
+    if portfolio >= size:
+        return []
+    projects = directory.sizes["project"]
+    candidates = {*range(portfolio, projects, size + 1), *range((portfolio - 1) % size, projects, size + 1)}
+    inside = (number for number in sorted(candidates) if portfolio in _holders(organization, number))
+    return [number for number in inside if directory.has(directory.project(number))]
+
+
+def _below(organization: Organization, portfolio: int) -> set[int]:
+    return {portfolio}.union(*(_below(organization, child) for child in children(organization, portfolio)))
 
 
 def _scope(organization: Organization, kind: str, number: int) -> tuple[list[int], list[int]]:
@@ -86,15 +119,22 @@ def _scope(organization: Organization, kind: str, number: int) -> tuple[list[int
 
     Asana does not document the export of a goal. Here a goal has a portfolio, and a project that is in no portfolio.
     """
-    every = range(len(organization.directory.projects))
     if kind == "project":
         return [], [number]
     if kind == "team":
-        return [], [project for project in every if _team(organization, project) == number]
-    portfolios = _below(number)
-    supporting = (number * (OF_A_KIND + 1) + OF_A_KIND) % len(every) if kind == "goal" else None
+        return [], list(projects_of(organization, number))
+    directory = organization.directory
+    size, supporting, portfolios = directory.sizes["portfolio"], None, set[int]()
+    if kind == "portfolio":
+        portfolios = _below(organization, number)
+    else:
+        supporting = (number * (size + 1) + size) % directory.sizes["project"]
+        if directory.other("portfolio", number):
+            portfolios = _below(organization, number % size)
     return sorted(portfolios), [
-        project for project in every if project == supporting or portfolios.intersection(_holders(project))
+        project
+        for project in directory.numbers("project")
+        if project == supporting or portfolios.intersection(_holders(organization, project))
     ]
 
 
@@ -116,19 +156,26 @@ def objects(organization: Organization, gid: str, *, relation_gids: bool = True)
     if not found:
         raise KeyError(gid)
     portfolios, projects = _scope(organization, *found)
+    for item in _objects(organization, portfolios, projects):
+        if organization.directory.has(item):
+            if not relation_gids and "_to_" in item["resource_type"]:
+                del item["gid"]
+                yield item
+            else:
+                yield organization.directory.as_changed(item)
+
+
+def _objects(organization: Organization, portfolios: list[int], projects: list[int]) -> Iterator[Object]:
     now = organization.now()
-    for relation in _relations(organization, portfolios, projects):
-        if not relation_gids:
-            del relation["gid"]
-        yield relation
+    yield from _relations(organization, portfolios, projects)
     yield from _tasks(organization, frozenset(projects))
     for number in projects:
-        history = _history(organization, "project", number, now)
+        history = history_of(organization, "project", number, now)
         yield from _allocations(history, number)
         yield from _sections(history, number)
         yield _project(organization, history, number, now)
     for number in portfolios:
-        yield _portfolio(organization, _history(organization, "portfolio", number, now), number)
+        yield whole_portfolio(organization, number, now)
 
 
 def _tasks(organization: Organization, projects: frozenset[int]) -> Iterator[Object]:
@@ -138,7 +185,7 @@ def _tasks(organization: Organization, projects: frozenset[int]) -> Iterator[Obj
             now = organization.now()
             if organization.alive("task", index, now) and _is_within(organization, index, projects, now):
                 yield organization.build("task", index, now, bare=True)
-                yield from _entries(organization, index, now)
+                yield from entries_of(organization, index, now)
 
 
 def _is_within(organization: Organization, index: int, projects: frozenset[int], now: int) -> bool:
@@ -148,12 +195,11 @@ def _is_within(organization: Organization, index: int, projects: frozenset[int],
     )
 
 
-def _history(organization: Organization, kind: str, number: int, now: int) -> History:
+def history_of(organization: Organization, kind: str, number: int, now: int) -> History:
+    """Return a project, portfolio or goal at some instant."""
     directory = organization.directory
-    if kind == "project":
-        compact, size, chance = directory.projects[number], len(directory.projects), directory.chance(kind, number)
-    else:
-        compact, size, chance = directory.other(kind, number), OF_A_KIND, directory.chance("other", number)
+    compact, size = directory.all(kind)[number], max(1, directory.sizes[kind])
+    chance = directory.chance("project" if kind == "project" else "other", number)
     # A longer interval for the fewer projects: each changes about as often as a task.
     interval = (organization.change_interval or 0) * max(1, organization.tasks) / size
     life = Population(seed=directory.chance("project", -1), size=size, fresh=0, interval=interval).life(number, now)
@@ -163,23 +209,23 @@ def _history(organization: Organization, kind: str, number: int, now: int) -> Hi
 def _relations(organization: Organization, portfolios: list[int], projects: list[int]) -> Iterator[Object]:
     directory = organization.directory
     for number in portfolios:
-        portfolio = directory.other("portfolio", number)
-        for child in _PORTFOLIOS.get(number, ()):
+        portfolio = directory.all("portfolio")[number]
+        for child in children(organization, number):
             yield {
                 "gid": _part(portfolio, _RELATIONS + child),
                 "resource_type": "portfolio_to_portfolio",
                 "parent_portfolio": portfolio,
-                "child_portfolio": directory.other("portfolio", child),
+                "child_portfolio": directory.all("portfolio")[child],
             }
     for number in projects:
-        project = directory.project(number)
-        for holder in _holders(number):
+        project = directory.all("project")[number]
+        for holder in _holders(organization, number):
             if holder in portfolios:
                 yield {
                     "gid": _part(project, _RELATIONS + holder),
                     "resource_type": "project_to_portfolio",
                     "project": project,
-                    "portfolio": directory.other("portfolio", holder),
+                    "portfolio": directory.all("portfolio")[holder],
                 }
 
 
@@ -190,13 +236,26 @@ def _part(item: Object, part: int) -> str:
 # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _minutes(organization: Organization, index: int) -> tuple[int, ...]:
+    return ((), (), (30,), (60, 35))[organization.directory.chance("task", index) >> 3 & 3]
+
+
+def count_entries(organization: Organization, index: int) -> int:
+    """Return how many time tracking entries a task has."""
+    return len(_minutes(organization, index))
+
+
+def entries_of(organization: Organization, index: int, now: int) -> list[Object]:
+    """Return the time tracking entries of a task, whose sum is its `actual_time_minutes`."""
+    return list(_entries(organization, index, now)) if _minutes(organization, index) else []
+
+
 def _entries(organization: Organization, index: int, now: int) -> Iterator[Object]:
-    """Yield the time tracking entries of a task, whose sum is its `actual_time_minutes`."""
     directory, chance = organization.directory, organization.directory.chance("task", index)
     task = organization.compact("task", index, now)
-    created = timestamp(organization.life("task", index, now).created)
+    created = timestamp(organization.created("task", index))
     project = next(iter(organization.placed(index, now)), None)
-    for place, minutes in enumerate(((), (), (30,), (60, 35))[chance >> 3 & 3]):
+    for place, minutes in enumerate(_minutes(organization, index)):
         number = (chance >> 20) + place
         yield {
             "gid": _part(task, _ENTRIES + place),
@@ -206,7 +265,7 @@ def _entries(organization: Organization, index: int, now: int) -> Iterator[Objec
             "attributable_to": None if project is None else directory.project(project),
             "created_by": directory.user(number),
             "categories": [
-                {**directory.other("time_tracking_category", category), "color": ("blue", "hot-pink")[category % 2]}
+                {**directory.all("time_tracking_category")[category], "color": ("blue", "hot-pink")[category]}
                 for category in range(number % 3)
             ],
             "task": task,
@@ -215,6 +274,26 @@ def _entries(organization: Organization, index: int, now: int) -> Iterator[Objec
             "billable_status": _BILLABLE[number % 3],
             "description": directory.texts.prose(number, number % 2),
         }
+
+
+def allocations_of(organization: Organization, number: int, now: int) -> list[Object]:
+    """Return the allocations of a project."""
+    return list(_allocations(history_of(organization, "project", number, now), number))
+
+
+def whole_sections(organization: Organization, number: int, now: int) -> list[Object]:
+    """Return the sections of a project with all fields."""
+    return list(_sections(history_of(organization, "project", number, now), number))
+
+
+def whole_project(organization: Organization, number: int, now: int) -> Object:
+    """Return a project with all the fields that it has in graph exports."""
+    return _project(organization, history_of(organization, "project", number, now), number, now)
+
+
+def whole_portfolio(organization: Organization, number: int, now: int) -> Object:
+    """Return a portfolio with all fields."""
+    return _portfolio(organization, history_of(organization, "portfolio", number, now), number)
 
 
 def _allocations(history: History, number: int) -> Iterator[Object]:
@@ -250,11 +329,9 @@ def _held(organization: Organization, history: History) -> Object:
         "name": history.name,
         "archived": chance % 16 == 0,
         "created_at": timestamp(history.life.created),
-        "current_status_update": _status_update(history),
-        "custom_field_settings": _settings(history),
-        "custom_fields": [
-            {key: value for key, value in field.items() if key in _CUSTOM_FIELD} for field in history.values()
-        ],
+        "current_status_update": status_update(history),
+        "custom_field_settings": settings(history),
+        "custom_fields": values(history),
         "due_on": dates["due_on"],
         "start_on": dates["start_on"],
         "members": history.users(history.number("followers"), 2 + chance % 5),
@@ -265,7 +342,18 @@ def _held(organization: Organization, history: History) -> Object:
     }
 
 
-def _settings(history: History) -> list[Object]:
+def values(history: History) -> list[Object]:
+    """Return the custom fields of an object with their values, in compact form."""
+    return [compact_field(field) for field in history.values()]
+
+
+def compact_field(field: Object) -> Object:
+    """Return the compact form of a custom field."""
+    return {key: value for key, value in field.items() if key in _CUSTOM_FIELD}
+
+
+def settings(history: History) -> list[Object]:
+    """Return which custom fields an object has."""
     compact = history.compact()
     return [
         {
@@ -280,7 +368,7 @@ def _settings(history: History) -> list[Object]:
     ]
 
 
-def _status_update(history: History) -> Object | None:
+def status_update(history: History) -> Object | None:
     """Return the compact form of the last status update; every fourth object has none."""
     if history.number("status") % 4 == 0:
         return None
@@ -310,7 +398,6 @@ def _project(organization: Organization, history: History, number: int, now: int
         status = _status(history, "project_status")
         color = _STATUS_COLORS[history.number("status") % len(_STATUS_COLORS)]
         status |= {"color": color, "author": status["created_by"], "modified_at": status["created_at"]}
-    team = _team(organization, number)
     return held | {
         "color": _COLORS[(chance >> 4) % len(_COLORS)],
         "icon": _ICONS[chance % len(_ICONS)],
@@ -327,16 +414,17 @@ def _project(organization: Organization, history: History, number: int, now: int
         "completed_at": timestamp(history.changed("completed")) if completed else None,
         "completed_by": history.user(done) if completed else None,
         "followers": history.users(history.number("followers") + 1, chance % 4),
-        "team": organization.compact("team", team, now) if organization.alive("team", team, now) else None,
+        "team": team(organization, number, now),
     }
 
 
 def _portfolio(organization: Organization, history: History, number: int) -> Object:
     chance = history.chance
+    templates = [history.directory.other("project_template", place) for place in range(number % 3)]
     return _held(organization, history) | {
         "color": _COLORS[(chance >> 4) % 3],
         "default_access_level": _LEVELS[chance % 2],
         "created_by": history.user(chance),
         "privacy_setting": ("public_to_domain", "members_only")[chance % 2],
-        "project_templates": [history.directory.other("project_template", place) for place in range(number % 3)],
+        "project_templates": [template for template in templates if template],
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tap_asana_export.sandbox.directory import named, subtype
+from tap_asana_export.sandbox.directory import described, named, subtype
 from tap_asana_export.sandbox.population import ADDED, timestamp
 from tap_asana_export.sandbox.texts import html
 
@@ -38,6 +38,7 @@ _ASPECTS = {
     "team": ("followers", "notes", "status"),
     "project": _OF_PROJECTS,
     "portfolio": _OF_PROJECTS,
+    "goal": _OF_PROJECTS,
 }
 _PLACES = {kind: {aspect: place for place, aspect in enumerate(aspects)} for kind, aspects in _ASPECTS.items()}
 
@@ -137,8 +138,8 @@ class History:
         return _APPROVALS[number // 2 % 3] if number % 2 else "pending"
 
     def custom_fields(self) -> list[Object]:
-        """Return the custom fields of the object: a quarter of all."""
-        return self.directory.custom_fields[self.chance % 4 :: 4]
+        """Return the custom fields of the object."""
+        return self.directory.custom_fields(self.chance)
 
     def values(self) -> list[Object]:
         """Return the custom fields of the object with their values."""
@@ -146,7 +147,7 @@ class History:
         for field in self.custom_fields():
             number = self.number(field["type"] if field["type"] in _PLACES[self.kind] else "people")
             value = {**field, **self.value(field, number)}
-            values.append(value | {"description": f"About {field['name']}"} if self.whole else value)
+            values.append(described(value) if self.whole else value)
         return values
 
     def value(self, field: Object, number: int) -> Object:
@@ -173,7 +174,7 @@ class History:
 
     def liked(self, likes: list[Object]) -> bool:
         """Whether the service account is among those who like it."""
-        return any(like["user"]["gid"] == self.directory.users[0]["gid"] for like in likes)
+        return any(like["user"]["gid"] == self.directory.user(0)["gid"] for like in likes)
 
     def _likes(self, part: int, count: int) -> list[Object]:
         return [
@@ -369,9 +370,9 @@ def _moved(history: History, number: int) -> StoryParts:
     return "section_changed", f"moved this task from {old['name']} to {new['name']}", sections
 
 
-def _tagged(history: History, number: int) -> StoryParts:
-    tags = history.directory.tags
-    return "added_to_tag", "added a tag", {"tag": tags[number % len(tags)]}
+def _tagged(history: History, number: int) -> StoryParts | None:
+    tags = history.directory.tags(number, 1)
+    return ("added_to_tag", "added a tag", {"tag": tags[0]}) if tags else None
 
 
 def _of_custom_field(kind: str) -> Callable[[History, int], StoryParts | None]:

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from tap_asana_export.sandbox.directory import Directory, named, subtype
+from tap_asana_export.sandbox.directory import SIZES, Directory, described, named, subtype
 from tap_asana_export.sandbox.history import History
 from tap_asana_export.sandbox.population import Population, Touch, milliseconds, timestamp
 from tap_asana_export.sandbox.texts import html
@@ -30,6 +30,21 @@ OPT_IN = {
     "team": ("description", "html_description"),
     "message": ("html_notes",),
 }
+
+# The attribute that says how many there are, by kind of object.
+_SETTINGS = {
+    "user": "users",
+    "project": "projects",
+    "tag": "tags",
+    "custom_field": "custom_fields",
+    "portfolio": "portfolios",
+    "goal": "goals",
+    "project_template": "project_templates",
+    "time_period": "time_periods",
+}
+
+# What tells when an object of the directory was added.
+_DATES = {"project": ("created_at", "modified_at"), "portfolio": ("created_at",), "tag": ("created_at",)}
 
 # Of sixteen tasks in a row, two are subtasks of another one, and one is a subtask of a subtask.
 _FAMILY = 16
@@ -58,6 +73,7 @@ class Organization:
 
     Attributes:
         gid: gid of the workspace.
+        teamless_projects: number of the projects, the last ones, that belong to no team.
         large: number of tasks with a megabyte of notes.
         change_interval: seconds between two changes of tasks, on average; tasks are also created and deleted. With 0
             nothing changes but by `touch`, `add`, `delete` and `move`.
@@ -70,15 +86,26 @@ class Organization:
     users: int = 50
     teams: int = 8
     projects: int = 40
+    teamless_projects: int = 0
     tasks: int = 2000
     messages: int = 200
+    tags: int = 8
+    custom_fields: int = 10
+    portfolios: int = 4
+    goals: int = 4
+    project_templates: int = 4
+    time_periods: int = 21
     large: int = 2
     change_interval: float | None = 5
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     def __post_init__(self) -> None:
         """Make the directory and the populations."""
-        self.directory = Directory(self.gid, seed=self.seed, users=self.users, projects=self.projects)
+        self.directory = Directory(
+            self.gid,
+            seed=self.seed,
+            sizes=SIZES | {kind: getattr(self, setting) for kind, setting in _SETTINGS.items()},
+        )
         self.workspace = self.directory.workspace
         interval = self.change_interval or 0
         # A longer interval for the fewer messages and teams: each changes about as often as a task.
@@ -115,6 +142,10 @@ class Organization:
         """Return when an object was created and modified, without building it."""
         return self._populations[kind].life(index, now)
 
+    def created(self, kind: str, index: int) -> int:
+        """Return the instant of an object's creation."""
+        return self._populations[kind].created(index)
+
     def build(self, kind: str, index: int, now: int, *, whole: bool = False, bare: bool = False) -> Object:
         """Build an object.
 
@@ -146,8 +177,11 @@ class Organization:
         """Set fields of an object, or rename it if there are none. Tasks and messages get a story.
 
         Raises:
-            KeyError: no task, message or team has this gid now.
+            KeyError: no object has this gid now.
         """
+        if self._is_listed(gid):
+            self._change(gid, fields)
+            return
         kind, index, now = self._find(gid)
         if not fields:
             title = "title" if kind == "message" else "name"
@@ -155,15 +189,29 @@ class Organization:
         self._populations[kind].touch(index, Touch(now, fields))
 
     def add(self, kind: str) -> str:
-        """Add a task, message or team, which never changes by itself, and return its gid."""
-        return self._gid(kind, self._populations[kind].add(self.now()))
+        """Add an object, and return its gid. A task, message or team never changes by itself then.
+
+        Raises:
+            KeyError: there is no such kind of object.
+        """
+        if kind in self._populations:
+            return self._gid(kind, self._populations[kind].add(self.now()))
+        gid = self.directory.add(kind)
+        self.directory.change(gid, dict.fromkeys(_DATES.get(kind, ()), timestamp(self.now())))
+        return gid
 
     def delete(self, gid: str) -> None:
         """Delete an object, and a task's subtasks with it, as in Asana.
 
+        What is in no population is gone from all instants. Tasks go on naming a user who was deleted, as in Asana; a
+        project, tag or custom field leaves its tasks.
+
         Raises:
-            KeyError: no task, message or team has this gid now.
+            KeyError: no object has this gid now.
         """
+        if self._is_listed(gid):
+            self.directory.deleted.add(gid)
+            return
         kind, index, now = self._find(gid)
         self._populations[kind].delete(index, now)
         if kind == "task":
@@ -179,8 +227,24 @@ class Organization:
         kind, index, now = self._find(gid)
         self._populations[kind].move(index, now)
 
+    def _change(self, gid: str, fields: Object) -> None:
+        kind, number = self.directory.find(gid) or ("", 0)
+        if kind and not fields:
+            fields = {"name": f"{self.directory.all(kind)[number]['name']} (touched)"}
+        if kind == "project":
+            fields = {"modified_at": timestamp(self.now())} | fields
+        self.directory.change(gid, fields)
+
+    def _is_listed(self, gid: str) -> bool:
+        """Whether a gid is that of an object of the directory, or of a part of any object, such as a section."""
+        whole = f"{gid[:-3]}000"
+        exists = self.directory.find(whole) or (gid != whole and whole in self)
+        return bool(exists) and gid not in self.directory.deleted
+
     def __contains__(self, gid: str) -> bool:
-        """Whether a task, message or team has this gid now."""
+        """Whether an object has this gid now."""
+        if self._is_listed(gid):
+            return True
         try:
             self._find(gid)
         except KeyError:
@@ -229,8 +293,11 @@ class Organization:
         """Return the numbers of the projects that a task is in; a subtask is in none until it is moved."""
         chance, moves = self.directory.chance("task", index), self._populations["task"].moves(index, now)
         count = (1, 1, 1, 2)[chance >> 5 & 3] if self.parent(index) is None else min(moves, 1)
-        projects = len(self.directory.projects)
-        return [(chance + moves + place) % projects for place in range(min(count, projects))]
+        projects = self.directory.sizes["project"]
+        placed = [(chance + moves + place) % projects for place in range(min(count, projects))]
+        if not self.directory.deleted:
+            return placed
+        return [number for number in placed if self.directory.has(self.directory.project(number))]
 
     def _task(self, history: History, now: int, *, bare: bool = False) -> Object:
         directory, chance, life = self.directory, history.chance, history.life
@@ -279,7 +346,7 @@ class Organization:
             "followers": history.users(history.number("followers"), 1 + chance % 4),
             "parent": None if parent is None else self._history("task", parent, now, whole=history.whole).compact(),
             "projects": [membership["project"] for membership in memberships],
-            "tags": directory.tags[history.number("tags") % 8 :][: chance % 3],
+            "tags": directory.tags(history.number("tags"), chance % 3),
             "workspace": self.workspace,
             "permalink_url": f"https://app.asana.com/1/{self.workspace['gid']}/task/{history.gid}",
         }
@@ -346,7 +413,8 @@ class Organization:
         which = chance // 3
         project = self.directory.project(which)
         if is_status:
-            return [(project, self.directory.other("portfolio", which), self.directory.other("goal", which))[which % 3]]
+            other = self.directory.other(("portfolio", "goal")[which % 3 - 1], which) if which % 3 else None
+            return [other or project]
         teams = self._populations["team"].settled
         team = self._history("team", which % teams, now).compact() if teams else project
         return ([project], [team], [team, project])[which % 3]
@@ -380,7 +448,7 @@ class Organization:
                     "project": project,
                     "is_important": place == 1,
                     "parent": project,
-                    "custom_field": field | {"description": f"About {field['name']}"} if history.whole else field,
+                    "custom_field": described(field) if history.whole else field,
                 }
                 for place, field in enumerate(history.custom_fields(), 1)
             ],

@@ -30,6 +30,11 @@ ADDED = 40_000_000
 FRESH = 50_000_000
 
 
+def founded(number: int) -> int:
+    """Return some instant of the two years in which organizations are founded."""
+    return _FOUNDED + mix(number) % (2 * _YEAR)
+
+
 def milliseconds(instant: datetime) -> int:
     """Convert an aware datetime to milliseconds since 1970."""
     return (instant - _EPOCH) // _MILLISECOND
@@ -129,13 +134,14 @@ class Population:
         """Whether an object exists at this instant."""
         if self._deletions.get(index, now + 1) <= now:
             return False
-        return any(index in span for span in self.indices(now)) and self._created(index) <= now
+        return any(index in span for span in self.indices(now)) and self.created(index) <= now
 
     def living(self, now: int) -> Iterator[int]:
         """Yield the index of every object that exists at this instant."""
         return (index for span in self.indices(now) for index in span if self.alive(index, now))
 
-    def _created(self, index: int) -> int:
+    def created(self, index: int) -> int:
+        """Return the instant of an object's creation."""
         if index >= FRESH:
             return (index - FRESH) * self._gap
         if index >= ADDED:
@@ -145,7 +151,7 @@ class Population:
 
     def life(self, index: int, now: int) -> Life:
         """Return what has happened to an object up to this instant."""
-        created = self._created(index)
+        created = self.created(index)
         chance = mix(self.seed, index, 1)
         period = self._period << chance % _PACES
         first = created + 1 + (chance >> 8) % period

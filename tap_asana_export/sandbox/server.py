@@ -8,13 +8,13 @@ import re
 import secrets
 import tempfile
 import threading
-from collections import deque
+from collections import Counter, deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from http import HTTPStatus
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -34,7 +34,9 @@ from tap_asana_export.sandbox.export import (
     write,
 )
 from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES, TOO_MANY, error
+from tap_asana_export.sandbox.lists import LISTS, listed
 from tap_asana_export.sandbox.organization import Organization
+from tap_asana_export.sandbox.pages import API, ROUTES, Offsets, answer, page, refused
 from tap_asana_export.sandbox.population import milliseconds, timestamp
 from tap_asana_export.sandbox.storage import Storage
 from tap_asana_export.sandbox.wire import Answer, Listener, Transfer, json_answer
@@ -48,10 +50,8 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox.wire import Request
 
 _logger = logging.getLogger(__name__)
-_API = "/api/1.0"
 _FIRST_WORKSPACE = 1200000000000001
 _FOLDER = "asana-sandbox-"
-_PAGE = 100
 _JOBS = 10**10
 _UNFINISHED = ("not_started", "in_progress")
 _GRAPHS_KEPT = timedelta(hours=4)
@@ -91,6 +91,15 @@ class Sandbox:
     projects: int = field(default=40, metadata=_means("projects of a workspace"))
     tasks: int = field(default=2000, metadata=_means("tasks of a workspace"))
     messages: int = field(default=200, metadata=_means("messages of a workspace"))
+    tags: int = field(default=8, metadata=_means("tags of a workspace"))
+    custom_fields: int = field(default=10, metadata=_means("custom fields of a workspace"))
+    portfolios: int = field(default=4, metadata=_means("portfolios of a workspace"))
+    goals: int = field(default=4, metadata=_means("goals of a workspace"))
+    project_templates: int = field(default=4, metadata=_means("project templates of a workspace"))
+    time_periods: int = field(default=21, metadata=_means("time periods of a workspace, seven a year"))
+    teamless_projects: int = field(
+        default=0, metadata=_means("how many of the projects, the last ones, belong to no team")
+    )
     large: int = field(default=2, metadata=_means("how many of the tasks have a megabyte of notes"))
     change_interval: float | None = field(
         default=5.0, metadata=_means("seconds between two changes to a workspace's tasks; 0: nothing changes")
@@ -110,6 +119,17 @@ class Sandbox:
     )
     url_seconds: int = field(default=300, metadata=_means("seconds for which a download URL is good"))
     token_seconds: int = field(default=3600, metadata=_means("seconds for which an OAuth token is good"))
+    offset_seconds: int = field(default=900, metadata=_means("seconds for which the offset of a list's page is good"))
+    requests_a_minute: int = field(
+        default=1500,
+        metadata=_means("requests that a token may make in a minute; more are answered 429; 0: any number"),
+    )
+    refused_lists: dict[str, int] = field(
+        default_factory=dict,
+        metadata=_means(
+            f"lists that are refused, and with which status. There are {', '.join((*LISTS, 'workspaces'))}"
+        ),
+    )
     retry_after: float | str = field(
         default=1, metadata=_means("Retry-After of answers 429: seconds, or any text to send as it is")
     )
@@ -149,6 +169,9 @@ class Sandbox:
             raise ValueError(f"Unknown faults: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
         if self.graph_format not in FORMS:
             raise ValueError(f"Unknown graph_format: {self.graph_format}. There are {', '.join(FORMS)}.")
+        unknown = self.refused_lists.keys() - {*LISTS, "workspaces"}
+        if unknown:
+            raise ValueError(f"Unknown lists: {', '.join(unknown)}. There are {', '.join((*LISTS, 'workspaces'))}.")
         gids = self.workspaces
         if isinstance(gids, int):
             gids = [str(_FIRST_WORKSPACE + number) for number in range(gids)]
@@ -165,6 +188,9 @@ class Sandbox:
         self._closing = threading.Event()
         self._open = ExitStack()
         self._storage = Storage(self.clock)
+        self._minute = 0.0
+        self._asked: Counter[str] = Counter()
+        self.offsets = Offsets(self.clock)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,7 +204,7 @@ class Sandbox:
         self._open.callback(api.close)
         storage = Listener(0, lambda request: self._logged(request, self._download))
         self._open.callback(storage.close)
-        self.api_url = api.url + _API
+        self.api_url = api.url + API
         self.storage_url = storage.url
         return self
 
@@ -215,6 +241,14 @@ class Sandbox:
             raise KeyError(parent)
         return graph.objects(organization, parent, relation_gids=self.graph_relation_gids)
 
+    def listed(self, workspace: str, name: str) -> Iterator[Object]:
+        """Yield the objects that a list of this name, with all fields, would have now.
+
+        Sections are those of all projects. The items of portfolios have `portfolio_gid` besides.
+        """
+        organization = self.organizations[workspace]
+        return iter((_workspace(organization.workspace),)) if name == "workspaces" else listed(organization, name)
+
     def parents(self, workspace: str, kind: str) -> list[str]:
         """Return the gids of the workspace's goals, teams, portfolios or projects."""
         return graph.parents(self.organizations[workspace], kind)
@@ -233,7 +267,7 @@ class Sandbox:
         _logger.debug("%s %s: %d", request.method, request.path, answer.status)
         return answer
 
-    def _strikes(self, moment: str, target: Any) -> Iterator[Any]:
+    def strikes(self, moment: str, target: Any) -> Iterator[Any]:
         """Apply the faults of a moment to a target one by one, count each down, and yield their results."""
         for name, strike in FAULTS[moment].items():
             with self._lock:
@@ -243,8 +277,9 @@ class Sandbox:
             if left:
                 yield strike(target)
 
-    def _strike(self, moment: str, target: Any) -> None:
-        for _ in self._strikes(moment, target):
+    def strike(self, moment: str, target: Any) -> None:
+        """Apply the faults of a moment to a target."""
+        for _ in self.strikes(moment, target):
             pass
 
     def _download(self, request: Request) -> Answer:
@@ -252,25 +287,35 @@ class Sandbox:
         if isinstance(answer, Transfer):
             answer.fault_at = self.fault_at
             if answer.status == HTTPStatus.PARTIAL_CONTENT:
-                self._strike("resumed", answer)
-            self._strike("download", answer)
+                self.strike("resumed", answer)
+            self.strike("download", answer)
         return answer
 
     def _respond(self, request: Request) -> Answer:
-        if not request.path.startswith(_API):
+        if not request.path.startswith(API):
             return self._control(request)
-        refusal: Answer | None = next(self._strikes("request", self.retry_after), None)
+        refusal: Answer | None = next(self.strikes("request", self.retry_after), None)
         if refusal:
             return refusal
         if not self._authorized(request):
             return json_answer({"errors": [{"message": "Not Authorized"}]}, 401)
+        if seconds := self._seconds_to_wait(_token(request)):
+            return error(429, TOO_MANY, Retry_After=str(seconds))
+        try:
+            return self._route(request)
+        except InvalidRequestError as invalid:
+            return error(400, str(invalid))
+
+    def _route(self, request: Request) -> Answer:
+        path = request.path.removeprefix(API)
         for method, pattern, respond in self._routes:
-            matched = re.fullmatch(pattern, request.path.removeprefix(_API))
+            matched = re.fullmatch(pattern, path)
             if matched and method == request.method:
-                try:
-                    return respond(self, request, *matched.groups())
-                except InvalidRequestError as invalid:
-                    return error(400, str(invalid))
+                return respond(self, request, *matched.groups())
+        for pattern, name in ROUTES:
+            matched = re.fullmatch(pattern, path)
+            if matched and request.method == "GET":
+                return answer(self, request, name, *matched.groups())
         return error(404, "No matching route for request")
 
     def _authorized(self, request: Request) -> bool:
@@ -278,38 +323,30 @@ class Sandbox:
         known = token == self.access_token or self._tokens.get(token, self.clock()) > self.clock()
         return scheme.lower() == "bearer" and known
 
+    def _seconds_to_wait(self, token: str) -> int:
+        """Count a request, and return for how many seconds its token has made too many; 0 if it has not."""
+        minute, second = divmod(self.clock().timestamp(), 60)
+        with self._lock:
+            if minute != self._minute:
+                self._minute, self._asked = minute, Counter()
+            self._asked[token] += 1
+            exceeded = 0 < self.requests_a_minute < self._asked[token]
+        return math.ceil(60 - second) if exceeded else 0
+
     # ── users and workspaces ─────────────────────────────────────────────────────────────────────────────
 
     def _me(self, request: Request) -> Answer:
         first = next(iter(self.organizations.values()))
         workspaces = [organization.workspace for organization in self.organizations.values()]
-        return _data({**first.directory.users[0], "workspaces": workspaces}, request)
+        return _data({**first.directory.user(0, whole=True), "workspaces": workspaces}, request)
 
     def _workspaces(self, request: Request) -> Answer:
-        query = request.query
-        found = [organization.workspace for organization in self.organizations.values()]
-        if fields := _opt_fields(request):
-            found = [project(_workspace(compact), fields) for compact in found]
-        offset = query.get("offset", "0")
-        if offset not in map(str, range(max(1, len(found)))):
-            raise InvalidRequestError("offset: Your pagination token is invalid")
-        if "limit" not in query:
-            return json_answer({"data": found})
-        return json_answer(self._page(found, int(offset), query["limit"]))
-
-    def _page(self, found: list[Object], offset: int, text: str) -> Object:
-        if not re.fullmatch("[0-9]+", text):
-            raise InvalidRequestError("limit: Not a valid number")
-        limit = int(text) if len(text) <= len(str(_PAGE)) else 0
-        if not 0 < limit <= _PAGE:
-            raise InvalidRequestError(f"limit: Must be between 1 and {_PAGE}")
-        following = None
-        if offset + limit < len(found):
-            path = f"/workspaces?limit={limit}&offset={offset + limit}"
-            following = {"offset": str(offset + limit), "path": path, "uri": self.api_url + path}
-        return {"data": found[offset : offset + limit], "next_page": following}
+        found = [_workspace(organization.workspace) for organization in self.organizations.values()]
+        return page(self, request, lambda start: islice(enumerate(found), start, None))
 
     def _one_workspace(self, request: Request, gid: str) -> Answer:
+        if "workspaces" in self.refused_lists:
+            return refused(self.refused_lists["workspaces"])
         if gid not in self.organizations:
             return error(404, f"workspace: Unknown object: {gid}")
         return _data(_workspace(self.organizations[gid].workspace), request)
@@ -323,7 +360,7 @@ class Sandbox:
         if workspace not in self.organizations:
             return error(404, f"workspace: Unknown object: {workspace}")
         organization = self.organizations[workspace]
-        refusal: Answer | None = next(self._strikes("resource_post", self.retry_after), None)
+        refusal: Answer | None = next(self.strikes("resource_post", self.retry_after), None)
         return refusal or self._export(organization, request, objects(organization, requested))
 
     def _post_graph_export(self, request: Request) -> Answer:
@@ -337,7 +374,7 @@ class Sandbox:
         self, organization: Organization, request: Request, items: Iterator[Object], parent: str | None = None
     ) -> Answer:
         """Answer a request for an export with a new job, with one that exports the same already, or with a refusal."""
-        refusal: Answer | None = next(self._strikes("post", self.retry_after), None)
+        refusal: Answer | None = next(self.strikes("post", self.retry_after), None)
         if refusal:
             return refusal
         with self._creating:
@@ -351,15 +388,15 @@ class Sandbox:
                 if self._is_at_work(token):
                     return error(429, TOO_MANY, Retry_After=str(self.retry_after))
                 job = self._create(organization, token, parent)
-                self._strike("job", job)
+                self.strike("job", job)
                 threading.Thread(target=self._write, args=(job, items), daemon=True).start()
                 status = "not_started"
             else:
                 status = self._status(job, 0)
         described = self._describe(job, status)
-        self._strike("new_job", described)
-        answer = json_answer({"data": described}, 201, Location=f"{_API}/jobs/{job.gid}")
-        self._strike("posted", answer)
+        self.strike("new_job", described)
+        answer = json_answer({"data": described}, 201, Location=f"{API}/jobs/{job.gid}")
+        self.strike("posted", answer)
         return answer
 
     def _is_at_work(self, token: str) -> bool:
@@ -433,7 +470,7 @@ class Sandbox:
         if status == "succeeded":
             export["completed_at"] = timestamp(milliseconds(self._completed(job)))
             export["download_url"] = self._url(job)
-            self._strike("success", described)
+            self.strike("success", described)
         return described
 
     def _completed(self, job: ExportJob) -> datetime:
@@ -445,7 +482,7 @@ class Sandbox:
             return error(404, f"job: Unknown object: {gid}")
         job = self._jobs[gid]
         described = self._describe(job, self._status(job))
-        self._strike("poll", described)
+        self.strike("poll", described)
         return _data(described, request)
 
     def _url(self, job: ExportJob) -> str:
@@ -454,7 +491,7 @@ class Sandbox:
         name = f"{kind}_export_{source}_{job.export_gid}_{milliseconds(job.created)}.{ending}.gz"
         key = f"/{kind}_export/{job.export_gid}/download/{name}"
         self._storage.files[key] = job.path
-        seconds = next(self._strikes("url", self.url_seconds), self.url_seconds)
+        seconds = next(self.strikes("url", self.url_seconds), self.url_seconds)
         return self.storage_url + self._storage.sign(key, seconds)
 
     # ── control of the sandbox, and OAuth ────────────────────────────────────────────────────────────────
@@ -464,7 +501,7 @@ class Sandbox:
             return self._refresh(dict(parse_qsl(request.body.decode(errors="replace"))))
         command = request.path.removeprefix("/sandbox/")
         try:
-            if request.method == "GET" and command in ("objects", "parents"):
+            if request.method == "GET" and command in ("objects", "lists", "parents"):
                 return self._look(command, request.query)
             if request.method == "POST" and command in ("add", "touch", "move", "delete"):
                 return json_answer({"data": self._command(command, request.json())})
@@ -476,6 +513,10 @@ class Sandbox:
         workspace = query.get("workspace") or next(iter(self.organizations))
         if command == "parents":
             return json_answer({"data": self.parents(workspace, query["type"])})
+        if command == "lists":
+            return Answer(
+                200, iter(lines(self.listed(workspace, query["name"]))), {"Content-Type": "application/jsonl"}
+            )
         parent = query.get("parent")
         current = self.graph_objects(parent) if parent else self.organizations[workspace].objects(query["type"])
         return Answer(200, iter(lines(current)), {"Content-Type": "application/jsonl"})
@@ -494,7 +535,7 @@ class Sandbox:
         return {"gid": gid}
 
     def _refresh(self, form: dict[str, str]) -> Answer:
-        refusal: Answer | None = next(self._strikes("request", self.retry_after), None)
+        refusal: Answer | None = next(self.strikes("request", self.retry_after), None)
         if refusal:
             return refusal
         if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
@@ -555,7 +596,8 @@ def _checked(name: str, default: Any, value: Any) -> Any:
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         raise ValueError(f"{name} must be {words}, not {shown(value)}.")
     if isinstance(value, dict) and not all(isinstance(each, int) for each in value.values()):
-        raise ValueError(f"faults must say of each how often it strikes: {shown(value)}.")
+        words = "how often it strikes" if name == "faults" else "with which status it is refused"
+        raise ValueError(f"{name} must say of each {words}: {shown(value)}.")
     least, most = _BOUNDS.get(name, (0, math.inf))
     if isinstance(value, (int, float, Decimal)) and not least <= value <= most:
         raise ValueError(f"{name} must be between {least} and {most}, not {value}.")

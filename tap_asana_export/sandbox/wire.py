@@ -78,12 +78,14 @@ class Answer:
         body: the body.
         headers: the headers.
         cut: number of bytes of the body after which the connection breaks; below 0, it breaks before the answer.
+        delay: seconds before all that.
     """
 
     status: int
     body: bytes | Slice | Iterator[bytes] = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    delay: float = 0
 
 
 @dataclass
@@ -142,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
             return json_answer({"errors": [{"message": "Server Error"}]}, 500)
 
     def _send(self, answer: Answer) -> None:
+        if answer.delay:
+            self.server.closing.wait(answer.delay)
         if answer.cut is not None:
             self.close_connection = True
             if answer.cut < 0:
@@ -193,6 +197,7 @@ class Listener(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.respond = respond
         self.url = f"http://127.0.0.1:{self.server_port}"
+        self.closing = threading.Event()
         self._connections: set[socket.socket] = set()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
@@ -213,6 +218,7 @@ class Listener(ThreadingHTTPServer):
 
     def close(self) -> None:
         """Stop serving, and end every connection."""
+        self.closing.set()
         self.shutdown()
         self.server_close()
         for connection in list(self._connections):

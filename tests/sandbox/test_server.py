@@ -189,10 +189,10 @@ def test_workspaces_come_in_pages() -> None:
         ("limit=-1", "limit: Not a valid number"),
         ("limit=1_0", "limit: Not a valid number"),
         ("limit=ten", "limit: Not a valid number"),
-        ("limit=1&offset=ten", "offset: Your pagination token is invalid"),
-        ("limit=1&offset=-1", "offset: Your pagination token is invalid"),
-        ("limit=1&offset=7", "offset: Your pagination token is invalid"),
-        ("offset=ten", "offset: Your pagination token is invalid"),
+        ("limit=1&offset=ten", "offset: Your pagination token is invalid."),
+        ("limit=1&offset=-1", "offset: Your pagination token is invalid."),
+        ("limit=1&offset=7", "offset: Your pagination token is invalid."),
+        ("offset=ten", "offset: Your pagination token is invalid."),
         (f"opt_fields={'(a|b)' * 20}", "opt_fields: Too many alternatives"),
         (f"opt_fields={'(a)' * 3000}", "opt_fields: Too many alternatives"),
     ],
@@ -205,7 +205,7 @@ def test_a_page_that_there_is_not_is_refused_with_the_name_of_the_parameter(
 
 
 def test_what_is_not_there_is_unknown(sandbox: Sandbox) -> None:
-    replies = [api(sandbox, path) for path in ("/workspaces/1", "/jobs/1", "/projects")]
+    replies = [api(sandbox, path) for path in ("/workspaces/1", "/jobs/1", "/stories")]
     replies.append(post(sandbox, workspace="1"))
     assert [(reply.status, reply.errors) for reply in replies] == [
         (404, ["workspace: Unknown object: 1"]),
@@ -714,7 +714,7 @@ def test_other_programs_can_change_the_organization(sandbox: Sandbox) -> None:
         json_lines(sandbox.graph_objects(PORTFOLIO))
     )
     assert ask("GET", f"{base}/objects?parent=1").status == 400
-    assert [tell("touch", gid="1").status, tell("add", type="goal").status, tell("stop").status] == [400, 400, 404]
+    assert [tell("touch", gid="1").status, tell("add", type="sprocket").status, tell("stop").status] == [400, 400, 404]
 
 
 def test_settings_are_told_with_default_and_meaning() -> None:
@@ -1070,5 +1070,5 @@ def test_the_last_line_does_not_end(sandbox: Sandbox) -> None:
 
 
 def test_every_fault_is_tried_here(request: pytest.FixtureRequest) -> None:
-    source = request.path.read_text()
+    source = "".join((request.path.parent / name).read_text() for name in ("test_server.py", "test_lists.py"))
     assert [name for name in NAMES if f'"{name}"' not in source] == []
