@@ -80,7 +80,7 @@ EXPORTED: dict[str, Properties] = {
         "parent_portfolio": ("AsanaNamedResource", "The portfolio that holds the other one."),
         "child_portfolio": ("AsanaNamedResource", "The portfolio that is in the other one."),
     },
-    # The API declares their custom fields compact, that is without the values of people and references.
+    # The API declares these and other custom fields compact, that is without the values of people and references.
     "PortfolioResponse": {
         "custom_fields": (["CustomFieldResponse"], "Array of custom field values set on the portfolio."),
     },
@@ -145,7 +145,11 @@ STREAMS: dict[str, tuple[str, str, Properties]] = {
     "graph_portfolio_to_portfolio": ("PortfolioToPortfolio", "parent_gid gid", GRAPH),
     "graph_project_to_portfolio": ("ProjectToPortfolio", "parent_gid gid", GRAPH),
     "workspaces": ("WorkspaceResponse", "gid", LISTED),
-    "users": ("UserResponse", "workspace_gid gid", LISTED),
+    "users": (
+        "UserResponse",
+        "workspace_gid gid",
+        {"custom_fields": (["CustomFieldResponse"], "Array of custom field values set on the user."), **LISTED},
+    ),
     "workspace_memberships": ("WorkspaceMembershipResponse", "gid", LISTED),
     "projects": ("ProjectResponse", "gid", LISTED),
     "sections": ("SectionResponse", "gid", LISTED),
@@ -157,7 +161,11 @@ STREAMS: dict[str, tuple[str, str, Properties]] = {
         "portfolio_gid gid",
         {"portfolio_gid": ("string", "Gid of the portfolio that the project or portfolio is in."), **LISTED},
     ),
-    "goals": ("GoalResponse", "gid", LISTED),
+    "goals": (
+        "GoalResponse",
+        "gid",
+        {"custom_fields": (["CustomFieldResponse"], "Array of custom field values set on the goal."), **LISTED},
+    ),
     "time_periods": ("TimePeriodResponse", "gid", LISTED),
     "project_templates": ("ProjectTemplateResponse", "gid", LISTED),
     "allocations": ("AllocationResponse", "gid", LISTED),

@@ -12,9 +12,8 @@ from jsonschema import Draft7Validator
 from tap_asana_export.output.messages import MessageWriter, RecordMessages
 from tap_asana_export.records.router import RecordRouter
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sources import SOURCES
 from tap_asana_export.sandbox.organization import Organization
-from tap_asana_export.sources import ExportRoot
+from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.streams import ObjectStream
 from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.transfer import SelectedStream, build_handlers, streams_by_type

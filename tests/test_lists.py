@@ -1,0 +1,304 @@
+"""Asana's lists, through the tap's command line and the sandbox: records, requests, versions, state."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sources import SOURCES
+from tests.support.tap import WORKSPACE, Run, select, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from tap_asana_export.sandbox.wire import Request
+
+LISTS = [source.stream for source in SOURCES if source.list]
+KEYS = {source.stream: source.keys for source in SOURCES}
+OTHER = "1200000000000002"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(
+        workspaces=2, tasks=40, messages=5, teams=3, users=20, projects=12, large=0, change_interval=0, job_seconds=0
+    ) as sandbox:
+        yield sandbox
+
+
+def only(catalog: dict[str, Any], streams: Iterable[str], *, opt_in: bool = False) -> dict[str, Any]:
+    """A catalog that selects these streams, and their opt-in fields if that is wanted."""
+    wanted = {*streams}
+    selected = select(
+        catalog, {(each["tap_stream_id"],): each["tap_stream_id"] in wanted for each in catalog["streams"]}
+    )
+    for stream in selected["streams"]:
+        for each in stream["metadata"]:
+            if opt_in and each["metadata"].get("selected-by-default") is False and each["breadcrumb"]:
+                each["metadata"]["selected"] = True
+    return selected
+
+
+def by_key(stream: str, records: Iterable[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The records by key, each of which comes once."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for record in records:
+        key = tuple(record[name] for name in KEYS[stream])
+        assert key not in found, f"{key} came twice"
+        found[key] = record
+    return found
+
+
+def listed(sandbox: Sandbox, stream: str, workspace: str = WORKSPACE) -> dict[tuple[str, ...], dict[str, Any]]:
+    """What a stream's records should be."""
+    objects = ({**each, "workspace_gid": workspace} for each in sandbox.listed(workspace, stream))
+    return by_key(stream, objects)
+
+
+def queries(sandbox: Sandbox, path: str) -> list[dict[str, str]]:
+    """The queries of the requests for a list, from now on."""
+    found: list[dict[str, str]] = []
+
+    def note(request: Request) -> None:
+        if request.path.endswith(path):
+            found.append(request.query)
+
+    sandbox.on_request = note
+    return found
+
+
+@pytest.mark.parametrize("stream", LISTS)
+def test_the_records_of_a_list_are_asanas_objects(
+    stream: str, sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, [stream], opt_in=True))
+
+    assert run.code == 0, run.stderr
+    assert by_key(stream, run.records(stream)) == listed(sandbox, stream)
+    assert run.warnings == []
+
+
+@pytest.mark.parametrize("tags", [0, 1, 100, 101, 250])
+def test_pages_are_of_a_hundred_objects(tags: int, catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    with Sandbox(tags=tags, users=1, tasks=0, messages=0, teams=0, projects=0, large=0, change_interval=0) as sandbox:
+        asked = queries(sandbox, "/tags")
+        run = run_tap(settings_for(sandbox), catalog=only(catalog, ["exports", "tags"]))
+
+        assert run.code == 0, run.stderr
+        assert by_key("tags", run.records("tags")) == listed(sandbox, "tags")
+        assert len(asked) == max(1, -(-tags // 100))
+    [record] = run.records("exports")
+    assert (record["objects"], record["lines"]) == ({"tag": tags}, tags)
+
+
+def test_what_the_catalog_selects_is_what_asana_is_asked_for_and_what_comes_out(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    users = next(each for each in catalog["streams"] if each["tap_stream_id"] == "users")
+    wanted = {("properties", "email"), ("properties", "workspaces"), ("properties", "workspaces", "properties", "name")}
+    breadcrumbs = [tuple(each["breadcrumb"]) for each in users["metadata"] if each["breadcrumb"]]
+    selection = {("users", *each): each in wanted for each in breadcrumbs}
+    asked = queries(sandbox, "/users")
+    run = run_tap(settings_for(sandbox), catalog=select(only(catalog, ["users"]), selection))
+
+    assert run.code == 0, run.stderr
+    assert [each["opt_fields"] for each in asked] == ["resource_type,gid,email,workspaces.name"]
+    assert by_key("users", run.records("users")) == {
+        key: {
+            "gid": each["gid"],
+            "email": each["email"],
+            "workspaces": [{"name": workspace["name"]} for workspace in each["workspaces"]],
+            "workspace_gid": WORKSPACE,
+        }
+        for key, each in listed(sandbox, "users").items()
+    }
+
+
+def test_no_url_becomes_longer_than_servers_take(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    asked = queries(sandbox, "")
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, LISTS, opt_in=True))
+
+    assert run.code == 0, run.stderr
+    assert max(len(urlencode(each)) for each in asked) < 7900  # nginx takes a line of 8 kB
+
+
+def test_several_workspaces_have_their_own_lists(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    settings = settings_for(sandbox, workspaces=[WORKSPACE, OTHER])
+    run = run_tap(settings, catalog=only(catalog, ["users", "projects", "sections", "portfolio_items"]))
+
+    assert run.code == 0, run.stderr
+    for stream in ("users", "projects", "sections", "portfolio_items"):
+        keys = listed(sandbox, stream).keys() | listed(sandbox, stream, OTHER).keys()
+        assert by_key(stream, run.records(stream)).keys() == keys
+
+
+def test_lists_are_read_while_the_export_is_waited_for(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    with Sandbox(tasks=10, messages=2, users=150, large=0, change_interval=0, job_seconds=1.5) as sandbox:
+        run = run_tap(
+            settings_for(sandbox), catalog=only(catalog, ["tasks", "exports", "users", "projects", "sections"])
+        )
+        paths = [urlsplit(each.path).path.removeprefix("/api/1.0") for each in sandbox.requests]
+
+    assert run.code == 0, run.stderr
+    jobs = [place for place, path in enumerate(paths) if path.startswith(("/exports", "/jobs"))]
+    lists = [place for place, path in enumerate(paths) if path.startswith(("/users", "/workspaces/", "/projects/"))]
+    assert jobs[0] < lists[0]
+    assert lists[-1] < jobs[-1]
+    assert [record["kind"] for record in run.records("exports")] == ["list", "list", "list", "resource"]
+
+
+def test_each_list_has_its_record_which_comes_after_its_objects(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, ["exports", *LISTS]))
+
+    assert run.code == 0, run.stderr
+    records = {record["list"]: record for record in run.records("exports")}
+    assert records.keys() == {*LISTS}
+    for stream, record in records.items():
+        count = len(run.records(stream))
+        assert {name: value for name, value in record.items() if not name.endswith("_at")} == {
+            "gid": record["gid"],
+            "kind": "list",
+            "list": stream,
+            "workspace_gid": WORKSPACE,
+            "parent_gid": None,
+            "full": True,
+            "objects": record["objects"],
+            "lines": record["lines"],
+            "bytes": record["bytes"],
+            "unknown_fields": {},
+        }
+        assert sum(record["objects"].values()) == count
+        assert record["lines"] >= count  # windows of months overlap
+        place = [message.get("record", {}).get("gid") for message in run.messages].index(record["gid"])
+        assert stream not in {message.get("stream") for message in run.messages[place:]}
+
+
+def test_a_complete_list_activates_its_version(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    selected = only(catalog, ["users", "projects"])
+    first = run_tap(settings_for(sandbox, emit_activate_version_messages=True), catalog=selected)
+    second = run_tap(settings_for(sandbox, emit_activate_version_messages=True), catalog=selected, state=first.state)
+
+    versions = []
+    for run in (first, second):
+        activated = {each["stream"]: each["version"] for each in run.of("ACTIVATE_VERSION")}
+        assert activated.keys() == {"users", "projects"}
+        for stream, version in activated.items():
+            assert {each["version"] for each in run.of("RECORD") if each["stream"] == stream} == {version}
+        versions.append(activated)
+    assert all(versions[0][stream] < versions[1][stream] for stream in versions[0])
+
+
+def test_without_the_setting_rows_have_no_version(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, ["users"]))
+    assert run.of("ACTIVATE_VERSION") == []
+    assert not any("version" in each for each in run.of("RECORD"))
+
+
+def test_several_workspaces_activate_the_lowest_version_and_only_when_all_are_complete(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    settings = settings_for(sandbox, emit_activate_version_messages=True, workspaces=[WORKSPACE, OTHER])
+    run = run_tap(settings, catalog=only(catalog, ["users"]))
+    versions = {each["version"] for each in run.of("RECORD")}
+    assert [each["version"] for each in run.of("ACTIVATE_VERSION")] == [min(versions)]
+
+
+def test_stream_maps_and_flattening_make_the_records_of_lists_too(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    settings = settings_for(
+        sandbox,
+        stream_maps={"users": {"email": "md5(email)", "photo": "__NULL__", "__alias__": "people"}},
+        flattening_enabled=True,
+        flattening_max_depth=1,
+    )
+    run = run_tap(settings, catalog=only(catalog, ["users", "sections", "portfolio_items"]))
+
+    assert run.code == 0, run.stderr
+    assert {record["gid"] for record in run.records("people")} == {gid for _, gid in listed(sandbox, "users")}
+    assert all(len(record["email"]) == 32 and "photo" not in record for record in run.records("people"))
+    sections = {key: each["project"]["gid"] for key, each in listed(sandbox, "sections").items()}
+    assert {(each["gid"],): each["project__gid"] for each in run.records("sections")} == sections
+    assert by_key("portfolio_items", run.records("portfolio_items")).keys() == listed(sandbox, "portfolio_items").keys()
+
+
+def test_batch_files_of_lists_hold_the_same_records_under_the_same_naming(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    storage = {"root": f"file://{tmp_path}/lake", "prefix": "asana/"}
+    batch = {"encoding": {"format": "jsonl", "compression": "gzip"}, "storage": storage, "batch_size": 7}
+    run = run_tap(settings_for(sandbox, batch_config=batch), catalog=only(catalog, ["users", "exports"]))
+
+    assert run.code == 0, run.stderr
+    files = [url.removeprefix("file://") for each in run.of("BATCH") for url in each["manifest"] if "/users/" in url]
+    assert [f"{tmp_path}/lake/asana/users/{WORKSPACE}/" in path for path in files] == [True] * 3
+    texts = [gzip.decompress(Path(path).read_bytes()) for path in files]
+    lines = [json.loads(line) for text in texts for line in text.split(b"\n") if line]
+    assert by_key("users", lines) == listed(sandbox, "users")
+    exports = [url for each in run.of("BATCH") for url in each["manifest"] if "/exports/" in url]
+    assert len(exports) == 1
+
+
+def test_unknown_fields_of_a_list_are_told_and_can_be_kept(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    lacking = only(catalog, ["users", "exports"])
+    [users] = [each for each in lacking["streams"] if each["tap_stream_id"] == "users"]
+    assert users["schema"]["properties"].pop("email")
+    users["metadata"] = [each for each in users["metadata"] if each["breadcrumb"][-1:] != ["email"]]
+    run = run_tap(settings_for(sandbox, unknown_fields="keep"), catalog=lacking)
+    assert run.code == 0, run.stderr
+    assert all("email" not in record for record in run.records("users"))
+
+
+def test_entries_of_time_are_asked_for_by_month_and_later_only_the_last_sixty_days(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    selected = only(catalog, ["exports", "time_tracking_entries"])
+    settings = settings_for(sandbox, emit_activate_version_messages=True)
+    asked = queries(sandbox, "/time_tracking_entries")
+    first = run_tap(settings, catalog=selected)
+    assert first.code == 0, first.stderr
+    assert asked[0].keys() >= {"entered_on_end_date"}
+    assert asked[0].get("entered_on_start_date") is None
+    assert asked[-1].get("entered_on_end_date") is None
+    assert [each["full"] for each in first.records("exports")] == [True]
+    assert len(first.of("ACTIVATE_VERSION")) == 1
+
+    asked = queries(sandbox, "/time_tracking_entries")
+    second = run_tap(settings, catalog=selected, state=first.state)
+    since = datetime.now(timezone.utc).date() - timedelta(days=60)
+    starts = [each["entered_on_start_date"] for each in asked]
+    assert starts[0] == str(since.replace(day=1) - timedelta(days=1))
+    assert len(starts) <= 4
+    kept = {key for key, each in listed(sandbox, "time_tracking_entries").items() if each["entered_on"] >= starts[0]}
+    assert by_key("time_tracking_entries", second.records("time_tracking_entries")).keys() == kept
+    assert second.of("ACTIVATE_VERSION") == []
+    assert [each["full"] for each in second.records("exports")] == [False]
+    versions = [{each.get("version") for each in run.of("RECORD")} - {None} for run in (first, second)]
+    assert not second.records("time_tracking_entries") or versions[0] == versions[1]
+
+
+def test_a_run_of_lists_alone_asks_for_no_export(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, ["users"]))
+    assert run.code == 0, run.stderr
+    assert [each.method for each in sandbox.requests] == ["GET"]
+    assert run.state["bookmarks"]["users"]["partitions"][0]["context"] == {"workspace_gid": WORKSPACE}
