@@ -12,15 +12,14 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.sources import SOURCES
+from tests.support.lists import LISTS, by_key, listed, only
 from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
+
     from tap_asana_export.sandbox.wire import Request
 
-LISTS = [source.stream for source in SOURCES if source.list]
-KEYS = {source.stream: source.keys for source in SOURCES}
 OTHER = "1200000000000002"
 
 
@@ -30,35 +29,6 @@ def sandbox() -> Iterator[Sandbox]:
         workspaces=2, tasks=40, messages=5, teams=3, users=20, projects=12, large=0, change_interval=0, job_seconds=0
     ) as sandbox:
         yield sandbox
-
-
-def only(catalog: dict[str, Any], streams: Iterable[str], *, opt_in: bool = False) -> dict[str, Any]:
-    """A catalog that selects these streams, and their opt-in fields if that is wanted."""
-    wanted = {*streams}
-    selected = select(
-        catalog, {(each["tap_stream_id"],): each["tap_stream_id"] in wanted for each in catalog["streams"]}
-    )
-    for stream in selected["streams"]:
-        for each in stream["metadata"]:
-            if opt_in and each["metadata"].get("selected-by-default") is False and each["breadcrumb"]:
-                each["metadata"]["selected"] = True
-    return selected
-
-
-def by_key(stream: str, records: Iterable[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The records by key, each of which comes once."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for record in records:
-        key = tuple(record[name] for name in KEYS[stream])
-        assert key not in found, f"{key} came twice"
-        found[key] = record
-    return found
-
-
-def listed(sandbox: Sandbox, stream: str, workspace: str = WORKSPACE) -> dict[tuple[str, ...], dict[str, Any]]:
-    """What a stream's records should be."""
-    objects = ({**each, "workspace_gid": workspace} for each in sandbox.listed(workspace, stream))
-    return by_key(stream, objects)
 
 
 def queries(sandbox: Sandbox, path: str) -> list[dict[str, str]]:

@@ -41,6 +41,7 @@ from query(reading({
   gid: 'VARCHAR',
   job_gid: 'VARCHAR',
   kind: 'VARCHAR',
+  "list": 'VARCHAR',
   workspace_gid: 'VARCHAR',
   parent_gid: 'VARCHAR',
   created_at: 'TIMESTAMP',
@@ -53,7 +54,7 @@ from query(reading({
 }))
 qualify row_number() over (partition by gid order by filename desc) = 1;
 
--- The files that tell the present: a full export says what there is, so whatever is older is past. What was deleted
+-- The files that tell the present: a full export, or a complete list, says what there is, so whatever is older is past. What was deleted
 -- since then, or has been moved to another project, is only known after the next full export.
 create or replace temp macro files(stream, is_full) as (
   select list(file)
@@ -163,6 +164,344 @@ from query(reading({
   endorsed: 'BOOLEAN',
   custom_field_settings: 'JSON',
   members: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+-- Asana's lists.
+
+set variable files = files('workspaces', "full" and "list" = 'workspaces');
+create or replace table workspaces as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  email_domains: 'JSON',
+  is_organization: 'BOOLEAN',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('users', "full" and "list" = 'users');
+create or replace table users as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  email: 'VARCHAR',
+  photo: 'JSON',
+  workspaces: 'JSON',
+  custom_fields: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by workspace_gid, gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('workspace_memberships', "full" and "list" = 'workspace_memberships');
+create or replace table workspace_memberships as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  user: 'JSON',
+  workspace: 'JSON',
+  user_task_list: 'JSON',
+  is_active: 'BOOLEAN',
+  is_admin: 'BOOLEAN',
+  is_guest: 'BOOLEAN',
+  is_view_only: 'BOOLEAN',
+  vacation_dates: 'JSON',
+  created_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('projects', "full" and "list" = 'projects');
+create or replace table projects as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  archived: 'BOOLEAN',
+  color: 'VARCHAR',
+  icon: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  current_status: 'JSON',
+  current_status_update: 'JSON',
+  custom_field_settings: 'JSON',
+  default_view: 'VARCHAR',
+  due_date: 'DATE',
+  due_on: 'DATE',
+  html_notes: 'VARCHAR',
+  members: 'JSON',
+  modified_at: 'TIMESTAMP',
+  notes: 'VARCHAR',
+  public: 'BOOLEAN',
+  privacy_setting: 'VARCHAR',
+  start_on: 'DATE',
+  default_access_level: 'VARCHAR',
+  minimum_access_level_for_customization: 'VARCHAR',
+  minimum_access_level_for_sharing: 'VARCHAR',
+  custom_fields: 'JSON',
+  completed: 'BOOLEAN',
+  completed_at: 'TIMESTAMP',
+  completed_by: 'JSON',
+  followers: 'JSON',
+  owner: 'JSON',
+  team: 'JSON',
+  permalink_url: 'VARCHAR',
+  project_brief: 'JSON',
+  created_from_template: 'JSON',
+  workspace: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('sections', "full" and "list" = 'sections');
+create or replace table sections as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  project: 'JSON',
+  projects: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('tags', "full" and "list" = 'tags');
+create or replace table tags as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  color: 'VARCHAR',
+  notes: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  followers: 'JSON',
+  workspace: 'JSON',
+  permalink_url: 'VARCHAR',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('custom_fields', "full" and "list" = 'custom_fields');
+create or replace table custom_fields as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  type: 'VARCHAR',
+  enum_options: 'JSON',
+  enabled: 'BOOLEAN',
+  representation_type: 'VARCHAR',
+  id_prefix: 'VARCHAR',
+  input_restrictions: 'JSON',
+  is_formula_field: 'BOOLEAN',
+  date_value: 'JSON',
+  enum_value: 'JSON',
+  multi_enum_values: 'JSON',
+  number_value: 'DOUBLE',
+  text_value: 'VARCHAR',
+  display_value: 'VARCHAR',
+  resource_subtype: 'VARCHAR',
+  description: 'VARCHAR',
+  precision: 'BIGINT',
+  format: 'VARCHAR',
+  currency_code: 'VARCHAR',
+  custom_label: 'VARCHAR',
+  custom_label_position: 'VARCHAR',
+  is_global_to_workspace: 'BOOLEAN',
+  has_notifications_enabled: 'BOOLEAN',
+  asana_created_field: 'VARCHAR',
+  is_value_read_only: 'BOOLEAN',
+  created_by: 'JSON',
+  people_value: 'JSON',
+  reference_value: 'JSON',
+  html_text_value: 'VARCHAR',
+  privacy_setting: 'VARCHAR',
+  default_access_level: 'VARCHAR',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('portfolios', "full" and "list" = 'portfolios');
+create or replace table portfolios as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  archived: 'BOOLEAN',
+  color: 'VARCHAR',
+  start_on: 'DATE',
+  due_on: 'DATE',
+  default_access_level: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  created_by: 'JSON',
+  custom_field_settings: 'JSON',
+  current_status_update: 'JSON',
+  custom_fields: 'JSON',
+  members: 'JSON',
+  owner: 'JSON',
+  workspace: 'JSON',
+  permalink_url: 'VARCHAR',
+  public: 'BOOLEAN',
+  privacy_setting: 'VARCHAR',
+  project_templates: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('portfolio_items', "full" and "list" = 'portfolio_items');
+create or replace table portfolio_items as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  archived: 'BOOLEAN',
+  color: 'VARCHAR',
+  start_on: 'DATE',
+  due_on: 'DATE',
+  default_access_level: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  created_by: 'JSON',
+  custom_field_settings: 'JSON',
+  current_status_update: 'JSON',
+  custom_fields: 'JSON',
+  members: 'JSON',
+  owner: 'JSON',
+  workspace: 'JSON',
+  permalink_url: 'VARCHAR',
+  public: 'BOOLEAN',
+  privacy_setting: 'VARCHAR',
+  project_templates: 'JSON',
+  icon: 'VARCHAR',
+  current_status: 'JSON',
+  default_view: 'VARCHAR',
+  due_date: 'DATE',
+  html_notes: 'VARCHAR',
+  modified_at: 'TIMESTAMP',
+  notes: 'VARCHAR',
+  minimum_access_level_for_customization: 'VARCHAR',
+  minimum_access_level_for_sharing: 'VARCHAR',
+  completed: 'BOOLEAN',
+  completed_at: 'TIMESTAMP',
+  completed_by: 'JSON',
+  followers: 'JSON',
+  team: 'JSON',
+  project_brief: 'JSON',
+  created_from_template: 'JSON',
+  portfolio_gid: 'VARCHAR',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by portfolio_gid, gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('goals', "full" and "list" = 'goals');
+create or replace table goals as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  html_notes: 'VARCHAR',
+  notes: 'VARCHAR',
+  due_on: 'VARCHAR',
+  start_on: 'VARCHAR',
+  is_workspace_level: 'BOOLEAN',
+  liked: 'BOOLEAN',
+  likes: 'JSON',
+  num_likes: 'BIGINT',
+  team: 'JSON',
+  workspace: 'JSON',
+  followers: 'JSON',
+  time_period: 'JSON',
+  metric: 'JSON',
+  owner: 'JSON',
+  current_status_update: 'JSON',
+  status: 'VARCHAR',
+  privacy_setting: 'VARCHAR',
+  default_access_level: 'VARCHAR',
+  custom_fields: 'JSON',
+  custom_field_settings: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('time_periods', "full" and "list" = 'time_periods');
+create or replace table time_periods as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  end_on: 'VARCHAR',
+  start_on: 'VARCHAR',
+  period: 'VARCHAR',
+  display_name: 'VARCHAR',
+  parent: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('project_templates', "full" and "list" = 'project_templates');
+create or replace table project_templates as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  description: 'VARCHAR',
+  html_description: 'VARCHAR',
+  public: 'BOOLEAN',
+  owner: 'JSON',
+  team: 'JSON',
+  requested_dates: 'JSON',
+  color: 'VARCHAR',
+  requested_roles: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('allocations', "full" and "list" = 'allocations');
+create or replace table allocations as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  start_date: 'DATE',
+  end_date: 'DATE',
+  effort: 'JSON',
+  assignee: 'JSON',
+  created_by: 'JSON',
+  parent: 'JSON',
+  resource_subtype: 'VARCHAR',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+set variable files = files('time_tracking_entries', "full" and "list" = 'time_tracking_entries');
+create or replace table time_tracking_entries as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  duration_minutes: 'BIGINT',
+  entered_on: 'DATE',
+  attributable_to: 'JSON',
+  created_by: 'JSON',
+  categories: 'JSON',
+  task: 'JSON',
+  created_at: 'TIMESTAMP',
+  approval_status: 'VARCHAR',
+  billable_status: 'VARCHAR',
+  description: 'VARCHAR',
   workspace_gid: 'VARCHAR'
 }))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;

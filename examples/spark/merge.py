@@ -53,6 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     catalog = json.loads(options.catalog.read_text())
     schemas = {entry["tap_stream_id"]: columns(entry["schema"]) for entry in catalog["streams"]}
+    keys = {entry["tap_stream_id"]: entry["key_properties"] for entry in catalog["streams"]}
 
     spark = SparkSession.builder.appName("merge Asana exports").getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
@@ -65,7 +66,8 @@ def main() -> None:
     exports = finished(read(spark, files["exports"], schemas["exports"]))
     for stream in options.streams:
         paths = current_files(files[stream], last_whole(exports, stream))
-        latest(read(spark, paths, schemas[stream])).write.mode("overwrite").parquet(f"{options.tables}/{stream}")
+        records = latest(read(spark, paths, schemas[stream]), keys[stream])
+        records.write.mode("overwrite").parquet(f"{options.tables}/{stream}")
     spark.stop()
 
 
@@ -90,15 +92,15 @@ def read(spark: SparkSession, paths: list[str], schema: T.StructType) -> DataFra
 def finished(exports: DataFrame) -> list[Row]:
     """The exports whose files are all there, with the time that the names of their files begin with."""
     time = F.date_format("created_at", "yyyyMMdd'T'HHmmssSSS'Z'")
-    return exports.select("workspace_gid", "full", "objects", time.alias("time")).collect()
+    return exports.select("workspace_gid", "full", "list", "objects", time.alias("time")).collect()
 
 
 def last_whole(exports: list[Row], stream: str) -> dict[str, str]:
-    """By workspace gid, the time of the last export that held all there was of a stream."""
+    """By workspace gid, the time of the last export, or list, that held all there was of a stream."""
     last: dict[str, str] = {}
     for export in exports:
-        asked_for = stream.removesuffix("s") in json.loads(export.objects)
-        if asked_for and (export.full or stream in ALWAYS_WHOLE):
+        is_of_it = export.list == stream if export.list else stream.removesuffix("s") in json.loads(export.objects)
+        if is_of_it and (export.full or stream in ALWAYS_WHOLE):
             last[export.workspace_gid] = max(export.time, last.get(export.workspace_gid, ""))
     return last
 
@@ -123,10 +125,10 @@ def current_files(files: list[str], since: dict[str, str]) -> list[str]:
     return [path for path, workspace, name in places if name >= since.get(workspace, "")]
 
 
-def latest(records: DataFrame) -> DataFrame:
-    """Of each object the record that was exported last."""
+def latest(records: DataFrame, keys: list[str]) -> DataFrame:
+    """Of each object the record that came last."""
     order = [F.desc("_file"), *([F.desc("modified_at")] if "modified_at" in records.columns else [])]
-    newest = F.row_number().over(Window.partitionBy("gid").orderBy(*order))
+    newest = F.row_number().over(Window.partitionBy(*keys).orderBy(*order))
     return records.withColumn("_age", newest).where("_age = 1").drop("_age", "_file")
 
 

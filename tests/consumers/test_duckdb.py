@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.consumers import PROJECT, differences, read_duckdb
+from tests.support.lists import LISTS
 from tests.support.tap import WORKSPACE
 from tests.support.targets import STREAMS
 
@@ -135,7 +136,7 @@ def test_a_file_that_is_cut_off_is_an_error(exported: Exported, tmp_path: Path) 
 
 
 def test_the_columns_are_those_of_the_schemas() -> None:
-    for stream in ("exports", *STREAMS):
+    for stream in ("exports", *STREAMS, *LISTS):
         schema = json.loads((PROJECT / "schemas" / f"{stream}.json").read_text())
         wanted = {name: column_type(each) for name, each in schema["properties"].items()}
         [columns] = re.findall(rf"create or replace table {stream} as.*?reading\({{(.*?)}}", LOAD, re.DOTALL)
