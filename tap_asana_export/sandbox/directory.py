@@ -103,6 +103,7 @@ class Directory:
         self.deleted: set[str] = set()
         self._prefix = int(workspace) % 1000
         self._all: dict[str, list[Object]] = {}
+        self._whole_users: dict[int, Object] = {}
         self._lock = threading.RLock()
 
     # ── gids ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,6 +187,7 @@ class Directory:
             compact = self.all(kind)[number]
             compact |= {name: value for name, value in fields.items() if name in compact}
         self.overrides[gid] = self.overrides.get(gid, {}) | fields
+        self._whole_users.clear()
 
     def as_changed(self, item: Object) -> Object:
         """Return an object with the fields that a program has set. It may have changed by itself since."""
@@ -214,8 +216,10 @@ class Directory:
 
     def whole_user(self, number: int) -> Object:
         """Return the user of a number with email and photo."""
-        user = self.all("user")[number]
-        return self.as_changed({**user, "email": f"user{number}@sandbox.example", "photo": _photo(number)})
+        if number not in self._whole_users:
+            own = {"email": f"user{number}@sandbox.example", "photo": _photo(number)}
+            self._whole_users[number] = self.as_changed(self.all("user")[number] | own)
+        return self._whole_users[number]
 
     def several(self, number: int, count: int, *, whole: bool = False) -> list[Object]:
         """Return several different users."""

@@ -174,6 +174,12 @@ def _user(view: View, number: int) -> Object:
     }
 
 
+def _team(view: View, index: int) -> Object:
+    team = view.organization.build("team", index, view.now, whole=True)
+    del team["members"]  # exports only
+    return team
+
+
 def _membership(view: View, number: int) -> Object:
     directory, workspace = view.organization.directory, view.organization.workspace
     user, chance = directory.all("user")[number], directory.chance("user", number)
@@ -377,7 +383,7 @@ LISTS = {
     "projects": _PROJECT_LIST,
     "teams": Listing(
         lambda view, start: _living(view, "team", start),
-        lambda view, index: view.organization.build("team", index, view.now, whole=True),
+        _team,
     ),
     "team_projects": _PROJECT_LIST._replace(
         parent="team", ranks=lambda view, start: graph.projects_of(view.organization, view.parent, start)

@@ -53,7 +53,7 @@ ROUTES = (
 _MOST, _UNPAGED = 100, 1000
 _TOO_LARGE = "The result is too large. You should use pagination (may require specifying a workspace)!"
 # What Asana words otherwise for each kind of object.
-_REFUSALS = {402: "This is only available to premium users.", 403: FORBIDDEN, 404: "Not found"}
+_REFUSALS = {402: "This is only available to premium users.", 403: FORBIDDEN, 404: "Unknown object"}
 
 
 class UnknownObjectError(LookupError):
@@ -221,7 +221,7 @@ def _limit(text: str) -> int:
 
 
 def _fields(query: dict[str, str], compact: tuple[str, ...]) -> Callable[[Object], Any]:
-    if "opt_fields" in query:
+    if query.get("opt_fields"):
         fields = query["opt_fields"].split(",")
         check_fields("opt_fields", fields)
         tree = tree_of(fields)

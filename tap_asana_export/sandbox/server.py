@@ -53,6 +53,7 @@ _logger = logging.getLogger(__name__)
 _FIRST_WORKSPACE = 1200000000000001
 _FOLDER = "asana-sandbox-"
 _JOBS = 10**10
+_REFUSALS = {*range(400, 600)}
 _UNFINISHED = ("not_started", "in_progress")
 _GRAPHS_KEPT = timedelta(hours=4)
 # Seconds that a poll waits for the job's file, so that a small export is always complete at the first poll.
@@ -172,6 +173,8 @@ class Sandbox:
         unknown = self.refused_lists.keys() - {*LISTS, "workspaces"}
         if unknown:
             raise ValueError(f"Unknown lists: {', '.join(unknown)}. There are {', '.join((*LISTS, 'workspaces'))}.")
+        if not set(self.refused_lists.values()) <= _REFUSALS:
+            raise ValueError(f"refused_lists must have statuses from 400 to 599, not {shown(self.refused_lists)}.")
         gids = self.workspaces
         if isinstance(gids, int):
             gids = [str(_FIRST_WORKSPACE + number) for number in range(gids)]
@@ -572,6 +575,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "fault_at": (0, 1),
     "workspaces": (1, 999),
     "jobs_at_once": (1, math.inf),
+    **dict.fromkeys(("portfolios", "goals", "project_templates", "time_periods"), (0, 50_000)),
 }
 """Least and greatest value of settings that are not limited by 0 and infinity."""
 
@@ -615,7 +619,7 @@ def _token(request: Request) -> str:
 
 def _opt_fields(request: Request) -> list[str]:
     """Return the paths in `opt_fields`; none for the default fields."""
-    fields = request.query["opt_fields"].split(",") if "opt_fields" in request.query else []
+    fields = request.query["opt_fields"].split(",") if request.query.get("opt_fields") else []
     check_fields("opt_fields", fields)
     return fields
 

@@ -136,7 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
             target = urlsplit(self.path)
         except ValueError:
             return _plain_answer(400)
-        request = Request(self.command, target.path, dict(parse_qsl(target.query)), self.headers, body)
+        request = Request(
+            self.command, target.path, dict(parse_qsl(target.query, keep_blank_values=True)), self.headers, body
+        )
         try:
             return self.server.respond(request)
         except Exception:

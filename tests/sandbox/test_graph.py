@@ -174,7 +174,7 @@ def test_what_is_no_parent_is_not_found(organization: Organization) -> None:
     directory = organization.directory
     others = [
         *(directory.gid("task", 0), directory.gid("user", 0), directory.gid("project", 40), directory.gid("team", 6)),
-        *(directory.other("custom_type", 0)["gid"], parents(organization, "project")[0][:-1] + "1", "1", "goal"),
+        *(directory.all("custom_type")[0]["gid"], parents(organization, "project")[0][:-1] + "1", "1", "goal"),
     ]
     assert [find(organization, gid) for gid in others] == [None] * len(others)
     for gid in others:
