@@ -144,7 +144,7 @@ def answer(sandbox: Sandbox, request: Request, name: str, parent: str | None = N
         if "workspace" not in request.query:
             raise InvalidRequestError("workspace: Missing input")
         parent = request.query["workspace"]
-    if not any(name in request.query for name in listing.needs or request.query):
+    if listing.needs and not request.query.keys() & {*listing.needs}:
         raise InvalidRequestError(f"{listing.needs[0]}: Missing input")
     try:
         organization, number = _find(sandbox, listing.parent, parent)
