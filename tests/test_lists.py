@@ -12,7 +12,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
-from tests.support.lists import LISTS, by_key, listed, only
+from tap_asana_export.sandbox.faults import FAULTS
+from tests.support.lists import LIST_MOMENTS, LISTS, by_key, listed, only
 from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
@@ -272,3 +273,59 @@ def test_a_run_of_lists_alone_asks_for_no_export(
     assert run.code == 0, run.stderr
     assert [each.method for each in sandbox.requests] == ["GET"]
     assert run.state["bookmarks"]["users"]["partitions"][0]["context"] == {"workspace_gid": WORKSPACE}
+
+
+FAILING = {"no_data", "null_data", "object_data"}
+"""Faults that end a list if they strike once."""
+
+
+@pytest.mark.parametrize("fault", [name for moment in LIST_MOMENTS for name in FAULTS[moment]])
+def test_whatever_goes_wrong_once_with_a_list_costs_no_other_and_the_next_run_has_it(
+    fault: str, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    streams = ["exports", "tasks", "projects", "tags"]
+    with Sandbox(
+        tasks=5, messages=0, projects=130, tags=130, large=0, change_interval=0, job_seconds=0, faults={fault: 1}
+    ) as sandbox:
+        settings = settings_for(sandbox, emit_activate_version_messages=True, request_timeout=1)
+        selected = only(catalog, streams, opt_in=True)
+        first = run_tap(settings, catalog=selected)
+        assert (first.code == 1) == (fault in FAILING), first.stderr
+        assert len(first.records("tasks")) == 5
+        whole = []
+        for name in ("projects", "tags"):
+            records, wanted = by_key(name, first.records(name)), listed(sandbox, name)
+            if fault == "vanished_object":  # it may have come before it was deleted
+                records = {key: record for key, record in records.items() if key in wanted}
+            whole += [name] if records == wanted else []
+        assert len(whole) == (1 if fault in FAILING else 2), first.stderr
+        activated = {message["stream"] for message in first.of("ACTIVATE_VERSION")} & {"projects", "tags"}
+        assert activated == {*whole}
+
+        second = run_tap(settings, catalog=selected, state=first.state)
+        assert second.code == 0, second.stderr
+        for name in ("projects", "tags"):
+            assert by_key(name, second.records(name)) == listed(sandbox, name)
+
+
+def test_projects_come_team_by_team_without_those_of_no_team(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    with Sandbox(
+        tasks=0,
+        messages=0,
+        projects=30,
+        teamless_projects=2,
+        large=0,
+        change_interval=0,
+        faults={"projects_timeout": True},
+    ) as sandbox:
+        run = run_tap(
+            settings_for(sandbox, emit_activate_version_messages=True), catalog=only(catalog, ["exports", "projects"])
+        )
+        assert run.code == 0, run.stderr
+        of_teams = {key: each for key, each in listed(sandbox, "projects").items() if each["team"]}
+        assert len(of_teams) == len(listed(sandbox, "projects")) - 2
+        assert by_key("projects", run.records("projects")) == of_teams
+    assert run.of("ACTIVATE_VERSION") == []
+    assert [record["full"] for record in run.records("exports")] == [False]

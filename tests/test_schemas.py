@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 
 PROPERTIES = {
     "exports": """
-        gid job_gid kind workspace_gid parent_gid created_at completed_at full objects lines bytes unknown_fields
+        gid job_gid kind list workspace_gid parent_gid created_at completed_at full objects lines bytes unknown_fields
     """,
     "tasks": """
         gid resource_type name resource_subtype created_by approval_status assignee_status assigned_by
@@ -114,6 +114,67 @@ PROPERTIES = {
     """,
     "graph_portfolio_to_portfolio": "gid resource_type parent_portfolio child_portfolio parent_gid",
     "graph_project_to_portfolio": "gid resource_type project portfolio parent_gid",
+    "workspaces": """
+        gid resource_type name email_domains is_organization workspace_gid
+    """,
+    "users": """
+        gid resource_type name email photo workspaces custom_fields workspace_gid
+    """,
+    "workspace_memberships": """
+        gid resource_type user workspace user_task_list is_active is_admin is_guest is_view_only
+        vacation_dates created_at workspace_gid
+    """,
+    "projects": """
+        gid resource_type name archived color icon created_at current_status current_status_update
+        custom_field_settings default_view due_date due_on html_notes members modified_at notes public
+        privacy_setting start_on default_access_level minimum_access_level_for_customization
+        minimum_access_level_for_sharing custom_fields completed completed_at completed_by followers owner
+        team permalink_url project_brief created_from_template workspace workspace_gid
+    """,
+    "sections": """
+        gid resource_type name created_at project projects workspace_gid
+    """,
+    "tags": """
+        gid resource_type name color notes created_at followers workspace permalink_url workspace_gid
+    """,
+    "custom_fields": """
+        gid resource_type name type enum_options enabled representation_type id_prefix input_restrictions
+        is_formula_field date_value enum_value multi_enum_values number_value text_value display_value
+        resource_subtype description precision format currency_code custom_label custom_label_position
+        is_global_to_workspace has_notifications_enabled asana_created_field is_value_read_only created_by
+        people_value reference_value html_text_value privacy_setting default_access_level workspace_gid
+    """,
+    "portfolios": """
+        gid resource_type name archived color start_on due_on default_access_level created_at created_by
+        custom_field_settings current_status_update custom_fields members owner workspace permalink_url public
+        privacy_setting project_templates workspace_gid
+    """,
+    "portfolio_items": """
+        gid resource_type name archived color start_on due_on default_access_level created_at created_by
+        custom_field_settings current_status_update custom_fields members owner workspace permalink_url public
+        privacy_setting project_templates icon current_status default_view due_date html_notes modified_at
+        notes minimum_access_level_for_customization minimum_access_level_for_sharing completed completed_at
+        completed_by followers team project_brief created_from_template portfolio_gid workspace_gid
+    """,
+    "goals": """
+        gid resource_type name html_notes notes due_on start_on is_workspace_level liked likes num_likes team
+        workspace followers time_period metric owner current_status_update status privacy_setting
+        default_access_level custom_fields custom_field_settings workspace_gid
+    """,
+    "time_periods": """
+        gid resource_type end_on start_on period display_name parent workspace_gid
+    """,
+    "project_templates": """
+        gid resource_type name description html_description public owner team requested_dates color
+        requested_roles workspace_gid
+    """,
+    "allocations": """
+        gid resource_type start_date end_date effort assignee created_by parent resource_subtype workspace_gid
+    """,
+    "time_tracking_entries": """
+        gid resource_type duration_minutes entered_on attributable_to created_by categories task created_at
+        approval_status billable_status description workspace_gid
+    """,
 }
 
 KEYS = {
@@ -140,6 +201,20 @@ KEYS = {
     "graph_time_tracking_entries": "gid parent_gid",
     "graph_portfolio_to_portfolio": "gid parent_gid",
     "graph_project_to_portfolio": "gid parent_gid",
+    "workspaces": "gid",
+    "users": "gid workspace_gid",
+    "workspace_memberships": "gid",
+    "projects": "gid",
+    "sections": "gid",
+    "tags": "gid",
+    "custom_fields": "gid",
+    "portfolios": "gid",
+    "portfolio_items": "gid portfolio_gid",
+    "goals": "gid",
+    "time_periods": "gid",
+    "project_templates": "gid",
+    "allocations": "gid",
+    "time_tracking_entries": "gid",
 }
 
 
@@ -248,6 +323,81 @@ NESTED = {
     """,
     "graph_portfolio_to_portfolio": "parent_portfolio.name child_portfolio.name",
     "graph_project_to_portfolio": "project.name portfolio.name",
+    "users": f"""
+        photo.image_1024x1024 photo.image_128x128 photo.image_21x21 photo.image_27x27 photo.image_36x36
+        photo.image_60x60 workspaces.name
+        {under("custom_fields", CUSTOM_FIELD_WHOLE)}
+    """,
+    "workspace_memberships": """
+        user.name user_task_list.name user_task_list.owner user_task_list.owner.name user_task_list.workspace
+        user_task_list.workspace.name vacation_dates.end_on vacation_dates.start_on workspace.name
+    """,
+    "projects": f"""
+        completed_by.name created_from_template.name current_status.author current_status.author.name
+        current_status.color current_status.created_at current_status.created_by
+        current_status.created_by.name current_status.html_text current_status.modified_at current_status.text
+        current_status.title current_status_update.resource_subtype current_status_update.title
+        custom_field_settings.custom_field custom_field_settings.is_important custom_field_settings.parent
+        custom_field_settings.parent.name custom_field_settings.project custom_field_settings.project.name
+        followers.name members.name owner.name team.name workspace.name
+        {under("custom_fields", CUSTOM_FIELD_WHOLE)}
+        {under("custom_field_settings.custom_field", CUSTOM_FIELD_WHOLE)}
+    """,
+    "sections": """
+        project.name projects.name
+    """,
+    "tags": """
+        followers.name workspace.name
+    """,
+    "custom_fields": """
+        created_by.name date_value.date date_value.date_time enum_options.color enum_options.enabled
+        enum_options.name enum_value.color enum_value.enabled enum_value.name multi_enum_values.color
+        multi_enum_values.enabled multi_enum_values.name people_value.name reference_value.name
+    """,
+    "portfolios": f"""
+        created_by.name current_status_update.resource_subtype current_status_update.title
+        custom_field_settings.custom_field custom_field_settings.is_important custom_field_settings.parent
+        custom_field_settings.parent.name custom_field_settings.project custom_field_settings.project.name
+        members.name owner.name project_templates.name workspace.name
+        {under("custom_fields", CUSTOM_FIELD_WHOLE)}
+        {under("custom_field_settings.custom_field", CUSTOM_FIELD_WHOLE)}
+    """,
+    "portfolio_items": f"""
+        completed_by.name created_by.name created_from_template.name current_status.author
+        current_status.author.name current_status.color current_status.created_at current_status.created_by
+        current_status.created_by.name current_status.html_text current_status.modified_at current_status.text
+        current_status.title current_status_update.resource_subtype current_status_update.title
+        custom_field_settings.custom_field custom_field_settings.is_important custom_field_settings.parent
+        custom_field_settings.parent.name custom_field_settings.project custom_field_settings.project.name
+        followers.name members.name owner.name project_templates.name team.name workspace.name
+        {under("custom_fields", CUSTOM_FIELD_WHOLE)}
+        {under("custom_field_settings.custom_field", CUSTOM_FIELD_WHOLE)}
+    """,
+    "goals": f"""
+        current_status_update.resource_subtype current_status_update.title custom_field_settings.custom_field
+        custom_field_settings.is_important custom_field_settings.parent custom_field_settings.parent.name
+        custom_field_settings.project custom_field_settings.project.name followers.name likes.user
+        likes.user.name metric.can_manage metric.currency_code metric.current_display_value
+        metric.current_number_value metric.initial_number_value metric.is_custom_weight metric.precision
+        metric.progress_source metric.resource_subtype metric.target_number_value metric.unit owner.name
+        team.name time_period.display_name time_period.end_on time_period.period time_period.start_on
+        workspace.name
+        {under("custom_fields", CUSTOM_FIELD_WHOLE)}
+        {under("custom_field_settings.custom_field", CUSTOM_FIELD_WHOLE)}
+    """,
+    "time_periods": """
+        parent.display_name parent.end_on parent.period parent.start_on
+    """,
+    "project_templates": """
+        owner.name requested_dates.description requested_dates.name requested_roles.name team.name
+    """,
+    "allocations": """
+        assignee.name created_by.name effort.type effort.value parent.name
+    """,
+    "time_tracking_entries": """
+        attributable_to.name categories.color categories.name created_by.name task.created_by task.name
+        task.resource_subtype
+    """,
 }
 
 OPT_IN = {
@@ -532,7 +682,9 @@ def test_the_script_writes_schemas_beside_it_and_cuts_recursion(
     }
     array = {"type": "array", "items": {"allOf": [{"$ref": "#/AsanaNamedResource"}]}}
     arrays = ["memberships", "followers", "tags", "likes", "dependencies", "custom_fields"]
+    listed = ["Goal", "ProjectTemplate", "Tag", "TimePeriod", "WorkspaceMembership", "Workspace"]
     schemas: Schema = {
+        **{f"{name}Response": described for name in listed},
         "AllocationResponse": described,
         "AsanaNamedResource": described,
         "AttachmentResponse": described,

@@ -205,7 +205,17 @@ def test_opt_in_fields_are_not_selected_by_default(catalog: dict[str, Any]) -> N
         if each["breadcrumb"] and each["metadata"].get("selected-by-default") is False
     }
     assert not_selected == {
+        ("custom_fields", "description"),
         ("messages", "html_notes"),
+        ("portfolio_items", "created_from_template"),
+        ("portfolio_items", "current_status", "html_text"),
+        ("portfolio_items", "html_notes"),
+        ("portfolio_items", "project_brief"),
+        ("portfolios", "archived"),
+        ("projects", "created_from_template"),
+        ("projects", "current_status", "html_text"),
+        ("projects", "html_notes"),
+        ("projects", "project_brief"),
         ("tasks", "assigned_by"),
         ("tasks", "created_by"),
         ("tasks", "dependencies"),
@@ -217,6 +227,7 @@ def test_opt_in_fields_are_not_selected_by_default(catalog: dict[str, Any]) -> N
         ("tasks", "parent", "created_by"),
         ("teams", "description"),
         ("teams", "html_description"),
+        ("time_tracking_entries", "task", "created_by"),
     }
 
 

@@ -132,7 +132,7 @@ class Sandbox:
         ),
     )
     retry_after: float | str = field(
-        default=1, metadata=_means("Retry-After of answers 429: seconds, or any text to send as it is")
+        default=1, metadata=_means("Retry-After of other answers 429: seconds, or any text to send as it is")
     )
     access_token: str = field(default="sandbox", metadata=_means("the token of the service account"))
     client_id: str = field(default="sandbox", metadata=_means("id of the OAuth app"))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LISTS = [source.stream for source in SOURCES if source.list]
 KEYS = {source.stream: source.keys for source in SOURCES}
 
+LIST_MOMENTS = ("list", "projects", "next_page", "turn", "page")
+"""The moments of the sandbox's faults that only lists can meet."""
+
 Rows = dict[tuple[str, ...], dict[str, Any]]
 
 
