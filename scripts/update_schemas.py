@@ -235,7 +235,7 @@ def sentence(source: Schema, name: str, known: Marks) -> str:
     """Return the first sentence of Asana's Markdown as plain text, or the name; marks go before it."""
     text = source.get("description", "")
     text = re.sub(r"^(<p>.*?</p>|\*[A-Z][^*]*\*\.?(?!$)|\*[A-Z]\w+\W+|\[Opt In\]\S+|\s+)+", "", text)
-    text = re.sub(r"\[(.+?)\]\(.+?\)|[*`]", r"\1", text) or name.replace("_", " ")
+    text = re.sub(r"[*`]", "", re.sub(r"\[(.+?)\]\(.+?\)", r"\1", text)) or name.replace("_", " ")
     first = re.split(r"\.\s+(?=[A-Z])", text[0].upper() + text[1:])[0].strip().removesuffix(".")
     return textwrap.shorten(". ".join([*marks(source, known), first]) + ".", 120, placeholder="…")
 

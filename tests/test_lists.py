@@ -311,18 +311,10 @@ def test_whatever_goes_wrong_once_with_a_list_costs_no_other_and_the_next_run_ha
 def test_projects_come_team_by_team_without_those_of_no_team(
     catalog: dict[str, Any], run_tap: Callable[..., Run]
 ) -> None:
-    with Sandbox(
-        tasks=0,
-        messages=0,
-        projects=30,
-        teamless_projects=2,
-        large=0,
-        change_interval=0,
-        faults={"projects_timeout": True},
-    ) as sandbox:
-        run = run_tap(
-            settings_for(sandbox, emit_activate_version_messages=True), catalog=only(catalog, ["exports", "projects"])
-        )
+    with Sandbox(tasks=0, messages=0, projects=30, teamless_projects=2, large=0, change_interval=0) as sandbox:
+        sandbox.faults["projects_timeout"] = True
+        settings = settings_for(sandbox, emit_activate_version_messages=True)
+        run = run_tap(settings, catalog=only(catalog, ["exports", "projects"], opt_in=True))
         assert run.code == 0, run.stderr
         of_teams = {key: each for key, each in listed(sandbox, "projects").items() if each["team"]}
         assert len(of_teams) == len(listed(sandbox, "projects")) - 2

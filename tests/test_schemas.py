@@ -421,6 +421,19 @@ OPT_IN = {
     """,
     "attachments": "parent.created_by",
     "task_custom_fields": "description",
+    "users": "custom_fields[].description",
+    "projects": """
+        html_notes project_brief created_from_template current_status.html_text custom_fields[].description
+        custom_field_settings[].custom_field.description
+    """,
+    "custom_fields": "description",
+    "portfolios": "archived custom_fields[].description custom_field_settings[].custom_field.description",
+    "portfolio_items": """
+        html_notes project_brief created_from_template current_status.html_text custom_fields[].description
+        custom_field_settings[].custom_field.description
+    """,
+    "goals": "custom_fields[].description custom_field_settings[].custom_field.description",
+    "time_tracking_entries": "task.created_by",
 }
 
 TEXT = {"type": ["string", "null"]}

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.lists import only
 from tests.support.scripted_api import Answer, Asked, ScriptedApi, page, paged, refusal
-from tests.support.tap import Run, select
+from tests.support.tap import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 USERS, TAGS, PROJECTS = "/users", "/workspaces/1/tags", "/workspaces/1/projects"
 PORTFOLIOS, TIME = "/portfolios", "/time_tracking_entries"
 
-RunTap = "Callable[..., Run]"
-
 
 def objects(kind: str, *numbers: int) -> list[dict[str, Any]]:
     return [{"gid": str(number), "resource_type": kind, "name": f"{kind} {number}"} for number in numbers]
-
-
-def only(catalog: dict[str, Any], streams: Iterable[str]) -> dict[str, Any]:
-    names = {each["tap_stream_id"] for each in catalog["streams"]}
-    return select(catalog, {(name,): name in {*streams} for name in names})
 
 
 def gids(run: Run, stream: str) -> list[str]:
@@ -314,3 +311,41 @@ def test_a_line_break_within_an_object_does_not_split_it(catalog: dict[str, Any]
     with ScriptedApi({USERS: Answer(200, body)}) as api:
         run = run_tap(api.settings(), catalog=only(catalog, ["users"]))
     assert [record["name"] for record in run.records("users")] == ["a\nb\u2028c"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_in_the_middle_of_a_list_deletes_nothing_and_the_next_one_has_all(
+    signum: int, catalog: dict[str, Any], arguments: Callable[..., list[str]]
+) -> None:
+    selected = only(catalog, ["exports", "users", "tags"])
+    waits, release = threading.Event(), threading.Event()
+
+    def second_page(asked: Asked) -> Answer:
+        if asked.query.get("offset"):
+            waits.set()
+            release.wait(30)
+            return page(objects("user", 2))
+        return page(objects("user", 1), "a")
+
+    with ScriptedApi({USERS: second_page, TAGS: paged(objects("tag", 1))}) as api:
+        settings = api.settings(emit_activate_version_messages=True)
+        with subprocess.Popen(
+            arguments(settings, catalog=selected), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as tap:
+            assert waits.wait(30)
+            tap.send_signal(signum)
+            began = time.monotonic()
+            out, err = tap.communicate(timeout=30)
+            assert time.monotonic() - began < 10  # it does not wait for the answer
+        release.set()
+        ended = Run(tap.returncode, out, err.decode())
+        assert ended.code == (-signum if signum == signal.SIGKILL else 128 + signum)
+        assert "users" not in activated(ended)
+        state = ended.of("STATE")[-1]["value"] if ended.of("STATE") else None
+        done = subprocess.run(
+            arguments(settings, catalog=selected, state=state), capture_output=True, check=False, timeout=60
+        )
+        after = Run(done.returncode, done.stdout, done.stderr.decode())
+    assert after.code == 0, after.stderr
+    assert gids(after, "users") == ["1", "2"]
+    assert activated(after) == {"users", "tags"}
