@@ -110,13 +110,26 @@ def logging_as_before() -> Iterator[None]:
 
 
 def select(catalog: dict[str, Any], selection: dict[tuple[str, ...], bool]) -> dict[str, Any]:
-    """The catalog with (stream, *breadcrumb) selected or deselected."""
-    catalog = json.loads(json.dumps(catalog))
+    """The catalog with (stream, *breadcrumb) selected or deselected; without the streams that are not selected then.
+
+    A stream that a catalog lacks is not selected, and a small catalog is read in half the time.
+    """
+    chosen = {stream: selected for (stream, *breadcrumb), selected in selection.items() if not breadcrumb}
+    kept = [each for each in catalog["streams"] if chosen.get(each["tap_stream_id"], is_selected(each))]
+    streams = {each["tap_stream_id"]: each for each in json.loads(json.dumps(kept))}
     for (stream, *breadcrumb), selected in selection.items():
-        entry = next(each for each in catalog["streams"] if each["tap_stream_id"] == stream)
-        metadata = next(each["metadata"] for each in entry["metadata"] if each["breadcrumb"] == breadcrumb)
-        metadata["selected"] = selected
-    return catalog
+        if stream in streams:
+            entries = streams[stream]["metadata"]
+            metadata = next(each["metadata"] for each in entries if each["breadcrumb"] == breadcrumb)
+            metadata["selected"] = selected
+    return {**catalog, "streams": [*streams.values()]}
+
+
+def is_selected(stream: dict[str, Any]) -> bool:
+    """Whether a catalog selects a stream, by itself or by default."""
+    metadata = next(each["metadata"] for each in stream["metadata"] if not each["breadcrumb"])
+    selected: bool = metadata.get("selected", metadata.get("selected-by-default", False))
+    return selected
 
 
 def sync(settings: dict[str, Any], catalog: Any = None, state: Any = None) -> Run:
