@@ -27,6 +27,7 @@ Properties = dict[str, tuple[str | list[str], str] | None]
 
 WORKSPACE: Properties = {"workspace_gid": ("string", "Gid of the workspace that was exported.")}
 LISTED: Properties = {"workspace_gid": ("string", "Gid of the workspace whose list it is in.")}
+ACTIVITY: Properties = {"workspace_gid": ("string", "Gid of the workspace in which it happened.")}
 TASK: Properties = {
     "task_gid": ("string", "Gid of the task that it belongs to."),
     "task_modified_at": (
@@ -73,6 +74,15 @@ EXPORTED: dict[str, Properties] = {
         "attachments": (["AttachmentResponse"], "Array of attachments added to the message."),
         "followers": (["UserCompact"], "Array of users following the message, or to whom it was sent."),
         "parents": (["AsanaNamedResource"], "Array of projects, portfolios, teams or goals it was sent to."),
+    },
+    # What the tap makes of the audit log and the workspace's events.
+    "Deletion": {
+        "gid": ("string", "Gid of the object that was deleted or undeleted."),
+        "resource_type": ("string", "The type of the object, such as task, message, story or attachment."),
+        "is_deleted": ("boolean", "True if it was deleted last; false if it was undeleted since."),
+        "changed_at": ("date-time", "The time at which it was deleted or undeleted last."),
+        "actor_gid": ("string", "Gid of the user who did it."),
+        "source": ("string", "What tells of it, which is audit_log or events."),
     },
     "PortfolioToPortfolio": {
         "gid": ("string", "The line's own gid, or a digest of the line when it has none."),
@@ -170,6 +180,13 @@ STREAMS: dict[str, tuple[str, str, Properties]] = {
     "project_templates": ("ProjectTemplateResponse", "gid", LISTED),
     "allocations": ("AllocationResponse", "gid", LISTED),
     "time_tracking_entries": ("TimeTrackingEntryBase", "gid", LISTED),
+    "deletions": ("Deletion", "gid", ACTIVITY),
+    "events": (
+        "EventResponse",
+        "gid",
+        {"gid": ("string", "Digest of the event: events of the same content are one."), **ACTIVITY},
+    ),
+    "audit_log_events": ("AuditLogEvent", "gid", ACTIVITY),
 }
 
 MARKS = {"Opt in": r"\[Opt In\]|only returned when requesting it", "Deprecated": r"^\*Deprecated"}
@@ -214,7 +231,7 @@ def marks(source: Schema, known: Marks) -> list[str]:
 
 def column(schema: Schema, schemas: dict[str, Schema], known: Marks, above: tuple[str, ...] = ()) -> Schema:
     """Return a property's JSON Schema: nullable, objects open, without properties where one holds itself."""
-    source = merged(schema, schemas)
+    source = {"type": "object", **merged(schema, schemas)}  # the values of an event's change are resources, untyped
     result: Schema = {"type": [source["type"], "null"]}
     if source.get("format") in {"date", "date-time"}:
         result["format"] = source["format"]

@@ -45,6 +45,7 @@ GROUPS = {
         "filters",
         "full_export_interval",
         "overlap",
+        "audit_log_event_types",
         "export_files",
     ),
     "Jobs": ("poll_interval", "wait_timeout", "defer", "busy_timeout", "job_gids", "checkpoint"),

@@ -3,7 +3,8 @@
 TapError
 ├── SettingError       a setting, catalog or state that cannot be used
 ├── AnswerError        Asana answered a request with an error
-│   └── GrantError         it gives no access token for the settings of OAuth
+│   ├── GrantError         it gives no access token for the settings of OAuth
+│   └── ExpiredTokenError  it takes the sync token of a workspace's events no more
 ├── UnreachableError   Asana did not answer, or answered "not now" to every try
 ├── UnreadableError    an answer of Asana's is not what the tap asked for
 ├── SlotError          no export slot came free
@@ -16,7 +17,7 @@ TapError
 │   └── ChangedError      storage has another one than when the download began
 ├── ExportError        a second export brought no file either
 ├── LineError          a line of the export file is not an Asana object
-├── ListError          a list of Asana's, such as a workspace's users, cannot be read
+├── ListError          a list of Asana's, or a workspace's activity, cannot be read
 ├── FileError          a line of a file in `export_files` is not an Asana object
 ├── MapError           an expression of stream_maps cannot be evaluated for an object
 ├── UnknownFieldError  Asana sends a field that is not in the schema, and unknown_fields is `fail`
@@ -118,6 +119,20 @@ class GrantError(AnswerError):
         self.status = 401
         self.message = message
         self.retry_after = None
+
+
+class ExpiredTokenError(AnswerError):
+    """Asana takes the sync token of a workspace's events no more, or there was none.
+
+    Args:
+        request: method and path.
+        message: the message in Asana's answer.
+        sync: the token for the events from now on.
+    """
+
+    def __init__(self, request: str, message: str, sync: str) -> None:
+        super().__init__(request, 412, message)
+        self.sync = sync
 
 
 class UnreachableError(TapError):
@@ -251,10 +266,10 @@ class LineError(TapError):
 
 
 class ListError(TapError):
-    """A list of Asana's cannot be read. The others go on, and nothing is deleted in its table.
+    """A list of Asana's, or a workspace's activity, cannot be read. The others go on, and nothing is deleted for it.
 
     Args:
-        root: the list.
+        root: the list, or the activity.
         cause: what ended it.
     """
 

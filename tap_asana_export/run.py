@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tap_asana_export.activity import Activity, ActivityRoot
 from tap_asana_export.asana import Asana, Grant, ask_now
 from tap_asana_export.bookmarks import known_contexts
 from tap_asana_export.errors import (
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from tap_asana_export.settings import Settings
     from tap_asana_export.transfer import SelectedStream
     from tap_asana_export.waiting import Waiting
+
+Root: TypeAlias = "ExportRoot | ListRoot | ActivityRoot"
+"""What a run brings side by side with others."""
 
 logger = logging.getLogger(__name__)
 
@@ -106,12 +110,19 @@ def bring_all(
         exported = [root for root in roots if root.kind in kinds]
         warn_of_other_roots(settings, selected, roots)
         run = begin()
-        works: dict[ExportRoot | ListRoot, Waiting[None]] = {root: export(run, asana, root) for root in exported}
-        works |= read_lists(run, asana, [root for root in roots if not root.graph])
-        bring_side_by_side(settings, works, "exports and lists" if "list" in kinds else "exports")
+        workspaces = [root for root in roots if not root.graph]
+        works: dict[Root, Waiting[None]] = {root: export(run, asana, root) for root in exported}
+        if "activity" in kinds:
+            for root in workspaces:
+                activity = Activity(run, asana, root, is_exported=root in works)
+                if root in works:
+                    works[root] = activity.around(works[root])
+                works[ActivityRoot(root)] = activity.read()
+        works |= read_lists(run, asana, workspaces)
+        bring_side_by_side(settings, works, "exports and lists" if kinds & {"list", "activity"} else "exports")
 
 
-def bring_side_by_side(settings: Settings, works: Mapping[ExportRoot | ListRoot, Waiting[None]], what: str) -> None:
+def bring_side_by_side(settings: Settings, works: Mapping[Root, Waiting[None]], what: str) -> None:
     """Bring each export and list; one that fails does not keep the others from coming through.
 
     Args:
@@ -123,7 +134,7 @@ def bring_side_by_side(settings: Settings, works: Mapping[ExportRoot | ListRoot,
         TapError: what ended the only one, or the target takes no more messages.
         SomeFailedError: some of several failed.
     """
-    failed: dict[ExportRoot | ListRoot, TapError] = {}
+    failed: dict[Root, TapError] = {}
     for root, ended in run_concurrently(works.items()):
         if ended is None:
             continue

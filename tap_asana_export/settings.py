@@ -53,6 +53,7 @@ class Settings(TypedDict):
     job_gids: dict[str, str]
     checkpoint: str | bool | None
     export_files: list[str]
+    audit_log_event_types: list[str]
     api_url: str
     sandbox: bool | dict[str, Any]
     user_agent: str

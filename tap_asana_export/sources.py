@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["resource", "graph", "list"]
-"""Where objects come from: a resource export, a graph export, or one of Asana's lists."""
+Kind: TypeAlias = Literal["resource", "graph", "list", "activity"]
+"""Where records come from: a resource export, a graph export, one of Asana's lists, or the audit log and the events."""
 
 INCREMENTAL = {"task": "modified_at", "message": "modified_at"}
 """By `resource_type`, the property to filter changes by; Asana has no such filter for teams."""
@@ -46,6 +46,7 @@ class Source:
         graph: whether the objects come from graph exports, not resource exports.
         may_lack_gid: whether the objects may have no gid: Asana documents none.
         list: the list that the objects come from; None: they come from exports.
+        activity: for records of what happened: the property that says when; None: the records are of objects.
     """
 
     stream: str
@@ -56,10 +57,13 @@ class Source:
     graph: bool = False
     may_lack_gid: bool = False
     list: ListRequest | None = None
+    activity: str | None = None
 
     @property
     def kind(self) -> Kind:
-        """Where the objects come from."""
+        """Where the records come from."""
+        if self.activity:
+            return "activity"
         if self.list:
             return "list"
         return "graph" if self.graph else "resource"
@@ -72,6 +76,8 @@ class Source:
     @property
     def replication_key(self) -> str | None:
         """The replication key; None for nested streams, whose records come with their objects."""
+        if self.activity:
+            return self.activity
         if self.list:
             return "entered_on" if self.list.by_month else None
         return None if self.graph or self.array else INCREMENTAL.get(self.resource_types[0])
@@ -81,6 +87,8 @@ class Source:
         """Names of the properties that the tap adds to Asana's: they tell where a record comes from."""
         if self.graph:
             return ("parent_gid",)
+        if self.activity:
+            return ("gid", "workspace_gid")
         if self.list:
             return (*(key for key in self.keys if key not in {"gid", "workspace_gid"}), "workspace_gid")
         of_object = [f"{each}_gid" for each in self.resource_types if self.array]
@@ -159,6 +167,9 @@ SOURCES = (
         ("time_tracking_entry",),
         list=ListRequest("/time_tracking_entries?workspace={workspace_gid}", by_month=True),
     ),
+    Source("deletions", (), activity="changed_at"),
+    Source("events", (), activity="created_at"),
+    Source("audit_log_events", (), activity="created_at"),
 )
 
 

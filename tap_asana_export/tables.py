@@ -11,6 +11,7 @@ import msgspec
 from tap_asana_export.bookmarks import lowest_version
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.records import TAG, activate_version_messages, selected_fields, usual_fields
+from tap_asana_export.replication.activity import is_due
 from tap_asana_export.replication.coverage import (
     Wanted,
     coverage_of,
@@ -61,6 +62,7 @@ class Tables:
         self.selected = {each.stream.name: each for each in run.selected if each.source.kind == root.kind}
         self.by_type = streams_by_type(self.selected.values())
         self._wanted = {name: self._want(each) for name, each in self.selected.items()}
+        self._gap = run.gaps.get(root.gid) if is_interval_kept and not root.graph else None
         days = run.settings["full_export_interval"] if is_interval_kept else None
         full_every, now = timedelta(days=days) if days else None, datetime.now(timezone.utc)
         self.full_reason = {kind: self._full_reason(kind, full_every, now) for kind in self.by_type}
@@ -184,9 +186,10 @@ class Tables:
         """Why all objects of a type are asked for; None if those that have changed are enough for every stream."""
         if not self.is_incremental(kind):
             return "it has no other way"
-        names = (stream.name for _, stream in self.by_type[kind])
+        names = [stream.name for _, stream in self.by_type[kind]]
         reasons = (full_reason(self._states[name], self._wanted[name], full_every, now) for name in names)
-        return next(filter(None, reasons), None)
+        gaps = (self._gap for name in names if self._gap and is_due(self._gap, self._states[name].full_at, now))
+        return next(itertools.chain(filter(None, reasons), (gap.reason for gap in gaps)), None)
 
     def _filters(self, kind: str) -> list[dict[str, Any]]:
         filters: Mapping[str, Any] = {} if self._graph else self._settings["filters"]

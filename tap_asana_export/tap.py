@@ -218,6 +218,15 @@ SETTINGS = th.PropertiesList(
         ),
     ),
     th.Property(
+        "audit_log_event_types",
+        th.ArrayType(th.StringType),
+        default=[],
+        title="Audit log event types",
+        description=(
+            "Types of event that the stream `audit_log_events` brings, such as `user_login_failed`. Default: all."
+        ),
+    ),
+    th.Property(
         "unknown_fields",
         th.StringType(allowed_values=["warn", "keep", "fail"]),
         default="warn",

@@ -17,10 +17,20 @@ import urllib3
 
 from tap_asana_export.asana.auth import OAUTH_ERRORS, AccessToken, Bearer, Grant, OAuth
 from tap_asana_export.asana.connection import connection_problem
-from tap_asana_export.asana.models import JOB_FIELDS, Job, JobEnvelope, ObjectPage, OneObject, Page, Resource
+from tap_asana_export.asana.models import (
+    JOB_FIELDS,
+    EventPage,
+    FreshToken,
+    Job,
+    JobEnvelope,
+    ObjectPage,
+    OneObject,
+    Page,
+    Resource,
+)
 from tap_asana_export.asana.pace import Pace
 from tap_asana_export.asana.session import new_session
-from tap_asana_export.errors import AnswerError, GrantError, UnreachableError, UnreadableError
+from tap_asana_export.errors import AnswerError, ExpiredTokenError, GrantError, UnreachableError, UnreadableError
 from tap_asana_export.redaction import redact_line
 from tap_asana_export.waiting import Clock, Pause, Waiting, finish, stop_at
 
@@ -167,6 +177,22 @@ class Asana:
     def object(self, path: str, params: dict[str, Any]) -> Waiting[msgspec.Raw]:
         """An object as JSON text; asks and raises as `page` does."""
         return (yield from self._ask_for(f"GET {path}", OneObject, params=params, is_paced=True)).data
+
+    def events(self, path: str, params: dict[str, Any]) -> Waiting[EventPage]:
+        """Events of the audit log, or of a workspace; asks and raises as `page` does.
+
+        Raises:
+            ExpiredTokenError: the sync token is not good, or there is none: the error has a fresh one.
+        """
+        request = f"GET {path}"
+
+        def read(response: requests.Response) -> EventPage:
+            if response.status_code == requests.codes.precondition_failed:
+                fresh = msgspec.json.decode(response.content, type=FreshToken)
+                raise ExpiredTokenError(request, _message(response), fresh.sync)
+            return _read(request, response, EventPage)
+
+        return self._ask(request, read, params=params, is_paced=True)
 
     def _start_job(self, path: str, body: Any, begun: Begun, *, is_repeatable: bool) -> Waiting[Job]:
         request = f"POST {path}"

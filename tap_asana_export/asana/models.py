@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -107,6 +107,30 @@ class ObjectPage:
 
     data: list[msgspec.Raw]
     next_page: NextPage | None = None
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """A page of the audit log, or some of a workspace's events.
+
+    Attributes:
+        data: the events.
+        next_page: the offset in the audit log to go on from, also when there is nothing more.
+        sync: the token to ask for later events with.
+        has_more: whether there are later events already.
+    """
+
+    data: list[dict[str, Any]]
+    next_page: NextPage | None = None
+    sync: str | None = None
+    has_more: bool = False
+
+
+@dataclass(frozen=True)
+class FreshToken:
+    """The answer to a sync token that is not good, or to none."""
+
+    sync: str
 
 
 @dataclass(frozen=True)

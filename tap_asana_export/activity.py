@@ -1,0 +1,300 @@
+"""What happened in a workspace, as the audit log and the events tell it: read before and after its export."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import requests
+from typing_extensions import Self
+
+from tap_asana_export.asana import AT_ONCE, read_audit_log, read_events
+from tap_asana_export.bookmarks import StoredState
+from tap_asana_export.errors import AnswerError, ExpiredTokenError, ListError, OutputError, TapError
+from tap_asana_export.fingerprint import fingerprint
+from tap_asana_export.records import Mapped, UnknownFields
+from tap_asana_export.replication.activity import (
+    KEPT,
+    OVERLAP,
+    PROJECT_DELETED,
+    ActivityState,
+    Gap,
+    LastWords,
+    deletion_types,
+    inner,
+    text,
+)
+from tap_asana_export.times import format_time, parse_time
+from tap_asana_export.waiting import Pause, side_by_side
+
+if TYPE_CHECKING:
+    from tap_asana_export.asana import Asana
+    from tap_asana_export.sources import ExportRoot
+    from tap_asana_export.transfer import RunContext, SelectedStream
+    from tap_asana_export.waiting import Waiting
+
+logger = logging.getLogger(__name__)
+
+LOOK = 0.02
+"""Seconds between two looks whether the export has ended."""
+
+DELETIONS, EVENTS, AUDIT_LOG = "deletions", "events", "audit_log_events"
+
+FLUSH_EVERY = 1000
+"""Records after which they are written out."""
+
+REFUSED = {requests.codes.payment_required, requests.codes.forbidden}
+"""Answers of Asana that say that the plan, or the token, has no audit log or no events."""
+
+
+class ActivityRoot(NamedTuple):
+    """The activity of a workspace."""
+
+    workspace: ExportRoot
+
+    def __str__(self) -> str:
+        """Return its name for the log."""
+        return f"{self.workspace}, activity"
+
+
+class Activity:
+    """The activity of one workspace, read before its export is asked for and again when that has been read.
+
+    Args:
+        run: what all exports of the run have in common.
+        asana: the API.
+        workspace: the workspace.
+        is_exported: whether the workspace is exported in this run.
+    """
+
+    def __init__(self, run: RunContext, asana: Asana, workspace: ExportRoot, *, is_exported: bool) -> None:
+        self._run = run
+        self._asana = asana
+        self._workspace = workspace
+        self._root = ActivityRoot(workspace)
+        self._selected = {each.stream.name: each for each in run.selected if each.source.kind == "activity"}
+        self._state = StoredState()
+        self._of = {
+            name: self._state.read(ActivityState, each.stream, workspace) for name, each in self._selected.items()
+        }
+        for state in self._of.values():
+            if state.gap_at and state.gap:
+                run.gaps[workspace.gid] = Gap(state.gap_at, state.gap)
+        self._newest: datetime | None = None
+        self._sync: str | None = None
+        self._error: TapError | None = None
+        self._is_read = False
+        self._has_export_ended = not is_exported
+        self._is_exported = False
+
+    def read(self) -> Waiting[None]:
+        """Read the activity, wait for the export, and read what has happened meanwhile.
+
+        Raises:
+            ListError: the audit log or the events cannot be read.
+            OutputError: the target takes no more messages.
+        """
+        try:
+            yield from self._read_once()
+        finally:
+            self._is_read = True
+        while not self._has_export_ended:
+            yield Pause(LOOK)
+        if self._is_exported and not self._error:
+            yield from self._read_once()
+        if self._error:
+            raise ListError(self._root, self._error)
+
+    def around(self, export: Waiting[None]) -> Waiting[None]:
+        """Run an export when the activity has been read; raises as the export does."""
+        while not self._is_read:
+            yield Pause(LOOK)
+        try:
+            yield from export
+            self._is_exported = True
+        finally:
+            self._has_export_ended = True
+
+    def _read_once(self) -> Waiting[None]:
+        """Read what has happened since the last time, write its records, and move the bookmarks."""
+        now = datetime.now(timezone.utc)
+        if any(each.completed_at and now - each.completed_at > KEPT for each in self._of.values()):
+            self._note_gap(now, "activity was not read for longer than Asana keeps it")
+        words = LastWords(self._workspace.gid)
+        with contextlib.ExitStack() as stack:
+            records = {
+                name: stack.enter_context(ActivityRecords(self._run, self._root, each, now))
+                for name, each in self._selected.items()
+            }
+            yield from self._try(self._read_audit_log(now, records.get(AUDIT_LOG)), words, now)
+            yield from self._try(self._read_events(now, records.get(EVENTS)), words, now)
+            if DELETIONS in records:
+                for record in words.records():
+                    records[DELETIONS].write(record)
+            with self._run.writer.undisturbed():
+                for each in records.values():
+                    each.finish()
+                self._move_bookmarks(now)
+        if words.unclear:
+            logger.warning("%s: %d events tell of a deletion of nobody knows what, or when.", self._root, words.unclear)
+        self._run.save_state()
+
+    def _try(self, reading: Waiting[LastWords], words: LastWords, now: datetime) -> Waiting[None]:
+        """Read the audit log or the events, and add what is told of deletions; what breaks off tells nothing."""
+        try:
+            words.add((yield from reading))
+        except OutputError:
+            raise
+        except TapError as error:
+            self._error = self._error or error
+            if isinstance(error, AnswerError) and error.status in REFUSED:
+                self._note_gap(now, "Asana refuses to tell of deletions")
+
+    def _move_bookmarks(self, now: datetime) -> None:
+        """Put what has been read into the state."""
+        for name, state in self._of.items():
+            if self._newest and name in {DELETIONS, AUDIT_LOG}:
+                state.replication_key, state.bookmark = self._selected[name].stream.replication_key, self._newest
+            if self._sync and name in {DELETIONS, EVENTS}:
+                state.sync = self._sync
+            if not self._error:
+                state.completed_at = now
+        self._state.store()
+
+    def _read_audit_log(self, now: datetime, log: ActivityRecords | None) -> Waiting[LastWords]:
+        """Read the audit log since the last event that was read."""
+        words = LastWords(self._workspace.gid)
+        states = [(name, self._of[name]) for name in (DELETIONS, AUDIT_LOG) if name in self._of]
+        if not states:
+            return words
+        wanted = self._run.settings["audit_log_event_types"]
+        types: set[str | None] = {*deletion_types(self._deleted_from())} if DELETIONS in self._of else set()
+        if log:
+            types = types | {*wanted} if wanted else {None}
+        # Of deletions before the first export nothing has to be known; the log itself is wanted as far as it goes.
+        first = {DELETIONS: now - OVERLAP, AUDIT_LOG: now - KEPT}
+        start_at = min(state.bookmark - OVERLAP if state.bookmark else first[name] for name, state in states)
+        newest = max((state.bookmark for _, state in states if state.bookmark), default=None)
+
+        def take(event: dict[str, Any]) -> None:
+            nonlocal newest
+            created_at = time_of(event)
+            if log and (not wanted or event.get("event_type") in wanted):
+                log.write({**event, "workspace_gid": self._workspace.gid})
+            words.note_audit_event(event)
+            if created_at and event.get("event_type") == PROJECT_DELETED:
+                self._note_gap(created_at, "a project was deleted")
+            newest = max(filter(None, (newest, created_at)), default=None)
+
+        gid, at = self._workspace.gid, format_time(start_at)
+        yield from side_by_side((read_audit_log(self._asana, gid, each, at, take) for each in types), AT_ONCE)
+        self._newest = newest
+        return words
+
+    def _read_events(self, now: datetime, log: ActivityRecords | None) -> Waiting[LastWords]:
+        """Read the workspace's events since the last token."""
+        words = LastWords(self._workspace.gid)
+        states = [self._of[name] for name in (DELETIONS, EVENTS) if name in self._of]
+        sync = self._sync or next((state.sync for state in states if state.sync), None)
+        types: Counter[str] = Counter()
+
+        def take(event: dict[str, Any]) -> None:
+            types[text(inner(event, "resource"), "resource_type") or "no type"] += 1
+            if log:
+                gid = fingerprint(event).removeprefix("sha256:")[:32]
+                log.write({**event, "gid": gid, "workspace_gid": self._workspace.gid})
+            words.note_event(event)
+
+        if not states:
+            return words
+        try:
+            self._sync = yield from read_events(self._asana, self._workspace.gid, sync, take)
+        except ExpiredTokenError as error:
+            if sync:
+                logger.warning("%s: %s. What happened since may be missing.", self._root, error.message)
+                self._note_gap(now, "the workspace's events were asked for too late")
+            self._sync = error.sync
+        except AnswerError as error:
+            # The audit log tells of deletions alone; only who selects the events needs them.
+            if EVENTS in self._of or error.status not in REFUSED:
+                raise
+            logger.warning("%s: %s No event is read.", self._root, error)
+        if types:
+            told = ", ".join(f"{number} of type {kind}" for kind, number in sorted(types.items()))
+            logger.info("%s: the events are %s", self._root, told)
+        return words
+
+    def _deleted_from(self) -> set[str]:
+        """The streams whose objects' deletions are wanted: the selected ones, and those that they are parts of."""
+        names = {each.stream.name for each in self._run.selected}
+        of_parts = {
+            f"{kind}s" for each in self._run.selected if each.source.array for kind in each.source.resource_types
+        }
+        return names | of_parts | ({"projects"} if "tasks" in names | of_parts else set())
+
+    def _note_gap(self, at: datetime, reason: str) -> None:
+        """Remember that something may have been missed, until an export of all objects has shown what there is."""
+        for state in self._of.values():
+            if state.gap_at is None or state.gap_at < at:
+                state.gap_at, state.gap = at, reason
+        self._run.gaps[self._workspace.gid] = Gap(at, reason)
+
+
+def time_of(event: dict[str, Any]) -> datetime | None:
+    """When an event happened; None if it does not say."""
+    try:
+        return parse_time(text(event, "created_at"))
+    except ValueError:
+        return None
+
+
+class ActivityRecords:
+    """Writes the records of one stream of activity.
+
+    Args:
+        run: has the writer and the sink.
+        root: whose activity it is.
+        selected: the stream.
+        now: when the reading began.
+    """
+
+    def __init__(self, run: RunContext, root: ActivityRoot, selected: SelectedStream, now: datetime) -> None:
+        self._run = run
+        self._stream = selected.stream
+        self._root = root
+        self._sink = run.sink(root.workspace, f"{self._stream.name}-{root.workspace.gid}-{now:%Y%m%dT%H%M%S%f}", now)
+        unknown = UnknownFields(str(root), run.limits.unknown_names)
+        self._mapped = Mapped(self._stream, {}, lambda name: self._sink.buffer(name, None), unknown=unknown)
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._sink.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Give up what is not finished."""
+        self._sink.__exit__(*error)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write a record."""
+        self._mapped.write(record, {})
+        self._count += 1
+        if self._count == self._sink.next_flush_line(self._count - 1) or self._count % FLUSH_EVERY == 0:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._run.writer.undisturbed():
+            self._sink.flush(self._count)
+
+    def finish(self) -> None:
+        """See that all records are out for good, and count them."""
+        if self._count:
+            self._flush()
+            self._sink.finish()
+            with self._stream.get_record_counter() as counter:
+                counter.increment(self._count)
+        logger.info("%s: %d %s", self._root, self._count, self._stream.name.replace("_", " "))

@@ -1,0 +1,76 @@
+"""Asks for what happened in a workspace: Asana's audit log, and the workspace's events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tap_asana_export.errors import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tap_asana_export.asana.client import Asana
+    from tap_asana_export.waiting import Waiting
+
+PAGE = 100
+"""Events of a page of the audit log."""
+
+
+def read_audit_log(
+    asana: Asana, workspace_gid: str, event_type: str | None, start_at: str, take: Callable[[Any], None]
+) -> Waiting[None]:
+    """Read the audit log from a time to its end.
+
+    Args:
+        asana: the API.
+        workspace_gid: the workspace.
+        event_type: the one type of event that is wanted; None: all are.
+        start_at: the time.
+        take: takes each event, oldest first.
+
+    Raises:
+        AnswerError: Asana refuses: with 402 or 403 if the plan, or the token, has no audit log.
+        UnreachableError: no answer.
+        UnreadableError: an answer is no page of events, or leads back to one that came before.
+    """
+    path = f"/workspaces/{workspace_gid}/audit_log_events"
+    params = {"limit": PAGE, "start_at": start_at, **({"event_type": event_type} if event_type else {})}
+    offsets: list[str] = []
+    while True:
+        page = yield from asana.events(path, {**params, "offset": offsets[-1]} if offsets else params)
+        for event in page.data:
+            take(event)
+        # A next page is named also when there is none: its data are empty then.
+        if not page.data or page.next_page is None:
+            return
+        if page.next_page.offset in offsets:
+            raise UnreadableError(f"GET {path}", "its next page is one that came before")
+        offsets.append(page.next_page.offset)
+
+
+def read_events(asana: Asana, workspace_gid: str, sync: str | None, take: Callable[[Any], None]) -> Waiting[str | None]:
+    """Read the workspace's events since a sync token.
+
+    Args:
+        asana: the API.
+        workspace_gid: the workspace.
+        sync: the token; None: there is none yet.
+        take: takes each event.
+
+    Returns:
+        The token to go on from; None: Asana gave none.
+
+    Raises:
+        ExpiredTokenError: Asana does not take the token any more; the error has a fresh one.
+        AnswerError: Asana refuses: with 402 or 403 if the plan, or the token, has no events.
+        UnreachableError: no answer.
+        UnreadableError: an answer holds no events.
+    """
+    path = f"/workspaces/{workspace_gid}/events"
+    while True:
+        page = yield from asana.events(path, {"sync": sync} if sync else {})
+        for event in page.data:
+            take(event)
+        if not page.has_more or page.sync in {None, sync}:
+            return page.sync or sync
+        sync = page.sync

@@ -1,0 +1,182 @@
+"""What the audit log and the workspace's events tell: which objects are deleted, and when nobody can tell."""
+
+from __future__ import annotations
+
+import operator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_asana_export.times import parse_time, with_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+OVERLAP = timedelta(hours=1)
+"""How far the audit log is read again behind the last event: events may come late, and clocks differ."""
+
+KEPT = timedelta(days=90)
+"""How long Asana keeps the events of the audit log, https://developers.asana.com/reference/getauditlogevents."""
+
+DAY = timedelta(days=1)
+
+ONLY_DELETED = ("deleted", "undeleted")
+FOR_GOOD = ("deleted", "permanently_deleted", "undeleted")
+
+DELETIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "tasks": {"task": FOR_GOOD},
+    "messages": {"message": FOR_GOOD, "status_update": FOR_GOOD},
+    "stories": {"story": ONLY_DELETED, "comment": ONLY_DELETED},
+    "attachments": {"attachment": ONLY_DELETED},
+    "teams": {"team": ONLY_DELETED},
+    "projects": {"project": ONLY_DELETED},
+    "portfolios": {"portfolio": ONLY_DELETED},
+    "goals": {"goal": ONLY_DELETED},
+    "custom_fields": {"custom_field": ONLY_DELETED},
+    "project_templates": {"project_template": ONLY_DELETED},
+}
+"""By stream, the types of event that tell of deletions of its objects: their beginnings, and their ends.
+
+https://developers.asana.com/docs/audit-log-events
+"""
+
+PROJECT_DELETED = "project_deleted"
+"""Nobody says whether Asana logs the tasks of a deleted project one by one."""
+
+RESOURCE_TYPES = {"comment": "story", "status_update": "message"}
+"""Types in the names of events that are other types in exports."""
+
+DELETED = {"deleted": True, "undeleted": False}
+"""Actions of workspace events that tell of deletions."""
+
+
+class ActivityState(msgspec.Struct, rename={"bookmark": "replication_key_value"}):
+    """What the state says of one stream of activity in one workspace.
+
+    Attributes:
+        bookmark: time of the last event of the audit log that was read.
+        sync: token from which on the workspace's events are wanted.
+        completed_at: when activity was last read to its end.
+        gap_at: since when something may have been missed, so that only an export of all objects can tell.
+        gap: why.
+    """
+
+    replication_key: str | None = None
+    bookmark: datetime | None = None
+    sync: str | None = None
+    completed_at: datetime | None = None
+    gap_at: datetime | None = None
+    gap: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take a time without a zone for UTC."""
+        self.bookmark, self.completed_at = with_zone(self.bookmark), with_zone(self.completed_at)
+        self.gap_at = with_zone(self.gap_at)
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A time in which something happened that no event may tell of.
+
+    Attributes:
+        at: when it was noticed.
+        reason: why.
+        most_often: an export of all objects is made for it no sooner than this after the last one.
+    """
+
+    at: datetime
+    reason: str
+    most_often: timedelta = DAY
+
+
+def is_due(gap: Gap | None, full_at: datetime | None, now: datetime) -> bool:
+    """Whether a gap makes an export of all objects necessary.
+
+    Args:
+        gap: the gap; None: there is none.
+        full_at: `created_at` of the last export of all objects.
+        now: the present.
+    """
+    return gap is not None and full_at is not None and full_at < gap.at and now - full_at >= gap.most_often
+
+
+def deletion_types(streams: Collection[str]) -> list[str]:
+    """The types of the audit log's events that tell of deletions in these streams; all, if none does."""
+    wanted = [types for name, types in DELETIONS.items() if name in streams] or [*DELETIONS.values()]
+    return [f"{kind}_{end}" for types in wanted for kind, ends in types.items() for end in ends]
+
+
+class LastWords:
+    """The last that was told of each object that was deleted or undeleted.
+
+    Args:
+        workspace_gid: the workspace.
+
+    Attributes:
+        unclear: how many events told of a deletion, but not of which object or when.
+    """
+
+    def __init__(self, workspace_gid: str) -> None:
+        self.unclear = 0
+        self._workspace_gid = workspace_gid
+        self._of: dict[str, tuple[tuple[datetime, bool], dict[str, Any]]] = {}
+
+    def note_audit_event(self, event: Mapping[str, Any]) -> None:
+        """Take an event of the audit log, whatever it tells of."""
+        kind, _, end = text(event, "event_type").rpartition("_")
+        if end in DELETED:
+            kind = kind.removesuffix("_permanently")
+            self._note(event, RESOURCE_TYPES.get(kind, kind), DELETED[end], inner(event, "actor"), is_audited=True)
+
+    def note_event(self, event: Mapping[str, Any]) -> None:
+        """Take an event of the workspace, whatever it tells of."""
+        action = text(event, "action")
+        if action in DELETED:
+            kind = text(inner(event, "resource"), "resource_type")
+            self._note(event, kind, DELETED[action], inner(event, "user"), is_audited=False)
+
+    def _note(
+        self,
+        event: Mapping[str, Any],
+        resource_type: str,
+        is_deleted: bool,  # noqa: FBT001 - what the event says
+        actor: Mapping[str, Any],
+        *,
+        is_audited: bool,
+    ) -> None:
+        gid, changed_at = text(inner(event, "resource"), "gid"), text(event, "created_at")
+        try:
+            rank = (parse_time(changed_at), is_audited)
+        except ValueError:
+            gid = ""
+        if not gid:
+            self.unclear += 1
+        elif gid not in self._of or self._of[gid][0] <= rank:
+            self._of[gid] = (
+                rank,
+                {
+                    "gid": gid,
+                    "resource_type": resource_type,
+                    "is_deleted": is_deleted,
+                    "changed_at": changed_at,
+                    "actor_gid": actor.get("gid"),
+                    "source": "audit_log" if is_audited else "events",
+                    "workspace_gid": self._workspace_gid,
+                },
+            )
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of the stream `deletions`, oldest first."""
+        return [record for _, record in sorted(self._of.values(), key=operator.itemgetter(0))]
+
+
+def text(event: Mapping[str, Any], name: str) -> str:
+    """A property of an event that is a text; empty if it is none."""
+    value = event.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def inner(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A property of an event that is an object; empty if it is none."""
+    value = event.get(name)
+    return value if isinstance(value, dict) else {}
