@@ -91,7 +91,7 @@ class Directory:
 
     Attributes:
         overrides: by gid, the values of fields that a program has set.
-        deleted: gids of what a program has deleted.
+        deleted: gids of what a program has deleted, also of parts of any object, such as a story.
     """
 
     def __init__(self, workspace: str, *, seed: int, sizes: dict[str, int] = SIZES) -> None:
@@ -101,6 +101,7 @@ class Directory:
         self.sizes = sizes | {kind: max(1, sizes[kind]) for kind in ("user", "project")}
         self.overrides: dict[str, Object] = {}
         self.deleted: set[str] = set()
+        self._turns: dict[str, tuple[int, ...]] = {}
         self._prefix = int(workspace) % 1000
         self._all: dict[str, list[Object]] = {}
         self._whole_users: dict[int, Object] = {}
@@ -154,6 +155,20 @@ class Directory:
     def has(self, item: Object) -> bool:
         """Whether an object was not deleted."""
         return item["gid"] not in self.deleted
+
+    def existed(self, item: Object, instant: int) -> bool:
+        """Whether an object was not deleted at this instant."""
+        return sum(turn <= instant for turn in self._turns.get(item["gid"], ())) % 2 == 0
+
+    def delete(self, gid: str, now: int) -> None:
+        """Delete an object, or a part of any object."""
+        self.deleted.add(gid)
+        self._turns[gid] = (*self._turns.get(gid, ()), now)
+
+    def undelete(self, gid: str, now: int) -> None:
+        """Take back a deletion."""
+        self.deleted.discard(gid)
+        self._turns[gid] = (*self._turns.get(gid, ()), now)
 
     def _make(self, kind: str, number: int) -> Object:
         if kind == "custom_field":
@@ -221,6 +236,10 @@ class Directory:
             self._whole_users[number] = self.as_changed(self.all("user")[number] | own)
         return self._whole_users[number]
 
+    def member(self, number: int, *, whole: bool = False) -> Object:
+        """Return the user of this very number, also one that a program has added."""
+        return self.whole_user(number) if whole else self.all("user")[number]
+
     def several(self, number: int, count: int, *, whole: bool = False) -> list[Object]:
         """Return several different users."""
         return [self.user(number + step, whole=whole) for step in range(min(count, self.sizes["user"]))]
@@ -234,8 +253,7 @@ class Directory:
         return [self._section(project, part) for part in range(3 + project % 4)]
 
     def section(self, project: int, number: int) -> Object:
-        """Return a section of a project."""
-        project %= self.sizes["project"]
+        """Return a section of the project of a number."""
         return self._section(project, number % (3 + project % 4))
 
     def _section(self, project: int, number: int) -> Object:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from tap_asana_export.deflate import zlib
-from tap_asana_export.sandbox.organization import OPT_IN
 from tap_asana_export.sandbox.population import milliseconds
+from tap_asana_export.sandbox.workspace import OPT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -168,7 +168,7 @@ def _filter(path: str, filters: Any, parameter: Parameter) -> None:
             parameter.people[name] = frozenset(value)
         elif instant in _INSTANTS and bound in ("after", "before"):
             bounds = parameter.after if bound == "after" else parameter.before
-            bounds[instant] = _instant(f"{path}.{name}", value)
+            bounds[instant] = instant_of(f"{path}.{name}", value)
         elif name in _PEOPLE:
             raise InvalidRequestError(f"{path}.{name}: Not an array of strings: {shown(value)}")
         else:
@@ -184,7 +184,12 @@ def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _instant(path: str, value: Any) -> int:
+def instant_of(path: str, value: Any) -> int:
+    """Return a date-time that a client sent, in milliseconds since 1970.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
     try:
         instant = datetime.fromisoformat(value.replace("Z", "+00:00"))
         return milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))

@@ -170,6 +170,31 @@ def _repeat(turn: Turn) -> None:
     turn.following = turn.last
 
 
+def _append(event: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content["data"].append(event)
+
+
+# Of a type and an action that nobody knows; and the same without the resource.
+_UNKNOWN_EVENT = {
+    "user": None,
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "type": "sprocket",
+    "action": "polished",
+    "resource": {"gid": "1", "resource_type": "sprocket", "name": "A new kind of thing"},
+    "parent": None,
+}
+_UNKNOWN_AUDIT_EVENT = {
+    "gid": "1",
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "event_type": "sprocket_deleted",
+    "event_category": "deletion",
+    "actor": {"actor_type": "asana"},
+    "resource": {"resource_type": "sprocket", "gid": "1", "name": "A new kind of thing"},
+    "details": {},
+    "context": {"context_type": "asana"},
+}
+
+
 FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     # Any request to the API. The argument is the setting `retry_after`; the result is the answer.
     "request": {
@@ -193,6 +218,28 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     # A request for a page of a list that has an offset; argument and result as above.
     "next_page": {
         "expired_offset": lambda _: error(400, EXPIRED_OFFSET),
+    },
+    # A request for the audit log, or for workspace events; argument and result as above.
+    "audit_log": {
+        "audit_log_rate_limited": lambda retry_after: error(429, TOO_MANY, Retry_After=str(retry_after)),
+        "audit_log_server_error": lambda _: _server_error(),
+    },
+    "events": {
+        "events_rate_limited": lambda retry_after: error(429, TOO_MANY, Retry_After=str(retry_after)),
+        "events_server_error": lambda _: _server_error(),
+    },
+    # A request for events that has a sync token. The result is whether the token has expired.
+    "sync": {"expired_sync": lambda _: True},
+    # The content of a page of the audit log, or of an answer with events.
+    "audit_log_page": {
+        "unknown_audit_event": _append(_UNKNOWN_AUDIT_EVENT),
+        "audit_event_without_resource": _append(
+            {**_UNKNOWN_AUDIT_EVENT, "event_type": "task_deleted", "resource": None}
+        ),
+    },
+    "events_page": {
+        "unknown_event": _append(_UNKNOWN_EVENT),
+        "event_without_resource": _append({**_UNKNOWN_EVENT, "action": "deleted", "resource": None}),
     },
     # The way from a page to the next one.
     "turn": {

@@ -262,7 +262,7 @@ def _entries(organization: Organization, index: int, now: int) -> Iterator[Objec
             "resource_type": "time_tracking_entry",
             "duration_minutes": minutes,
             "entered_on": created[:10],
-            "attributable_to": None if project is None else directory.project(project),
+            "attributable_to": None if project is None else directory.all("project")[project],
             "created_by": directory.user(number),
             "categories": [
                 {**directory.all("time_tracking_category")[category], "color": ("blue", "hot-pink")[category]}

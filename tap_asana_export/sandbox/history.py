@@ -43,7 +43,22 @@ _ASPECTS = {
 _PLACES = {kind: {aspect: place for place, aspect in enumerate(aspects)} for kind, aspects in _ASPECTS.items()}
 
 # First part numbers in the gids of what belongs to a task or message.
-_TOUCHES, _LIKED_STORY, _LIKES, _ATTACHMENTS, _STORY_LIKES = 800, 819, 820, 860, 960
+_TOUCHES, _LIKED_STORY, _LIKES, _FILES, _ATTACHMENTS, _STORY_LIKES = 800, 819, 820, 840, 860, 960
+COMMENT: Object = {
+    "is_pinned": False,
+    "type": "comment",
+    "is_editable": False,
+    "is_edited": False,
+    "hearted": False,
+    "hearts": [],
+    "num_hearts": 0,
+    "liked": False,
+    "likes": [],
+    "num_likes": 0,
+    "previews": [],
+}
+"""The particular fields of a comment that nobody likes."""
+
 _NUMBERS = (None, 1.10, 42.0, 1234567.89, 0.1, -3.25, 9007199254740993.0, 1e-7, 0.0, 2.5)
 _APPROVALS = ("approved", "changes_requested", "rejected")
 _HOSTS = ("asana", "asana", "asana", "gdrive", "dropbox", "external")
@@ -61,6 +76,11 @@ _STICKERS = (
     None,
     "yeti_riding_unicorn",
 )
+
+
+def aspect(kind: str, chance: int, change: int) -> str:
+    """Return what the nth change of an object changes."""
+    return _ASPECTS[kind][(change + chance) % len(_ASPECTS[kind])]
 
 
 @dataclass(slots=True)
@@ -187,20 +207,41 @@ class History:
         return f"{self.gid[:-3]}{part:03}"
 
     def attachments(self) -> list[Object]:
-        """Return the youngest attachments; some objects also have one from their creation."""
-        count = self._generation("attachment", self.life.changes)
-        oldest = -1 if self.chance % 4 == 0 else 0
-        return [self._attachment(number) for number in range(max(oldest, count - self.chance % 3), count)]
+        """Return the youngest attachments, and those of programs; some objects also have one from their creation."""
+        found = [self.attachment(number) for number in self.attachment_numbers()] + self.files()
+        return [each for each in found if self.directory.has(each)]
 
-    def _attachment(self, number: int) -> Object:
+    def attachment_numbers(self, change: int | None = None) -> range:
+        """Return the numbers of the youngest attachments, now or after the nth change."""
+        count = self._generation("attachment", self.life.changes if change is None else change)
+        oldest = -1 if self.chance % 4 == 0 else 0
+        return range(max(oldest, count - self.chance % 3), count)
+
+    def files(self) -> list[Object]:
+        """Return the youngest attachments that programs made."""
+        attached = [(touch.instant, name) for touch in self.life.touches for name in touch.files]
+        parts = range(_FILES, _ATTACHMENTS)
+        return [
+            self._file(parts[number % len(parts)], "asana", name, instant)
+            for number, (instant, name) in [*enumerate(attached)][-len(parts) :]
+        ]
+
+    def attachment(self, number: int) -> Object:
+        """Return the attachment of a number."""
         aspects = len(_ASPECTS[self.kind])
         first = (_PLACES[self.kind]["attachment"] - self.chance) % aspects or aspects
         host = _HOSTS[(self.chance + number) % len(_HOSTS)]
-        gid = self.part(_ATTACHMENTS + number % (_STORY_LIKES - _ATTACHMENTS))
+        part = _ATTACHMENTS + number % (_STORY_LIKES - _ATTACHMENTS)
+        name = f"{self.directory.texts.title(self.chance + number)[:40]}.pdf"
+        instant = self.life.changed(first + number * aspects) if number >= 0 else self.life.created
+        return self._file(part, host, name, instant)
+
+    def _file(self, part: int, host: str, name: str, instant: int) -> Object:
+        gid = self.part(part)
         attachment = {
-            **named(gid, "attachment", f"{self.directory.texts.title(self.chance + number)[:40]}.pdf"),
+            **named(gid, "attachment", name),
             "resource_subtype": host,
-            "created_at": timestamp(self.life.changed(first + number * aspects) if number >= 0 else self.life.created),
+            "created_at": timestamp(instant),
             "permanent_url": f"https://app.asana.com/app/asana/-/get_asset?asset_id={gid}",
             "host": host,
             "parent": self.compact(),
@@ -214,25 +255,34 @@ class History:
         """Return the stories of the creation, of the youngest changes, and of the changes that programs made."""
         changes = self.life.changes
         shown = 60 if self.chance % 64 == 1 else _SHOWN_STORIES[self.chance >> 6 & 7]
-        parts = [self._change_story(change) for change in range(-(self.chance >> 4 & 1), 1)]
-        parts += [self._change_story(change) for change in range(max(0, changes - shown) + 1, changes + 1)]
-        parts += [self._touch_story(number, touch) for number, touch in enumerate(self.life.touches)]
-        return sorted(parts, key=lambda story: str(story["created_at"]))
+        parts = self.first_stories()
+        parts += [self.story(change) for change in range(max(0, changes - shown) + 1, changes + 1)]
+        parts += self.told()
+        found = (story for story in parts if self.directory.has(story))
+        return sorted(found, key=lambda story: str(story["created_at"]))
 
-    def _change_story(self, change: int) -> Object:
-        aspect = _ASPECTS[self.kind][(change + self.chance) % len(_ASPECTS[self.kind])]
-        first = _FIRST_STORIES.get(aspect) if change < 1 and self.kind == "task" else None
-        tell = first or _STORIES.get(aspect)
-        parts = tell(self, self.number(aspect, change)) if tell else None
+    def first_stories(self) -> list[Object]:
+        """Return the stories that are as old as the object."""
+        return [self.story(change) for change in range(-(self.chance >> 4 & 1), 1)]
+
+    def story(self, change: int) -> Object:
+        """Return the story of the nth change."""
+        changed = aspect(self.kind, self.chance, change)
+        first = _FIRST_STORIES.get(changed) if change < 1 and self.kind == "task" else None
+        tell = first or _STORIES.get(changed)
+        parts = tell(self, self.number(changed, change)) if tell else None
         part = 3 + change % (_TOUCHES - 3) if change > 0 else 1 - change
         parts = parts or self._comment(change)
         return self._story(part, self.life.changed(change), self.chance + change, parts)
 
-    def _touch_story(self, number: int, touch: Touch) -> Object:
-        title = touch.fields.get("name")
-        renamed = ("name_changed", f"changed the name to {title}", {"new_name": title})
-        parts = renamed if title else ("notes_changed", "changed the description", {})
-        return self._story(_TOUCHES + number % (_LIKED_STORY - _TOUCHES), touch.instant, self.chance, parts)
+    def told(self) -> list[Object]:
+        """Return the youngest stories of what programs did."""
+        texts = [(touch.instant, parts) for touch in self.life.touches for parts in said(touch)]
+        numbers = range(_TOUCHES, _LIKED_STORY)
+        return [
+            self._story(numbers[number % len(numbers)], instant, self.chance, parts)
+            for number, (instant, parts) in [*enumerate(texts)][-len(numbers) :]
+        ]
 
     def _story(self, part: int, instant: int, number: int, parts: StoryParts) -> Object:
         resource_subtype, text, special = parts
@@ -257,10 +307,9 @@ class History:
         slot = change // 4 % 18 if change > 0 else 18 - change
         likes = self._likes(_STORY_LIKES + 2 * slot, (0, 0, 0, 2)[number % 4])
         liked = self.liked(likes)
-        comment = {
+        comment = COMMENT | {
             "is_pinned": number % 16 == 0,
             "sticker_name": _STICKERS[number % len(_STICKERS)],
-            "type": "comment",
             "is_editable": self.user(number)["gid"] == self.user(0)["gid"],
             "is_edited": number % 9 == 0,
             "hearted": liked,
@@ -269,7 +318,6 @@ class History:
             "liked": liked,
             "likes": likes,
             "num_likes": len(likes),
-            "previews": [],
         }
         if number % 7 == 0:
             comment["reaction_summary"] = [{"emoji_base": "👍", "variant": "👍🏽", "count": 2, "reacted": False}]
@@ -364,8 +412,14 @@ def _followed(history: History, number: int) -> StoryParts:
 
 
 def _moved(history: History, number: int) -> StoryParts:
-    project = history.directory.project(history.chance)
-    old, new = (history.directory.section(history.chance, section) for section in (number - 1, number))
+    place = history.chance % history.directory.sizes["project"]
+    project = history.directory.project(place)
+    old, new = (history.directory.section(place, section) for section in (number - 1, number))
+    return moved(old, new, project)
+
+
+def moved(old: Object, new: Object, project: Object) -> StoryParts:
+    """Return what the story of a move between two sections says."""
     sections = {"old_section": old, "new_section": new, "project": project}
     return "section_changed", f"moved this task from {old['name']} to {new['name']}", sections
 
@@ -453,6 +507,15 @@ _FIRST_STORIES: dict[str, Callable[[History, int], StoryParts | None]] = {
     "dates": _of_another_task("dependency_added", "dependency"),
     "date": _of_another_task("mentioned", "task"),
 }
+
+
+def said(touch: Touch) -> tuple[StoryParts, ...]:
+    """Return what the stories of a change by a program say."""
+    if touch.stories is not None:
+        return touch.stories
+    title = touch.fields.get("name")
+    renamed = ("name_changed", f"changed the name to {title}", {"new_name": title})
+    return (renamed if title else ("notes_changed", "changed the description", {}),)
 
 
 def _names(objects: list[Object]) -> str | None:

@@ -1,177 +1,100 @@
-"""A synthetic Asana organization: its tasks, teams and messages as they are at some instant.
-
-Nothing is stored: an object is computed from its index and its life on each request. Properties and default fields
-are those of Asana's OpenAPI file (2026-06-11).
-"""
+"""A synthetic Asana organization: a workspace that changes by itself, and what programs do to it."""
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_asana_export.sandbox.directory import SIZES, Directory, described, named, subtype
-from tap_asana_export.sandbox.history import History
-from tap_asana_export.sandbox.population import Population, Touch, milliseconds, timestamp
-from tap_asana_export.sandbox.texts import html
+from tap_asana_export.sandbox import acts
+from tap_asana_export.sandbox.acts import TRASH, Act
+from tap_asana_export.sandbox.directory import named
+from tap_asana_export.sandbox.history import COMMENT, moved, said
+from tap_asana_export.sandbox.population import Mark, Placing, Touch, timestamp
+from tap_asana_export.sandbox.workspace import SUBTASKS, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from tap_asana_export.sandbox.directory import Object
-    from tap_asana_export.sandbox.population import Life
+    from tap_asana_export.sandbox.history import StoryParts
 
-# Properties that are exported only if `fields` names them.
-OPT_IN = {
-    "task": (
-        *("created_by", "assigned_by", "dependencies", "dependents", "external", "html_notes"),
-        *("is_rendered_as_separator", "num_subtasks"),
-    ),
-    "team": ("description", "html_description"),
-    "message": ("html_notes",),
-}
+ALONG = ("stay", "logged", "unlogged")
+"""What becomes of the tasks that are in a project alone when it is deleted: they stay, or go with it, with or without
+a word of each in the audit log and the events."""
 
-# The attribute that says how many there are, by kind of object.
-_SETTINGS = {
-    "user": "users",
-    "project": "projects",
-    "tag": "tags",
-    "custom_field": "custom_fields",
-    "portfolio": "portfolios",
-    "goal": "goals",
-    "project_template": "project_templates",
-    "time_period": "time_periods",
-}
+COMMANDS = (
+    *("add", "touch", "comment", "attach", "follow", "unfollow", "tag", "untag", "move", "put", "take_out", "delete"),
+    *("undelete", "delete_for_good"),
+)
+"""What programs do, each a method."""
 
 # What tells when an object of the directory was added.
 _DATES = {"project": ("created_at", "modified_at"), "portfolio": ("created_at",), "tag": ("created_at",)}
 
-# Of sixteen tasks in a row, two are subtasks of another one, and one is a subtask of a subtask.
-_FAMILY = 16
-_PARENTS = {13: 10, 14: 10, 15: 14}
-_SUBTASKS = {10: (13, 14), 14: (15,)}
-_DEPENDENCIES = {3: (1, 2), 6: (3,)}
-_DEPENDENTS = {1: (3,), 2: (3,), 3: (6,)}
 
-_STATUSES = (
-    "on_track",
-    "at_risk",
-    "off_track",
-    "on_hold",
-    "complete",
-    "achieved",
-    "partial",
-    "missed",
-    "dropped",
-)
-_SENTENCES = (0, 4, 8, 12, 16, 24, 36, 64)
-
-
-@dataclass(eq=False)
-class Organization:
-    """One workspace, which changes by itself.
+class Trashed(NamedTuple):
+    """Something in the trash.
 
     Attributes:
-        gid: gid of the workspace.
-        teamless_projects: number of the projects, the last ones, that belong to no team.
-        large: number of tasks with a megabyte of notes.
-        change_interval: seconds between two changes of tasks, on average; tasks are also created and deleted. With 0
-            nothing changes but by `touch`, `add`, `delete` and `move`.
-        clock: returns the present as an aware datetime.
+        instant: when it was deleted.
+        item: its compact form.
+        along: gids of what was deleted with it.
+        by: gid of what it was deleted with; itself if nothing.
+        is_told: whether the audit log and the events tell of it.
     """
 
-    gid: str = "1200000000000001"
-    _: KW_ONLY
-    seed: int = 0
-    users: int = 50
-    teams: int = 8
-    projects: int = 40
-    teamless_projects: int = 0
-    tasks: int = 2000
-    messages: int = 200
-    tags: int = 8
-    custom_fields: int = 10
-    portfolios: int = 4
-    goals: int = 4
-    project_templates: int = 4
-    time_periods: int = 21
-    large: int = 2
-    change_interval: float | None = 5
-    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    instant: int
+    item: Object
+    along: list[str]
+    by: str
+    is_told: bool
+
+
+class Organization(Workspace):
+    """One workspace, which changes by itself and by what programs do.
+
+    Attributes:
+        began: instant at which it was made, in milliseconds since 1970.
+        acts: what programs did.
+        trash: by gid, what they have deleted and not undeleted.
+    """
 
     def __post_init__(self) -> None:
-        """Make the directory and the populations."""
-        self.directory = Directory(
-            self.gid,
-            seed=self.seed,
-            sizes=SIZES | {kind: getattr(self, setting) for kind, setting in _SETTINGS.items()},
-        )
-        self.workspace = self.directory.workspace
-        interval = self.change_interval or 0
-        # A longer interval for the fewer messages and teams: each changes about as often as a task.
-        self._populations = {
-            kind: Population(
-                seed=self.directory.chance(kind, -1),
-                size=size,
-                fresh=0 if kind == "team" else size * 3 // 100,
-                interval=interval * self.tasks / size if kind != "task" and size and self.tasks else interval,
-            )
-            for kind, size in (("task", self.tasks), ("message", self.messages), ("team", self.teams))
-        }
-        self._builders: dict[str, Callable[[History, int], Object]] = {
-            "task": self._task,
-            "message": self._message,
-            "team": self._team,
-        }
+        """Make what is in it."""
+        super().__post_init__()
+        self.began = self.now()
+        self.acts: list[Act] = []
+        self.trash: dict[str, Trashed] = {}
+        self._lock = threading.RLock()
 
-    # ── what is there ────────────────────────────────────────────────────────────────────────────────────
+    def __contains__(self, gid: str) -> bool:
+        """Whether an object has this gid now."""
+        if self._is_listed(gid):
+            return True
+        try:
+            self._find(gid)
+        except KeyError:
+            return False
+        return True
 
-    def now(self) -> int:
-        """Return the present in milliseconds since 1970."""
-        return milliseconds(self.clock())
+    def owns(self, gid: str) -> bool:
+        """Whether a gid is one of this workspace, also of what was deleted."""
+        return self.directory.parse(f"{gid[:-3]}000") is not None
 
-    def indices(self, kind: str, now: int) -> tuple[range, ...]:
-        """Return the indices of all objects of a kind that may exist at this instant."""
-        return self._populations[kind].indices(now)
+    # ── creation and change ──────────────────────────────────────────────────────────────────────────────
 
-    def alive(self, kind: str, index: int, now: int) -> bool:
-        """Whether an object exists at this instant."""
-        return self._populations[kind].alive(index, now)
+    def add(self, kind: str) -> str:
+        """Add an object, and return its gid. A task, message or team never changes by itself then.
 
-    def life(self, kind: str, index: int, now: int) -> Life:
-        """Return when an object was created and modified, without building it."""
-        return self._populations[kind].life(index, now)
-
-    def created(self, kind: str, index: int) -> int:
-        """Return the instant of an object's creation."""
-        return self._populations[kind].created(index)
-
-    def build(self, kind: str, index: int, now: int, *, whole: bool = False, bare: bool = False) -> Object:
-        """Build an object.
-
-        Args:
-            kind: type of the object.
-            index: index of the object.
-            now: the instant.
-            whole: whether to add the opt-in fields, at all levels.
-            bare: whether to leave out a task's attachments and stories.
+        Raises:
+            KeyError: there is no such kind of object.
         """
-        history = self._history(kind, index, now, whole=whole)
-        built = self._task(history, now, bare=True) if bare else self._builders[kind](history, now)
-        for touch in history.life.touches:
-            built |= touch.fields
-        return built
-
-    def compact(self, kind: str, index: int, now: int) -> Object:
-        """Return the compact form, by which other objects refer to this one."""
-        return self._history(kind, index, now).compact()
-
-    def objects(self, kind: str, *, whole: bool = False) -> Iterator[Object]:
-        """Yield all objects of a kind as they are now."""
-        now = self.now()
-        return (self.build(kind, index, now, whole=whole) for index in self._populations[kind].living(now))
-
-    # ── what others do to it ─────────────────────────────────────────────────────────────────────────────
+        if kind in self._populations:
+            index = self._populations[kind].add(self.now())
+            self._note(*acts.born(self, self.history(kind, index, self.now())))
+            return self._gid(kind, index)
+        gid = self.directory.add(kind)
+        self.directory.change(gid, dict.fromkeys(_DATES.get(kind, ()), timestamp(self.now())))
+        self._note(Act(self.now(), "added", self._item(gid), self._user(gid)))
+        return gid
 
     def touch(self, gid: str, **fields: Any) -> None:
         """Set fields of an object, or rename it if there are none. Tasks and messages get a story.
@@ -186,54 +109,267 @@ class Organization:
         if not fields:
             title = "title" if kind == "message" else "name"
             fields = {title: f"{self.build(kind, index, now)[title]} (touched)"}
-        self._populations[kind].touch(index, Touch(now, fields))
+        self._touch(kind, index, Touch(now, fields))
 
-    def add(self, kind: str) -> str:
-        """Add an object, and return its gid. A task, message or team never changes by itself then.
-
-        Raises:
-            KeyError: there is no such kind of object.
-        """
-        if kind in self._populations:
-            return self._gid(kind, self._populations[kind].add(self.now()))
-        gid = self.directory.add(kind)
-        self.directory.change(gid, dict.fromkeys(_DATES.get(kind, ()), timestamp(self.now())))
-        return gid
-
-    def delete(self, gid: str) -> None:
-        """Delete an object, and a task's subtasks with it, as in Asana.
-
-        What is in no population is gone from all instants. Tasks go on naming a user who was deleted, as in Asana; a
-        project, tag or custom field leaves its tasks.
+    def comment(self, gid: str, text: str = "A comment") -> str:
+        """Comment on a task or message, and return the gid of the story.
 
         Raises:
-            KeyError: no object has this gid now.
+            KeyError: no task or message has this gid now.
         """
-        if self._is_listed(gid):
-            self.directory.deleted.add(gid)
-            return
-        kind, index, now = self._find(gid)
-        self._populations[kind].delete(index, now)
-        if kind == "task":
-            for subtask in self._relatives(index, _SUBTASKS, now):
-                self.delete(self._gid("task", subtask))
+        kind, index, now = self._find(gid, acts.KINDS)
+        self._touch(kind, index, Touch(now, {}, (("comment_added", text, COMMENT),)))
+        return str(self.history(kind, index, now).told()[-1]["gid"])
 
-    def move(self, gid: str) -> None:
-        """Move a task to another project, which Asana does not count as a modification.
+    def attach(self, gid: str, name: str = "A file.txt") -> str:
+        """Attach a file to a task or message, and return the gid of the attachment.
 
         Raises:
-            KeyError: no task, message or team has this gid now.
+            KeyError: no task or message has this gid now.
         """
-        kind, index, now = self._find(gid)
-        self._populations[kind].move(index, now)
+        kind, index, now = self._find(gid, acts.KINDS)
+        self._touch(kind, index, Touch(now, {}, (("attachment_added", "attached a file", {}),), (name,)))
+        return str(self.history(kind, index, now).files()[-1]["gid"])
+
+    def follow(self, gid: str, user: str | None = None, *, story: bool = True) -> None:
+        """Let a user follow a task or message: the one with this gid, or the first one that does not.
+
+        Args:
+            gid: gid of the task or message.
+            user: gid of the user.
+            story: whether a story tells of it, and `modified_at` is new.
+
+        Raises:
+            KeyError: no task or message, or no user, has this gid now.
+        """
+        self._mark(gid, "user", user, is_added=True, story=story)
+
+    def unfollow(self, gid: str, user: str | None = None, *, story: bool = True) -> None:
+        """Let a user, or else the first follower, follow a task or message no more. Else as `follow`."""
+        self._mark(gid, "user", user, is_added=False, story=story)
+
+    def tag(self, gid: str, tag: str | None = None, *, story: bool = True) -> None:
+        """Give a task a tag: the one with this gid, or the first one that it does not have. Else as `follow`."""
+        self._mark(gid, "tag", tag, is_added=True, story=story)
+
+    def untag(self, gid: str, tag: str | None = None, *, story: bool = True) -> None:
+        """Take a tag, or else the first one, from a task. Else as `follow`."""
+        self._mark(gid, "tag", tag, is_added=False, story=story)
+
+    def _touch(self, kind: str, index: int, touch: Touch) -> None:
+        self._populations[kind].touch(index, touch)
+        history = self.history(kind, index, touch.instant)
+        item, user = acts.resource(history), history.user(history.chance)
+        self._note(*(acts.changed(item, user, touch.instant, name, value) for name, value in touch.fields.items()))
+        files = history.files()[len(history.files()) - len(touch.files) :]
+        self._note(*(Act(touch.instant, "uploaded", acts.attachment(file), user, item) for file in files))
+        if kind != "team" and said(touch):
+            self._note(*acts.stories(item, touch.instant, history.told()[-len(said(touch)) :]))
+
+    def _mark(self, gid: str, member: str, chosen: str | None, *, is_added: bool, story: bool) -> None:
+        kind, index, now = self._find(gid, acts.KINDS if member == "user" else ("task",))
+        field, members_of = ("followers", self.followers) if member == "user" else ("tags", self.tags_of)
+        history = self.history(kind, index, now)
+        before = members_of(history, now)
+        candidates = [self.directory.all(member)[number] for number in self.directory.numbers(member)]
+        fitting = [each for each in candidates if (each in before) != is_added]
+        wanted = next((each for each in fitting if chosen in (None, each["gid"])), None)
+        if wanted is None:
+            if chosen in {each["gid"] for each in candidates}:
+                return
+            raise KeyError(chosen)
+        number = self.directory.all(member).index(wanted)
+        self._populations[kind].mark(index, Mark(now, field, number, is_added))
+        user, item = history.user(history.chance), acts.resource(history)
+        self._note(*acts.members(item, user, now, field, before, members_of(history, now)))
+        if story:
+            self._touch(kind, index, Touch(now, {}, (_of_mark(member, wanted, is_added=is_added),)))
 
     def _change(self, gid: str, fields: Object) -> None:
         kind, number = self.directory.find(gid) or ("", 0)
         if kind and not fields:
             fields = {"name": f"{self.directory.all(kind)[number]['name']} (touched)"}
+        item, user = self._item(gid), self._user(gid)
+        self._note(*(acts.changed(item, user, self.now(), name, value) for name, value in fields.items()))
         if kind == "project":
             fields = {"modified_at": timestamp(self.now())} | fields
         self.directory.change(gid, fields)
+
+    # ── moves ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def move(self, gid: str, project: str | None = None, section: str | None = None, *, story: bool = False) -> None:
+        """Move a task to another project or section, which Asana does not count as a modification.
+
+        Args:
+            gid: gid of the task.
+            project: gid of the only project that it is in then; without, each project gives way to the next one.
+            section: gid of a section; if the task is in the section's project already, other projects stay.
+            story: whether stories tell of it, and `modified_at` is new.
+
+        Raises:
+            KeyError: no task, project or section has this gid now.
+        """
+        _, index, now = self._find(gid, ("task",))
+        places = dict(self.places(index, now))
+        if section:
+            number = self._number(f"{section[:-3]}000")
+            extra = self._extra(index, now, section)
+            places = places | {number: extra} if number in places and not project else {number: extra}
+        elif project:
+            places = {self._number(project): 0}
+        else:
+            last = self.directory.chance("task", index) % self.directory.sizes["project"]
+            places = {self._next(number): extra for number, extra in (places or {last: 0}).items()}
+        self._place(index, now, places, story=story)
+
+    def put(self, gid: str, project: str, *, story: bool = False) -> None:
+        """Put a task into one more project. Else as `move`."""
+        _, index, now = self._find(gid, ("task",))
+        self._place(index, now, {self._number(project): 0} | dict(self.places(index, now)), story=story)
+
+    def take_out(self, gid: str, project: str, *, story: bool = False) -> None:
+        """Take a task out of a project. Else as `move`."""
+        _, index, now = self._find(gid, ("task",))
+        number = self._number(project)
+        self._place(index, now, {each: extra for each, extra in self.places(index, now) if each != number}, story=story)
+
+    def _place(self, index: int, now: int, places: dict[int, int], *, story: bool) -> None:
+        history = self.history("task", index, now)
+        before = self.memberships(history, now)
+        self._populations["task"].place(index, Placing(now, tuple(places.items())))
+        after = self.memberships(history, now)
+        self._note(*acts.moves(acts.resource(history), history.user(history.chance), now, before, after))
+        if story and before != after:
+            self._touch("task", index, Touch(now, {}, tuple(_of_move(before, after))))
+
+    def _number(self, project: str) -> int:
+        kind, number = self.directory.find(project) or ("", 0)
+        if kind != "project":
+            raise KeyError(project)
+        return number
+
+    def _next(self, project: int) -> int:
+        numbers = [*self.directory.numbers("project")]
+        return next((number for number in numbers if number > project), numbers[0] if numbers else project)
+
+    def _extra(self, index: int, now: int, section: str) -> int:
+        """Return what to add to the number of a task's section so that it is this one."""
+        sections = self.directory.sections(self._number(f"{section[:-3]}000"))
+        place = next((place for place, each in enumerate(sections) if each["gid"] == section), None)
+        if place is None:
+            raise KeyError(section)
+        return place - self.history("task", index, now).number("section")
+
+    # ── deletion ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def delete(self, gid: str) -> None:
+        """Delete an object, or a part of one such as a story or an attachment; and a task's subtasks with it.
+
+        It is in the trash for 30 days. Tasks go on naming a user who was deleted, as in Asana; a tag or custom field
+        leaves its tasks. `tasks_of_deleted_projects` says what becomes of a project's tasks.
+
+        Raises:
+            KeyError: no object has this gid now.
+        """
+        with self._lock:
+            self._delete(gid, gid, is_told=True)
+
+    def undelete(self, gid: str) -> None:
+        """Take back a deletion, and that of what was deleted with the object.
+
+        It is not modified by that, unless changes by itself were due meanwhile.
+
+        Raises:
+            KeyError: nothing in the trash has this gid; what was deleted by itself is not there.
+        """
+        with self._lock:
+            self._undelete(gid, is_told=True)
+
+    def delete_for_good(self, gid: str) -> None:
+        """Delete an object so that it cannot be undeleted, whether it is in the trash already or not.
+
+        Raises:
+            KeyError: no object has this gid now, and nothing in the trash.
+        """
+        with self._lock:
+            if gid not in self.trash:
+                self._delete(gid, gid, is_told=True)
+            self._delete_for_good(gid)
+
+    def _delete(self, gid: str, by: str, *, is_told: bool) -> None:
+        item, user, now = self._item(gid), self._user(gid), self.now()
+        if is_told:
+            self._note(Act(now, "deleted", item, user))
+        along = self._along(gid)
+        self.trash[gid] = Trashed(now, item, along, by, is_told)
+        self._turn(gid, now)
+        are_told = is_told and (item["resource_type"] == "task" or self.tasks_of_deleted_projects == "logged")
+        for each in along:
+            if each in self:
+                self._delete(each, gid, is_told=are_told)
+
+    def _undelete(self, gid: str, *, is_told: bool) -> None:
+        trashed = self._in_trash(gid)
+        now = self.now()
+        self._turn(gid, now)
+        kind, index = self._place_of(gid)
+        if kind and not self.alive(kind, index, now):
+            self._turn(gid, now)
+            raise KeyError(gid)
+        del self.trash[gid]
+        if is_told:
+            self._note(Act(now, "undeleted", trashed.item, self._user(gid)))
+        if kind and self.life(kind, index, now).changes != self.life(kind, index, trashed.instant).changes:
+            self._populations[kind].touch(index, Touch(now, {}, ()))
+        for each in trashed.along:
+            if each in self.trash and self.trash[each].by == gid:
+                self._undelete(each, is_told=self.trash[each].is_told)
+
+    def _delete_for_good(self, gid: str) -> None:
+        trashed = self._in_trash(gid)
+        del self.trash[gid]
+        if trashed.is_told:
+            self._note(Act(self.now(), "deleted_for_good", trashed.item, self._user(gid)))
+        for each in trashed.along:
+            if each in self.trash and self.trash[each].by == gid:
+                self._delete_for_good(each)
+
+    def _in_trash(self, gid: str) -> Trashed:
+        trashed = self.trash[gid]
+        if self.now() >= trashed.instant + TRASH:
+            raise KeyError(gid)
+        return trashed
+
+    def _along(self, gid: str) -> list[str]:
+        """Return the gids of the tasks that are deleted with a task or project."""
+        kind, number = self.directory.find(gid) or ("", 0)
+        now, found = self.now(), list[int]()
+        if kind == "project" and self.tasks_of_deleted_projects != "stay":
+            found = [index for index in self._populations["task"].living(now) if self.placed(index, now) == [number]]
+        elif not self._is_listed(gid) and self._find(gid)[0] == "task":
+            found = self._relatives(self._find(gid)[1], SUBTASKS, now)
+        return [self._gid("task", index) for index in found]
+
+    def _turn(self, gid: str, now: int) -> None:
+        """Delete an object, or undelete it."""
+        kind, index = self._place_of(gid)
+        if kind:
+            self._populations[kind].turn(index, now)
+        elif gid in self.directory.deleted:
+            self.directory.undelete(gid, now)
+        else:
+            self.directory.delete(gid, now)
+
+    # ── what it is done to ───────────────────────────────────────────────────────────────────────────────
+
+    def start_export(self, user: Object) -> None:
+        """Note that a user has asked for an export of the workspace."""
+        self._note(Act(self.now(), "started", self.workspace, user))
+
+    def _note(self, *done: Act) -> None:
+        with self._lock:
+            for act in done:
+                self.acts.append(act._replace(order=(2, len(self.acts))))
 
     def _is_listed(self, gid: str) -> bool:
         """Whether a gid is that of an object of the directory, or of a part of any object, such as a section."""
@@ -241,220 +377,76 @@ class Organization:
         exists = self.directory.find(whole) or (gid != whole and whole in self)
         return bool(exists) and gid not in self.directory.deleted
 
-    def __contains__(self, gid: str) -> bool:
-        """Whether an object has this gid now."""
-        if self._is_listed(gid):
-            return True
-        try:
-            self._find(gid)
-        except KeyError:
-            return False
-        return True
-
-    def _find(self, gid: str) -> tuple[str, int, int]:
+    def _find(self, gid: str, kinds: tuple[str, ...] = ()) -> tuple[str, int, int]:
         now = self.now()
-        kind, serial = self.directory.parse(gid) or ("", 0)
-        if kind in self._populations:
-            index = self._populations[kind].index(serial, now)
-            if self._populations[kind].alive(index, now):
-                return kind, index, now
+        kind, index = self._place_of(gid)
+        if kind in (kinds or self._populations) and self.alive(kind, index, now):
+            return kind, index, now
         raise KeyError(gid)
 
-    def _gid(self, kind: str, index: int) -> str:
-        return self.directory.gid(kind, self._populations[kind].serial(index))
+    def _place_of(self, gid: str) -> tuple[str, int]:
+        """Return kind and index of a task, message or team; an empty kind if it is something else."""
+        kind, serial = self.directory.parse(gid) or ("", 0)
+        if kind not in self._populations:
+            return "", 0
+        return kind, self._populations[kind].index(serial, self.now())
 
-    # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────
+    def _item(self, gid: str) -> Object:
+        """Return the compact form of an object, or of a part of one.
 
-    def _history(self, kind: str, index: int, now: int, *, whole: bool = False) -> History:
-        life = self._populations[kind].life(index, now)
-        chance = self.directory.chance(kind, index)
-        name = self.directory.texts.title(chance)
-        for touch in life.touches:
-            name = touch.fields.get("name", name)
-        return History(self.directory, kind, index, self._gid(kind, index), chance, life, name, whole)
+        Raises:
+            KeyError: no object has this gid now.
+        """
+        if not self._is_listed(gid):
+            return acts.resource(self.history(*self._find(gid)))
+        found = self.directory.find(gid)
+        if found:
+            item = self.directory.all(found[0])[found[1]]
+            return {name: item[name] for name in ("gid", "resource_type", "name")}
+        for part in self._parts(f"{gid[:-3]}000"):
+            if part["gid"] == gid:
+                names = ("gid", "resource_type", "name", "resource_subtype")
+                return {name: part[name] for name in names if name in part}
+        return named(gid, "other", "")
 
-    def _relatives(self, index: int, offsets: Mapping[int, tuple[int, ...]], now: int) -> list[int]:
-        """Return the tasks at these offsets from a task's family, by its place in it, that exist at this instant."""
-        tasks = self._populations["task"]
-        if index >= tasks.settled:
+    def _parts(self, gid: str) -> list[Object]:
+        """Return the stories and attachments of a task or message, or the sections of a project."""
+        kind, number = self.directory.find(gid) or self._place_of(gid)
+        if kind == "project":
+            return self.directory.sections(number)
+        if kind not in acts.KINDS:
             return []
-        place = index % _FAMILY
-        relatives = (index - place + offset for offset in offsets.get(place, ()))
-        return [relative for relative in relatives if relative < tasks.settled and tasks.alive(relative, now)]
+        history = self.history(kind, number, self.now())
+        return history.stories() + history.attachments()
 
-    def parent(self, index: int) -> int | None:
-        """Return the task that a task is a subtask of; None if there is none."""
-        place = index % _FAMILY
-        if place not in _PARENTS or index >= self._populations["task"].settled:
-            return None
-        return index - place + _PARENTS[place]
+    def _user(self, gid: str) -> Object:
+        """Return who does something to an object."""
+        kind, index = self._place_of(f"{gid[:-3]}000")
+        return self.directory.user(self.directory.chance(kind, index) if kind else int(gid) // 1000)
 
-    def placed(self, index: int, now: int) -> list[int]:
-        """Return the numbers of the projects that a task is in; a subtask is in none until it is moved."""
-        chance, moves = self.directory.chance("task", index), self._populations["task"].moves(index, now)
-        count = (1, 1, 1, 2)[chance >> 5 & 3] if self.parent(index) is None else min(moves, 1)
-        projects = self.directory.sizes["project"]
-        placed = [(chance + moves + place) % projects for place in range(min(count, projects))]
-        if not self.directory.deleted:
-            return placed
-        return [number for number in placed if self.directory.has(self.directory.project(number))]
 
-    def _task(self, history: History, now: int, *, bare: bool = False) -> Object:
-        directory, chance, life = self.directory, history.chance, history.life
-        resource_subtype = subtype(chance)
-        done = history.number("completed")
-        completed = done % 2 == 1
-        assignee = history.assignee(history.number("assignee"))
-        dates = history.dates(history.number("dates"))
-        likes = history.likes((0, 0, 0, 1, 2, 3, 0, 9)[chance % 8])
-        liked = history.liked(likes)
-        parent = self.parent(history.index)
-        memberships = [
-            {"project": directory.project(project), "section": directory.section(project, history.number("section"))}
-            for project in self.placed(history.index, now)
-        ]
-        custom = resource_subtype == "custom"
-        task: Object = {
-            "gid": history.gid,
-            "resource_type": "task",
-            "name": history.name,
-            "resource_subtype": resource_subtype,
-            "assignee_status": ("upcoming", "inbox", "today", "later", "new")[chance % 5],
-            "completed": completed,
-            "completed_at": timestamp(history.changed("completed")) if completed else None,
-            "completed_by": history.user(done) if completed else None,
-            "created_at": timestamp(life.created),
-            "due_at": dates["due_at"],
-            "due_on": dates["due_on"],
-            "hearted": liked,
-            "hearts": likes,
-            "liked": liked,
-            "likes": likes,
-            "memberships": memberships,
-            "modified_at": timestamp(life.modified),
-            "notes": self._notes(history),
-            "num_hearts": len(likes),
-            "num_likes": len(likes),
-            "start_at": dates["start_at"],
-            "start_on": dates["start_on"],
-            "actual_time_minutes": (None, None, 30, 95.5)[chance >> 3 & 3],
-            "assignee": assignee,
-            "assignee_section": assignee and named(f"{assignee['gid'][:-1]}1", "section", "Recently assigned"),
-            "custom_fields": history.values(),
-            "custom_type": directory.other("custom_type", chance) if custom else None,
-            "custom_type_status_option": directory.other("custom_type_status_option", done) if custom else None,
-            "followers": history.users(history.number("followers"), 1 + chance % 4),
-            "parent": None if parent is None else self._history("task", parent, now, whole=history.whole).compact(),
-            "projects": [membership["project"] for membership in memberships],
-            "tags": directory.tags(history.number("tags"), chance % 3),
-            "workspace": self.workspace,
-            "permalink_url": f"https://app.asana.com/1/{self.workspace['gid']}/task/{history.gid}",
-        }
-        if not bare:
-            task |= {"attachments": history.attachments(), "stories": history.stories()}
-        if resource_subtype == "approval":
-            task["approval_status"] = history.approval(done)
-        return task | self._task_opt_in(history, task, now) if history.whole else task
+def _of_mark(member: str, item: Object, *, is_added: bool) -> StoryParts:
+    """Return what the story of a new follower or tag says, or of one less."""
+    if member == "user":
+        verb = "added" if is_added else "removed"
+        return f"follower_{verb}", f"{verb} a follower", {"follower": item}
+    return (
+        ("added_to_tag", "added a tag", {"tag": item})
+        if is_added
+        else ("removed_from_tag", "removed a tag", {"tag": item})
+    )
 
-    def _task_opt_in(self, history: History, task: Object, now: int) -> Object:
-        def references(offsets: Mapping[int, tuple[int, ...]]) -> list[Object]:
-            relatives = self._relatives(history.index, offsets, now)
-            return [{"gid": self._gid("task", relative), "resource_type": "task"} for relative in relatives]
 
-        opt_in: Object = {
-            "created_by": history.user(history.chance),
-            "assigned_by": task["assignee"] and history.user(history.number("assignee") + 7),
-            "dependencies": references(_DEPENDENCIES),
-            "dependents": references(_DEPENDENTS),
-            "html_notes": html(task["notes"]),
-            "is_rendered_as_separator": history.chance % 200 == 0,
-            "num_subtasks": len(self._relatives(history.index, _SUBTASKS, now)),
-        }
-        if history.chance % 10 == 0:
-            data = self.directory.texts.prose(history.chance, 1)
-            opt_in["external"] = {"gid": f"legacy-{history.index}", "data": data}
-        return opt_in
-
-    def _notes(self, history: History) -> str:
-        number = history.number("notes")
-        if history.index < self.large:
-            return self.directory.texts.long(number)
-        sentences = 400 if history.chance % 211 == 0 else _SENTENCES[history.chance >> 6 & 7]
-        return self.directory.texts.prose(number * 31 + history.index, sentences)
-
-    # ── messages and teams ───────────────────────────────────────────────────────────────────────────────
-
-    def _message(self, history: History, now: int) -> Object:
-        chance = history.chance
-        is_status = chance % 3 == 0
-        likes = history.likes((0, 1, 4, 0)[chance % 4])
-        text = self.directory.texts.prose(history.number("notes") * 31 + history.index, 1 + _SENTENCES[chance >> 6 & 7])
-        message: Object = {
-            "gid": history.gid,
-            "resource_type": "message",
-            "resource_subtype": "status_update" if is_status else "default",
-            "status_type": _STATUSES[history.number("status") % len(_STATUSES)] if is_status else None,
-            "created_by": history.user(chance),
-            "created_at": timestamp(history.life.created),
-            "modified_at": timestamp(history.life.modified),
-            "title": history.name,
-            "text": text,
-            "num_likes": len(likes),
-            "likes": likes,
-            "stories": history.stories(),
-            "attachments": history.attachments(),
-            "followers": history.users(history.number("followers"), 1 + chance % 5),
-            "parents": self._message_parents(chance, now, is_status=is_status),
-        }
-        return message | {"html_notes": html(text)} if history.whole else message
-
-    def _message_parents(self, chance: int, now: int, *, is_status: bool) -> list[Object]:
-        """Return a message's parents: a project, portfolio or goal for a status update, else projects and teams."""
-        which = chance // 3
-        project = self.directory.project(which)
-        if is_status:
-            other = self.directory.other(("portfolio", "goal")[which % 3 - 1], which) if which % 3 else None
-            return [other or project]
-        teams = self._populations["team"].settled
-        team = self._history("team", which % teams, now).compact() if teams else project
-        return ([project], [team], [team, project])[which % 3]
-
-    def _team(self, history: History, _now: int) -> Object:
-        chance = history.chance
-        project = self.directory.project(history.index)
-
-        def level(bit: int, everybody: str = "all_team_members") -> str:
-            return "only_team_admins" if chance >> bit & 1 else everybody
-
-        team: Object = {
-            "gid": history.gid,
-            "resource_type": "team",
-            "name": history.name,
-            "organization": self.workspace,
-            "permalink_url": f"https://app.asana.com/1/{self.workspace['gid']}/team/{history.gid}",
-            "visibility": ("public", "request_to_join", "secret")[chance % 3],
-            "edit_team_name_or_description_access_level": level(0),
-            "edit_team_visibility_or_trash_team_access_level": level(1),
-            "member_invite_management_access_level": level(2),
-            "guest_invite_management_access_level": level(3),
-            "join_request_management_access_level": level(4),
-            "team_member_removal_access_level": level(5),
-            "team_content_management_access_level": level(6, "no_restriction"),
-            "endorsed": history.number("status") % 2 == 1,
-            "custom_field_settings": [
-                {
-                    "gid": f"{history.gid[:-2]}{place:02}",
-                    "resource_type": "custom_field_setting",
-                    "project": project,
-                    "is_important": place == 1,
-                    "parent": project,
-                    "custom_field": described(field) if history.whole else field,
-                }
-                for place, field in enumerate(history.custom_fields(), 1)
-            ],
-            "members": history.users(history.number("followers"), 3 + chance % 9),
-        }
-        if history.whole:
-            description = self.directory.texts.prose(history.number("notes") * 31 + history.index, 3)
-            team |= {"description": description, "html_description": html(description)}
-        return team
+def _of_move(before: list[Object], after: list[Object]) -> list[StoryParts]:
+    """Return what the stories of a move say."""
+    projects = [{each["project"]["gid"] for each in memberships} for memberships in (before, after)]
+    told: list[StoryParts] = []
+    for verb, memberships, others in (("removed_from", before, projects[1]), ("added_to", after, projects[0])):
+        there = (each["project"] for each in memberships if each["project"]["gid"] not in others)
+        told += [(f"{verb}_project", f"{verb.replace('_', ' ')} {each['name']}", {"project": each}) for each in there]
+    return told + [
+        moved(old["section"], new["section"], new["project"])
+        for old in before
+        for new in after
+        if old["project"] == new["project"] and old["section"] != new["section"]
+    ]

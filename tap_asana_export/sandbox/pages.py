@@ -191,9 +191,9 @@ def page(
         InvalidRequestError: Asana would refuse the request.
     """
     query = request.query
-    limit = _limit(query["limit"]) if "limit" in query else _UNPAGED
+    limit = limit_of(query["limit"]) if "limit" in query else _UNPAGED
     start = sandbox.offsets.decode(query["offset"]) if "offset" in query else 0
-    show = _fields(query, compact)
+    show = fields_of(query, compact)
     taken = list(islice(found(start), limit + 1))
     content: Object = {"data": [show(item) for _, item in taken[:limit]]}
     if "limit" in query:
@@ -211,7 +211,12 @@ def page(
     return json_answer(content)
 
 
-def _limit(text: str) -> int:
+def limit_of(text: str) -> int:
+    """Return the `limit` of a request.
+
+    Raises:
+        InvalidRequestError: Asana would refuse it.
+    """
     if not re.fullmatch("[0-9]+", text):
         raise InvalidRequestError("limit: Not a valid number")
     limit = int(text) if len(text) <= len(str(_MOST)) else 0
@@ -220,7 +225,12 @@ def _limit(text: str) -> int:
     return limit
 
 
-def _fields(query: dict[str, str], compact: tuple[str, ...]) -> Callable[[Object], Any]:
+def fields_of(query: dict[str, str], compact: tuple[str, ...] = ()) -> Callable[[Object], Any]:
+    """Return what picks the fields of an object that a request wants; see `page`.
+
+    Raises:
+        InvalidRequestError: Asana would refuse `opt_fields`.
+    """
     if query.get("opt_fields"):
         fields = query["opt_fields"].split(",")
         check_fields("opt_fields", fields)

@@ -2,7 +2,7 @@
 
 Nothing is stored: creations, changes and deletions are computed from a seed, an index and the instant. So an
 organization changes even between two runs of a program. Changes that a program makes itself (`touch`, `add`, `delete`,
-`move`) are kept in memory. All instants are integer milliseconds since 1970.
+`place` and so on) are kept in memory. All instants are integer milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -58,10 +58,35 @@ def mix(*numbers: int) -> int:
 
 
 class Touch(NamedTuple):
-    """A change that a program made: when, and the new values of fields."""
+    """A change that a program made, with a new `modified_at`.
+
+    Attributes:
+        instant: when.
+        fields: the new values of fields.
+        stories: what its stories say, as in `history.py`; None for the one story that tells of these fields.
+        files: names of the files that it attached.
+    """
 
     instant: int
     fields: dict[str, Any]
+    stories: tuple[tuple[str, str, dict[str, Any]], ...] | None = None
+    files: tuple[str, ...] = ()
+
+
+class Mark(NamedTuple):
+    """What a program has added to a field that is an array, or removed from it: the number of a user or tag."""
+
+    instant: int
+    field: str
+    number: int
+    is_added: bool
+
+
+class Placing(NamedTuple):
+    """Where a program has put a task: numbers of projects, each with a number that is added to the section's one."""
+
+    instant: int
+    places: tuple[tuple[int, int], ...]
 
 
 class Life(NamedTuple):
@@ -74,7 +99,6 @@ class Life(NamedTuple):
         first: instant of the first of them.
         period: milliseconds between two of them.
         touches: changes that a program made.
-        moves: number of moves.
     """
 
     created: int
@@ -83,7 +107,6 @@ class Life(NamedTuple):
     first: int
     period: int
     touches: tuple[Touch, ...]
-    moves: int
 
     def changed(self, change: int) -> int:
         """Return the instant of the nth change; of change 0 and below, that of the creation."""
@@ -106,9 +129,12 @@ class Population:
     fresh: int
     interval: float
     _touches: dict[int, tuple[Touch, ...]] = field(default_factory=dict)
-    _moves: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    _deletions: dict[int, int] = field(default_factory=dict)
+    _marks: dict[int, tuple[Mark, ...]] = field(default_factory=dict)
+    _placings: dict[int, tuple[Placing, ...]] = field(default_factory=dict)
+    # Instants at which a program has deleted, undeleted, deleted … an object.
+    _turns: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _births: list[int] = field(default_factory=list)
+    _rhythms: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Compute how often objects are created and change."""
@@ -123,7 +149,7 @@ class Population:
 
     def indices(self, now: int) -> tuple[range, ...]:
         """Return the indices of all objects that may exist; `alive` tells of each."""
-        youngest = FRESH + self._moment(now) // self._gap
+        youngest = self._youngest(now)
         return (
             range(self.settled),
             range(youngest + 1 - self.fresh, youngest + 1),
@@ -132,7 +158,7 @@ class Population:
 
     def alive(self, index: int, now: int) -> bool:
         """Whether an object exists at this instant."""
-        if self._deletions.get(index, now + 1) <= now:
+        if index in self._turns and sum(instant <= now for instant in self._turns[index]) % 2:
             return False
         return any(index in span for span in self.indices(now)) and self.created(index) <= now
 
@@ -151,10 +177,7 @@ class Population:
 
     def life(self, index: int, now: int) -> Life:
         """Return what has happened to an object up to this instant."""
-        created = self.created(index)
-        chance = mix(self.seed, index, 1)
-        period = self._period << chance % _PACES
-        first = created + 1 + (chance >> 8) % period
+        created, first, period = self._rhythm(index)
         changes = max(0, (self._moment(now) - first) // period + 1)
         if ADDED <= index < FRESH:
             changes = 0
@@ -163,11 +186,24 @@ class Population:
         if index in self._touches:
             touches = tuple(touch for touch in self._touches[index] if touch.instant <= now)
             modified = max((modified, *(touch.instant for touch in touches)))
-        return Life(created, modified, changes, first, period, touches, self.moves(index, now))
+        return Life(created, modified, changes, first, period, touches)
 
-    def moves(self, index: int, now: int) -> int:
-        """Return how often an object was moved up to this instant."""
-        return sum(instant <= now for instant in self._moves.get(index, ()))
+    def _rhythm(self, index: int) -> tuple[int, int, int]:
+        """Return when an object was created, when it changes first, and how long it takes to the next change."""
+        created = self.created(index)
+        chance = mix(self.seed, index, 1)
+        period = self._period << chance % _PACES
+        return created, created + 1 + (chance >> 8) % period, period
+
+    def marks(self, index: int, field_name: str, now: int) -> dict[int, bool]:
+        """Return by number what a program has added to a field, and what it has removed, up to this instant."""
+        marks = self._marks.get(index, ())
+        return {mark.number: mark.is_added for mark in marks if mark.field == field_name and mark.instant <= now}
+
+    def places(self, index: int, now: int) -> tuple[tuple[int, int], ...] | None:
+        """Return where a program has put an object last, up to this instant; None if it has not."""
+        placings = (each.places for each in reversed(self._placings.get(index, ())) if each.instant <= now)
+        return next(placings, None)
 
     def serial(self, index: int) -> int:
         """Return the number of up to eight digits that stands for an index in gids."""
@@ -177,22 +213,53 @@ class Population:
         """Return the index of the object that has a serial at this instant."""
         if serial < FRESH:
             return serial
-        youngest = FRESH + self._moment(now) // self._gap
+        youngest = self._youngest(now)
         return youngest - (youngest - serial) % FRESH
 
     def touch(self, index: int, touch: Touch) -> None:
         """Change an object."""
         self._touches[index] = (*self._touches.get(index, ()), touch)
 
-    def move(self, index: int, now: int) -> None:
-        """Move an object to another project, which Asana does not count as a modification."""
-        self._moves[index] = (*self._moves.get(index, ()), now)
+    def mark(self, index: int, mark: Mark) -> None:
+        """Add something to an array of an object, or remove it."""
+        self._marks[index] = (*self._marks.get(index, ()), mark)
 
-    def delete(self, index: int, now: int) -> None:
-        """Delete an object."""
-        self._deletions.setdefault(index, now)
+    def place(self, index: int, placing: Placing) -> None:
+        """Put an object elsewhere, which Asana does not count as a modification."""
+        self._placings[index] = (*self._placings.get(index, ()), placing)
+
+    def turn(self, index: int, now: int) -> None:
+        """Delete an object, or undelete it."""
+        self._turns[index] = (*self._turns.get(index, ()), now)
 
     def add(self, now: int) -> int:
         """Add an object, which never changes by itself, and return its index."""
         self._births.append(now)
         return ADDED + len(self._births) - 1
+
+    # ── what happens by itself in a span of time ─────────────────────────────────────────────────────────
+
+    def changes(self, after: int, until: int) -> Iterator[tuple[int, int, int]]:
+        """Yield instant, index and number of every change after an instant, up to another one, in any order.
+
+        An object that is deleted goes on here; `alive` tells.
+        """
+        if not self.interval:
+            return
+        if len(self._rhythms) < self.settled:
+            self._rhythms = [self._rhythm(index)[1:] for index in range(self.settled)]
+        fresh = range(self._youngest(after) + 1 - self.fresh, self._youngest(until) + 1)
+        for index, (first, period) in (*enumerate(self._rhythms), *((each, self._rhythm(each)[1:]) for each in fresh)):
+            change = max(0, (after - first) // period + 1) + 1
+            for instant in range(first + (change - 1) * period, until + 1, period):
+                yield instant, index, change
+                change += 1
+
+    def births(self, after: int, until: int) -> Iterator[tuple[int, int, int]]:
+        """Yield instants, and the indices of who is created and of who is deleted then, likewise but in order."""
+        if self.interval and self.fresh:
+            for number in range(after // self._gap + 1, until // self._gap + 1):
+                yield number * self._gap, FRESH + number, FRESH + number - self.fresh
+
+    def _youngest(self, now: int) -> int:
+        return FRESH + self._moment(now) // self._gap

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl
 
 from tap_asana_export.leftovers import OWNER, remove_leftovers
 from tap_asana_export.sandbox import graph
+from tap_asana_export.sandbox.activity import Activity, audit_log_answer, event_of, events_answer
 from tap_asana_export.sandbox.export import (
     FORMS,
     ExportJob,
@@ -35,7 +36,7 @@ from tap_asana_export.sandbox.export import (
 )
 from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES, TOO_MANY, error
 from tap_asana_export.sandbox.lists import LISTS, listed
-from tap_asana_export.sandbox.organization import Organization
+from tap_asana_export.sandbox.organization import ALONG, COMMANDS, Organization
 from tap_asana_export.sandbox.pages import API, ROUTES, Offsets, answer, page, refused
 from tap_asana_export.sandbox.population import milliseconds, timestamp
 from tap_asana_export.sandbox.storage import Storage
@@ -53,6 +54,7 @@ _logger = logging.getLogger(__name__)
 _FIRST_WORKSPACE = 1200000000000001
 _FOLDER = "asana-sandbox-"
 _JOBS = 10**10
+_REFUSABLE = (*LISTS, "workspaces", "audit_log_events", "events")
 _REFUSALS = {*range(400, 600)}
 _UNFINISHED = ("not_started", "in_progress")
 _GRAPHS_KEPT = timedelta(hours=4)
@@ -127,10 +129,20 @@ class Sandbox:
     )
     refused_lists: dict[str, int] = field(
         default_factory=dict,
+        metadata=_means(f"lists that are refused, and with which status. There are {', '.join(_REFUSABLE)}"),
+    )
+    tasks_of_deleted_projects: str = field(
+        default="stay",
         metadata=_means(
-            f"lists that are refused, and with which status. There are {', '.join((*LISTS, 'workspaces'))}"
+            "what becomes of the tasks that are in a deleted project alone: they stay, or are deleted with it, and the"
+            f" audit log and the events tell of each of them or not. There are {', '.join(ALONG)}"
         ),
     )
+    sync_seconds: int = field(default=86_400, metadata=_means("seconds for which the sync token of events is good"))
+    events_a_request: int = field(default=1000, metadata=_means("events that one answer has at the most"))
+    events_late: float = field(default=0.0, metadata=_means("seconds that an event may take to arrive, at the most"))
+    events_lost: int = field(default=0, metadata=_means("one of so many events never comes; 0: every event comes"))
+    events_of_tasks: bool = field(default=True, metadata=_means("whether events tell of tasks and stories"))
     retry_after: float | str = field(
         default=1, metadata=_means("Retry-After of other answers 429: seconds, or any text to send as it is")
     )
@@ -170,9 +182,13 @@ class Sandbox:
             raise ValueError(f"Unknown faults: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
         if self.graph_format not in FORMS:
             raise ValueError(f"Unknown graph_format: {self.graph_format}. There are {', '.join(FORMS)}.")
-        unknown = self.refused_lists.keys() - {*LISTS, "workspaces"}
+        if self.tasks_of_deleted_projects not in ALONG:
+            raise ValueError(
+                f"Unknown tasks_of_deleted_projects: {self.tasks_of_deleted_projects}. There are {', '.join(ALONG)}."
+            )
+        unknown = self.refused_lists.keys() - {*_REFUSABLE}
         if unknown:
-            raise ValueError(f"Unknown lists: {', '.join(unknown)}. There are {', '.join((*LISTS, 'workspaces'))}.")
+            raise ValueError(f"Unknown lists: {', '.join(unknown)}. There are {', '.join(_REFUSABLE)}.")
         if not set(self.refused_lists.values()) <= _REFUSALS:
             raise ValueError(f"refused_lists must have statuses from 400 to 599, not {shown(self.refused_lists)}.")
         gids = self.workspaces
@@ -182,6 +198,7 @@ class Sandbox:
             raise ValueError(f"The last three digits of the workspaces' gids must differ: {', '.join(gids)}")
         shared = {setting.name: getattr(self, setting.name) for setting in fields(Organization)[1:]}
         self.organizations = {gid: Organization(gid, **shared) for gid in gids}
+        self.activities = {gid: Activity(organization) for gid, organization in self.organizations.items()}
         self.requests: deque[Exchange] = deque(maxlen=10_000)
         self._lock = threading.Lock()
         self._jobs: dict[str, ExportJob] = {}
@@ -251,6 +268,17 @@ class Sandbox:
         """
         organization = self.organizations[workspace]
         return iter((_workspace(organization.workspace),)) if name == "workspaces" else listed(organization, name)
+
+    def audit_log(self, workspace: str) -> list[Object]:
+        """Return the whole audit log as it is now, which is kept for 90 days."""
+        return [
+            logged for _, logged in self.activities[workspace].audit_log(0, self.organizations[workspace].now() + 1)
+        ]
+
+    def events(self, workspace: str) -> list[Object]:
+        """Return all events since the organization was made, also those that arrive late or never."""
+        organization = self.organizations[workspace]
+        return [event_of(act) for act in self.activities[workspace].events(organization.began - 1, organization.now())]
 
     def parents(self, workspace: str, kind: str) -> list[str]:
         """Return the gids of the workspace's goals, teams, portfolios or projects."""
@@ -347,6 +375,12 @@ class Sandbox:
         found = [_workspace(organization.workspace) for organization in self.organizations.values()]
         return page(self, request, lambda start: islice(enumerate(found), start, None))
 
+    def _audit_log(self, request: Request, gid: str) -> Answer:
+        return audit_log_answer(self, request, gid)
+
+    def _events(self, request: Request, gid: str) -> Answer:
+        return events_answer(self, request, gid)
+
     def _one_workspace(self, request: Request, gid: str) -> Answer:
         if "workspaces" in self.refused_lists:
             return refused(self.refused_lists["workspaces"])
@@ -391,6 +425,8 @@ class Sandbox:
                 if self._is_at_work(token):
                     return error(429, TOO_MANY, Retry_After=str(self.retry_after))
                 job = self._create(organization, token, parent)
+                if not parent:
+                    organization.start_export(organization.directory.user(0))
                 self.strike("job", job)
                 threading.Thread(target=self._write, args=(job, items), daemon=True).start()
                 status = "not_started"
@@ -504,9 +540,9 @@ class Sandbox:
             return self._refresh(dict(parse_qsl(request.body.decode(errors="replace"))))
         command = request.path.removeprefix("/sandbox/")
         try:
-            if request.method == "GET" and command in ("objects", "lists", "parents"):
+            if request.method == "GET" and command in ("objects", "lists", "parents", "audit_log", "events"):
                 return self._look(command, request.query)
-            if request.method == "POST" and command in ("add", "touch", "move", "delete"):
+            if request.method == "POST" and command in COMMANDS:
                 return json_answer({"data": self._command(command, request.json())})
         except (KeyError, TypeError, ValueError) as problem:
             return error(400, f"{type(problem).__name__}: {problem}")
@@ -516,6 +552,8 @@ class Sandbox:
         workspace = query.get("workspace") or next(iter(self.organizations))
         if command == "parents":
             return json_answer({"data": self.parents(workspace, query["type"])})
+        if command in ("audit_log", "events"):
+            return json_answer({"data": getattr(self, command)(workspace)})
         if command == "lists":
             return Answer(
                 200, iter(lines(self.listed(workspace, query["name"]))), {"Content-Type": "application/jsonl"}
@@ -531,11 +569,10 @@ class Sandbox:
             workspace = body.get("workspace") or next(iter(self.organizations))
             return {"gid": self.organizations[workspace].add(body.get("type", "task"))}
         gid = body.pop("gid")
-        organization = next((each for each in self.organizations.values() if gid in each), None)
+        organization = next((each for each in self.organizations.values() if each.owns(gid)), None)
         if not organization:
             raise KeyError(gid)
-        getattr(organization, command)(gid, **body)
-        return {"gid": gid}
+        return {"gid": getattr(organization, command)(gid, **body) or gid}
 
     def _refresh(self, form: dict[str, str]) -> Answer:
         refusal: Answer | None = next(self.strikes("request", self.retry_after), None)
@@ -555,6 +592,8 @@ class Sandbox:
         ("GET", r"/users/me", _me),
         ("GET", r"/workspaces", _workspaces),
         ("GET", r"/workspaces/(\d+)", _one_workspace),
+        ("GET", r"/workspaces/(\d+)/audit_log_events", _audit_log),
+        ("GET", r"/workspaces/(\d+)/events", _events),
         ("POST", r"/exports/resource", _post_export),
         ("POST", r"/exports/graph", _post_graph_export),
         ("GET", r"/jobs/(\d+)", _job),
@@ -575,6 +614,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "fault_at": (0, 1),
     "workspaces": (1, 999),
     "jobs_at_once": (1, math.inf),
+    "events_a_request": (1, math.inf),
     **dict.fromkeys(("portfolios", "goals", "project_templates", "time_periods"), (0, 50_000)),
 }
 """Least and greatest value of settings that are not limited by 0 and infinity."""

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_asana_export.sandbox import Organization
-from tap_asana_export.sandbox.organization import OPT_IN
 from tap_asana_export.sandbox.population import milliseconds, timestamp
+from tap_asana_export.sandbox.workspace import OPT_IN
 from tests.support.clock import Clock
 from tests.support.populations import DEFAULT, filled, gids_in
 

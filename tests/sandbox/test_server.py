@@ -1070,5 +1070,7 @@ def test_the_last_line_does_not_end(sandbox: Sandbox) -> None:
 
 
 def test_every_fault_is_tried_here(request: pytest.FixtureRequest) -> None:
-    source = "".join((request.path.parent / name).read_text() for name in ("test_server.py", "test_lists.py"))
+    source = "".join(
+        (request.path.parent / name).read_text() for name in ("test_server.py", "test_lists.py", "test_activity.py")
+    )
     assert [name for name in NAMES if f'"{name}"' not in source] == []
