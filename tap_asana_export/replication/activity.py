@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -46,6 +46,9 @@ PROJECT_DELETED = "project_deleted"
 
 RESOURCE_TYPES = {"comment": "story", "status_update": "message"}
 """Types in the names of events that are other types in exports."""
+
+Rank: TypeAlias = "tuple[datetime, bool, bool]"
+"""What makes one event count more than another: its time, whether it undeletes, whether the audit log has it."""
 
 DELETED = {"deleted": True, "undeleted": False}
 """Actions of workspace events that tell of deletions."""
@@ -119,7 +122,7 @@ class LastWords:
     def __init__(self, workspace_gid: str) -> None:
         self.unclear = 0
         self._workspace_gid = workspace_gid
-        self._of: dict[str, tuple[tuple[datetime, bool], dict[str, Any]]] = {}
+        self._of: dict[str, tuple[Rank, dict[str, Any]]] = {}
 
     def note_audit_event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the audit log, whatever it tells of."""
@@ -146,24 +149,32 @@ class LastWords:
     ) -> None:
         gid, changed_at = text(inner(event, "resource"), "gid"), text(event, "created_at")
         try:
-            rank = (parse_time(changed_at), is_audited)
+            rank = (parse_time(changed_at), not is_deleted, is_audited)
         except ValueError:
             gid = ""
         if not gid:
             self.unclear += 1
-        elif gid not in self._of or self._of[gid][0] <= rank:
-            self._of[gid] = (
-                rank,
-                {
-                    "gid": gid,
-                    "resource_type": resource_type,
-                    "is_deleted": is_deleted,
-                    "changed_at": changed_at,
-                    "actor_gid": actor.get("gid"),
-                    "source": "audit_log" if is_audited else "events",
-                    "workspace_gid": self._workspace_gid,
-                },
-            )
+            return
+        record = {
+            "gid": gid,
+            "resource_type": resource_type,
+            "is_deleted": is_deleted,
+            "changed_at": changed_at,
+            "actor_gid": actor.get("gid"),
+            "source": "audit_log" if is_audited else "events",
+            "workspace_gid": self._workspace_gid,
+        }
+        self._keep(gid, rank, record)
+
+    def _keep(self, gid: str, rank: Rank, record: dict[str, Any]) -> None:
+        if gid not in self._of or self._of[gid][0] <= rank:
+            self._of[gid] = rank, record
+
+    def add(self, others: LastWords) -> None:
+        """Take what others tell, where it is later."""
+        self.unclear += others.unclear
+        for gid, (rank, record) in others._of.items():
+            self._keep(gid, rank, record)
 
     def records(self) -> list[dict[str, Any]]:
         """The records of the stream `deletions`, oldest first."""
