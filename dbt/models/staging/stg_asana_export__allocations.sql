@@ -1,0 +1,15 @@
+{{ asana_export.current('allocations', ['gid'], {
+    'gid': 'text',
+    'start_date': 'date',
+    'end_date': 'date',
+    'effort_type': 'text effort.type',
+    'effort_value': 'number effort.value',
+    'assignee_gid': 'text assignee.gid',
+    'assignee_name': 'text assignee.name',
+    'created_by_gid': 'text created_by.gid',
+    'created_by_name': 'text created_by.name',
+    'parent_gid': 'text parent.gid',
+    'parent_name': 'text parent.name',
+    'resource_subtype': 'text',
+    'workspace_gid': 'text',
+}) }}

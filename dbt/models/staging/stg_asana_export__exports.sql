@@ -1,0 +1,17 @@
+{{ asana_export.current('exports', ['gid'], {
+    'gid': 'text',
+    'job_gid': 'text',
+    'kind': 'text',
+    'list_name': 'text list',
+    'parent_gid': 'text',
+    'created_at': 'timestamp',
+    'completed_at': 'timestamp',
+    'is_full': 'boolean full',
+    'lines': 'integer',
+    'bytes': 'integer',
+    'unknown_fields': 'json',
+    'task_count': 'integer objects.task',
+    'message_count': 'integer objects.message',
+    'team_count': 'integer objects.team',
+    'workspace_gid': 'text',
+}) }}

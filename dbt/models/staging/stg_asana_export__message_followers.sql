@@ -1,0 +1,4 @@
+{{ asana_export.part('message_followers', 'followers', ['message_gid', 'gid'], {
+    'gid': 'text',
+    'name': 'text',
+}) }}

@@ -1,0 +1,18 @@
+{{ asana_export.current('messages', ['gid'], {
+    'gid': 'text',
+    'resource_subtype': 'text',
+    'status_type': 'text',
+    'created_by_gid': 'text created_by.gid',
+    'created_by_name': 'text created_by.name',
+    'created_at': 'timestamp',
+    'modified_at': 'timestamp',
+    'title': 'text',
+    'text': 'text',
+    'num_likes': 'integer',
+    'likes': 'json',
+    'stories': 'json',
+    'attachments': 'json',
+    'followers': 'json',
+    'parents': 'json',
+    'workspace_gid': 'text',
+}) }}

@@ -1,0 +1,17 @@
+{{ asana_export.current('time_tracking_entries', ['gid'], {
+    'gid': 'text',
+    'duration_minutes': 'integer',
+    'entered_on': 'date',
+    'attributable_to_gid': 'text attributable_to.gid',
+    'attributable_to_name': 'text attributable_to.name',
+    'created_by_gid': 'text created_by.gid',
+    'created_by_name': 'text created_by.name',
+    'categories': 'json',
+    'task_gid': 'text task.gid',
+    'task_name': 'text task.name',
+    'created_at': 'timestamp',
+    'approval_status': 'text',
+    'billable_status': 'text',
+    'description': 'text',
+    'workspace_gid': 'text',
+}) }}

@@ -1,0 +1,15 @@
+{{ asana_export.current('workspace_memberships', ['gid'], {
+    'gid': 'text',
+    'user_gid': 'text user.gid',
+    'user_name': 'text user.name',
+    'user_task_list_gid': 'text user_task_list.gid',
+    'user_task_list_name': 'text user_task_list.name',
+    'is_active': 'boolean',
+    'is_admin': 'boolean',
+    'is_guest': 'boolean',
+    'is_view_only': 'boolean',
+    'vacation_start_on': 'date vacation_dates.start_on',
+    'vacation_end_on': 'date vacation_dates.end_on',
+    'created_at': 'timestamp',
+    'workspace_gid': 'text',
+}) }}
