@@ -117,7 +117,7 @@ where
 {%- endmacro -%}
 
 {#-
-  A part of objects: out of its own table, those of the objects' last version; or, if that has no rows, out of the arrays
+  A part of objects: out of its own table, those of the objects' last version and last export; or, if that has no rows, out of the arrays
   of the objects themselves, which hold the same.
 -#}
 {%- macro part(stream, array, key, descriptions) -%}
@@ -148,12 +148,24 @@ where
   {%- do descriptions.update({'workspace_gid': 'text'}) -%}
   {%- set of = "case when records.task_gid is null then 'messages' else 'tasks' end" if parents | length > 1
       else "'" ~ (parents.values() | first) ~ "'" -%}
-select parts.*
+select
+    {%- for name in dict(descriptions, exported_at='') %}
+    parts.{{ adapter.quote(name) }}{{ ',' if not loop.last }}
+    {%- endfor %}
 from (
-{{ asana_export.current(stream, key, descriptions, of) }}
+    select
+        present.*,
+        rank() over (
+            partition by {% for kind in parents %}present.{{ kind }}_gid{{ ', ' if not loop.last }}{% endfor %}
+            order by present.exported_at desc nulls last
+        ) as seen
+    from (
+        {{ asana_export.current(stream, key, descriptions, of) }}
+    ) as present
 ) as parts
 where
-    true
+    -- What the last export of an object did not have any more, such as the project that a task was moved out of.
+    parts.seen = 1
     {%- for kind, objects in parents.items() if asana_export.has_rows(asana_export.table_of(objects)) %}
     and {{ '(parts.' ~ kind ~ '_gid is null or ' if parents | length > 1 }}exists (
         select 1 from {{ ref('stg_asana_export__' ~ objects) }} as objects

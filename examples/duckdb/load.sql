@@ -168,6 +168,274 @@ from query(reading({
 }))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
+-- What is within tasks, messages and teams. Of an object's rows the present ones are those of its last version, and of the
+-- last export that had it: who follows it no longer is in neither. Without the objects nobody knows the last version.
+
+-- The time of a file's export.
+create or replace temp macro exported(filename) as split_part(parse_filename(filename), '-', 1);
+
+set variable files = files('stories', "full" and coalesce(objects.task, objects.message) is not null);
+create or replace table stories as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  resource_subtype: 'VARCHAR',
+  text: 'VARCHAR',
+  html_text: 'VARCHAR',
+  is_pinned: 'BOOLEAN',
+  sticker_name: 'VARCHAR',
+  created_by: 'JSON',
+  type: 'VARCHAR',
+  is_editable: 'BOOLEAN',
+  is_edited: 'BOOLEAN',
+  hearted: 'BOOLEAN',
+  hearts: 'JSON',
+  num_hearts: 'BIGINT',
+  liked: 'BOOLEAN',
+  likes: 'JSON',
+  num_likes: 'BIGINT',
+  reaction_summary: 'JSON',
+  previews: 'JSON',
+  old_name: 'VARCHAR',
+  new_name: 'VARCHAR',
+  old_dates: 'JSON',
+  new_dates: 'JSON',
+  old_resource_subtype: 'VARCHAR',
+  new_resource_subtype: 'VARCHAR',
+  story: 'JSON',
+  assignee: 'JSON',
+  follower: 'JSON',
+  old_section: 'JSON',
+  new_section: 'JSON',
+  task: 'JSON',
+  project: 'JSON',
+  tag: 'JSON',
+  custom_field: 'JSON',
+  old_text_value: 'VARCHAR',
+  new_text_value: 'VARCHAR',
+  old_number_value: 'DOUBLE',
+  new_number_value: 'DOUBLE',
+  old_enum_value: 'JSON',
+  new_enum_value: 'JSON',
+  old_date_value: 'JSON',
+  new_date_value: 'JSON',
+  old_people_value: 'JSON',
+  new_people_value: 'JSON',
+  old_multi_enum_values: 'JSON',
+  new_multi_enum_values: 'JSON',
+  new_approval_status: 'VARCHAR',
+  old_approval_status: 'VARCHAR',
+  duplicate_of: 'JSON',
+  duplicated_from: 'JSON',
+  dependency: 'JSON',
+  source: 'VARCHAR',
+  target: 'JSON',
+  parent_type: 'VARCHAR',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  message_gid: 'VARCHAR',
+  message_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where (task_gid is null or not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks))
+  and (message_gid is null or not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by coalesce(task_gid, message_gid));
+
+set variable files = files('attachments', "full" and coalesce(objects.task, objects.message) is not null);
+create or replace table attachments as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  resource_subtype: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  permanent_url: 'VARCHAR',
+  host: 'VARCHAR',
+  parent: 'JSON',
+  size: 'BIGINT',
+  connected_to_app: 'BOOLEAN',
+  parent_type: 'VARCHAR',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  message_gid: 'VARCHAR',
+  message_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where (task_gid is null or not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks))
+  and (message_gid is null or not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages))
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by coalesce(task_gid, message_gid));
+
+set variable files = files('task_memberships', "full" and objects.task is not null);
+create or replace table task_memberships as
+select * exclude (filename)
+from query(reading({
+  project: 'JSON',
+  section: 'JSON',
+  project_gid: 'VARCHAR',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+qualify row_number() over (partition by task_gid, project_gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by task_gid);
+
+set variable files = files('task_followers', "full" and objects.task is not null);
+create or replace table task_followers as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by task_gid);
+
+set variable files = files('task_tags', "full" and objects.task is not null);
+create or replace table task_tags as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by task_gid);
+
+set variable files = files('task_likes', "full" and objects.task is not null);
+create or replace table task_likes as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  user: 'JSON',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by task_gid);
+
+set variable files = files('task_dependencies', "full" and objects.task is not null);
+create or replace table task_dependencies as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by task_gid);
+
+set variable files = files('task_custom_fields', "full" and objects.task is not null);
+create or replace table task_custom_fields as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  type: 'VARCHAR',
+  enum_options: 'JSON',
+  enabled: 'BOOLEAN',
+  representation_type: 'VARCHAR',
+  id_prefix: 'VARCHAR',
+  input_restrictions: 'JSON',
+  is_formula_field: 'BOOLEAN',
+  date_value: 'JSON',
+  enum_value: 'JSON',
+  multi_enum_values: 'JSON',
+  number_value: 'DOUBLE',
+  text_value: 'VARCHAR',
+  display_value: 'VARCHAR',
+  resource_subtype: 'VARCHAR',
+  description: 'VARCHAR',
+  precision: 'BIGINT',
+  format: 'VARCHAR',
+  currency_code: 'VARCHAR',
+  custom_label: 'VARCHAR',
+  custom_label_position: 'VARCHAR',
+  is_global_to_workspace: 'BOOLEAN',
+  has_notifications_enabled: 'BOOLEAN',
+  asana_created_field: 'VARCHAR',
+  is_value_read_only: 'BOOLEAN',
+  created_by: 'JSON',
+  people_value: 'JSON',
+  reference_value: 'JSON',
+  html_text_value: 'VARCHAR',
+  privacy_setting: 'VARCHAR',
+  default_access_level: 'VARCHAR',
+  task_gid: 'VARCHAR',
+  task_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by task_gid);
+
+set variable files = files('team_members', objects.team is not null);
+create or replace table team_members as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  email: 'VARCHAR',
+  photo: 'JSON',
+  workspaces: 'JSON',
+  custom_fields: 'JSON',
+  team_gid: 'VARCHAR',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from teams) or team_gid in (select gid from teams)
+qualify row_number() over (partition by team_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by team_gid);
+
+set variable files = files('message_parents', "full" and objects.message is not null);
+create or replace table message_parents as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  message_gid: 'VARCHAR',
+  message_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages)
+qualify row_number() over (partition by message_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by message_gid);
+
+set variable files = files('message_followers', "full" and objects.message is not null);
+create or replace table message_followers as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  name: 'VARCHAR',
+  message_gid: 'VARCHAR',
+  message_modified_at: 'TIMESTAMP',
+  workspace_gid: 'VARCHAR'
+}))
+where not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages)
+qualify row_number() over (partition by message_gid, gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by message_gid);
+
 -- Asana's lists.
 
 set variable files = files('workspaces', "full" and "list" = 'workspaces');
