@@ -81,8 +81,8 @@ class Activity:
             name: self._state.read(ActivityState, each.stream, workspace) for name, each in self._selected.items()
         }
         for state in self._of.values():
-            if state.gap_at and state.gap:
-                run.gaps[workspace.gid] = Gap(state.gap_at, state.gap)
+            if state.gap_at:
+                self._note_gap(state.gap_at, state.gap or "something may have been missed")
         self._newest: datetime | None = None
         self._sync: str | None = None
         self._error: TapError | None = None
@@ -237,10 +237,11 @@ class Activity:
 
     def _note_gap(self, at: datetime, reason: str) -> None:
         """Remember that something may have been missed, until an export of all objects has shown what there is."""
-        for state in self._of.values():
-            if state.gap_at is None or state.gap_at < at:
+        before = self._run.gaps.get(self._workspace.gid)
+        if before is None or before.at < at:
+            self._run.gaps[self._workspace.gid] = Gap(at, reason)
+            for state in self._of.values():
                 state.gap_at, state.gap = at, reason
-        self._run.gaps[self._workspace.gid] = Gap(at, reason)
 
 
 def time_of(event: dict[str, Any]) -> datetime | None:

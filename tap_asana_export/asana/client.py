@@ -188,8 +188,7 @@ class Asana:
 
         def read(response: requests.Response) -> EventPage:
             if response.status_code == requests.codes.precondition_failed:
-                fresh = msgspec.json.decode(response.content, type=FreshToken)
-                raise ExpiredTokenError(request, _message(response), fresh.sync)
+                raise ExpiredTokenError(request, _message(response), _decode(request, response, FreshToken).sync)
             return _read(request, response, EventPage)
 
         return self._ask(request, read, params=params, is_paced=True)
@@ -322,6 +321,10 @@ def retry_after(response: requests.Response) -> float | None:
 def _read(request: str, response: requests.Response, answer: type[T]) -> T:
     if not response.ok:
         raise AnswerError(request, response.status_code, _message(response), retry_after(response))
+    return _decode(request, response, answer)
+
+
+def _decode(request: str, response: requests.Response, answer: type[T]) -> T:
     try:
         return msgspec.json.decode(response.content, type=answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

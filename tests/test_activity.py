@@ -1,0 +1,351 @@
+"""Deletions, events and the audit log: what is asked and in which order, what comes out, what a gap makes necessary."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.times import format_time, parse_time
+from tests.support.lists import only
+from tests.support.scripted_api import Answer, ScriptedApi, page, refusal
+from tests.support.tap import WORKSPACE, Run, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.clock import Clock
+
+EVENTS = "/workspaces/1/events"
+AUDIT_LOG = "/workspaces/1/audit_log_events"
+AT = "2026-11-26T10:00:00.000Z"
+
+
+@pytest.fixture
+def clock(clock: Clock) -> Clock:
+    """Now, so that times of the sandbox and of the tap are alike."""
+    clock.now = datetime.now(timezone.utc)
+    return clock
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Iterator[Sandbox]:
+    with Sandbox(
+        tasks=30, messages=8, projects=6, teams=2, large=0, change_interval=0, job_seconds=0, clock=clock
+    ) as sandbox:
+        yield sandbox
+
+
+def paths(sandbox: Sandbox) -> list[str]:
+    """What was asked of the API, exports and activity only."""
+    found = (urlsplit(each.path).path.rpartition("/")[2] for each in sandbox.requests)
+    return [each for each in found if each in {"resource", "events", "audit_log_events"}]
+
+
+def deletions(run: Run) -> dict[str, tuple[str, bool]]:
+    """By gid, the type of what was deleted, and whether it still is."""
+    return {each["gid"]: (each["resource_type"], each["is_deleted"]) for each in run.records("deletions")}
+
+
+def partition(run: Run, stream: str) -> dict[str, Any]:
+    found: dict[str, Any] = run.state["bookmarks"][stream]["partitions"][0]
+    return found
+
+
+def test_what_was_deleted_and_undeleted_since_the_last_run_comes_with_the_next_one(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], clock: Clock
+) -> None:
+    selected = only(catalog, ["exports", "tasks", "messages", "deletions"])
+    first = run_tap(settings_for(sandbox), catalog=selected)
+    assert first.code == 0, first.stderr
+    assert deletions(first) == {}
+
+    organization = sandbox.organizations[WORKSPACE]
+    gone, back, *_ = (each["gid"] for each in sandbox.objects(WORKSPACE, "task") if not each["parent"])
+    message = next(each["gid"] for each in sandbox.objects(WORKSPACE, "message"))
+    for gid in (gone, back, message):
+        clock.sleep(1)
+        organization.delete(gid)
+    clock.sleep(60)
+    organization.undelete(back)
+    clock.sleep(1)
+    second = run_tap(settings_for(sandbox, overlap=0), catalog=selected, state=first.state)
+
+    assert second.code == 0, second.stderr
+    told = deletions(second)
+    assert (told[gone], told[back], told[message]) == (("task", True), ("task", False), ("message", True))
+    times = [each["changed_at"] for each in second.records("deletions")]
+    assert times[: len(times) // 2] == sorted(times[: len(times) // 2])
+
+
+def test_activity_is_read_before_the_export_is_asked_for_and_after_it_was_read(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, ["tasks", "deletions", "events"]))
+
+    assert run.code == 0, run.stderr
+    asked = paths(sandbox)
+    export = asked.index("resource")
+    assert {*asked[:export]} == {*asked[export + 1 :]} == {"events", "audit_log_events"}
+
+
+def test_without_the_streams_nothing_is_asked(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox))
+    assert paths(sandbox) == ["resource"]
+    assert run.state["bookmarks"].keys().isdisjoint({"deletions", "events", "audit_log_events"})
+
+
+def test_only_deletions_of_what_is_selected_are_asked_for(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    types: list[str | None] = []
+    sandbox.on_request = lambda request: types.append(request.query.get("event_type"))
+    run_tap(settings_for(sandbox), catalog=only(catalog, ["messages", "deletions"]))
+    assert sorted({each for each in types if each}) == [
+        "message_deleted",
+        "message_permanently_deleted",
+        "message_undeleted",
+        "status_update_deleted",
+        "status_update_permanently_deleted",
+        "status_update_undeleted",
+    ]
+
+
+def test_events_are_as_asana_has_them_with_a_digest_for_a_key(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], clock: Clock
+) -> None:
+    selected = only(catalog, ["events"])
+    first = run_tap(settings_for(sandbox), catalog=selected)
+    organization = sandbox.organizations[WORKSPACE]
+    gids = [each["gid"] for each in sandbox.objects(WORKSPACE, "task")]
+    clock.sleep(1)
+    organization.touch(gids[0])
+    organization.move(gids[1])
+    clock.sleep(1)
+    second = run_tap(settings_for(sandbox), catalog=selected, state=first.state)
+
+    records = second.records("events")
+    assert len({record["gid"] for record in records}) == len(records) > 0
+    wanted = [{**event, "workspace_gid": WORKSPACE} for event in sandbox.events(WORKSPACE)]
+    assert [{name: value for name, value in record.items() if name != "gid"} for record in records] == wanted
+    assert partition(second, "events")["sync"] != partition(first, "events")["sync"]
+
+
+def test_the_audit_log_comes_as_it_is_and_later_from_where_it_stood(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], clock: Clock
+) -> None:
+    organization = sandbox.organizations[WORKSPACE]
+    gids = [each["gid"] for each in sandbox.objects(WORKSPACE, "task")]
+    organization.delete(gids[0])
+    clock.sleep(86400)
+    selected = only(catalog, ["audit_log_events"])
+    first = run_tap(settings_for(sandbox), catalog=selected)
+    wanted = [{**event, "workspace_gid": WORKSPACE} for event in sandbox.audit_log(WORKSPACE)]
+    assert first.records("audit_log_events") == wanted
+    clock.sleep(86400)
+    organization.delete(gids[1])
+    clock.sleep(1)
+    second = run_tap(settings_for(sandbox), catalog=selected, state=first.state)
+    known = {event["gid"] for event in wanted}
+    new = {event["gid"] for event in sandbox.audit_log(WORKSPACE)} - known
+    assert new <= {record["gid"] for record in second.records("audit_log_events")}
+
+
+def test_a_setting_chooses_the_types_of_the_audit_log(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    organization = sandbox.organizations[WORKSPACE]
+    organization.delete(next(each["gid"] for each in sandbox.objects(WORKSPACE, "task")))
+    settings = settings_for(sandbox, audit_log_event_types=["object_export_started"])
+    run = run_tap(settings, catalog=only(catalog, ["tasks", "audit_log_events"]))
+    assert {record["event_type"] for record in run.records("audit_log_events")} == {"object_export_started"}
+
+
+# ── gaps ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def requested(sandbox: Sandbox) -> list[bool]:
+    """For each request for an export, whether it was for all tasks."""
+    bodies = [each.body for each in sandbox.requests if each.path.endswith("/exports/resource")]
+    return [b"modified_at.after" not in body for body in bodies]
+
+
+def test_an_expired_token_makes_the_next_export_whole(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], clock: Clock
+) -> None:
+    selected = only(catalog, ["exports", "tasks", "deletions"])
+    settings = settings_for(sandbox, overlap=0)
+    first = run_tap(settings, catalog=selected)
+    table = first.state["bookmarks"]["tasks"]["partitions"][0]
+    table["full_at"] = format_time(parse_time(table["full_at"]) - timedelta(days=3))
+    clock.sleep(2 * 86400)
+    second = run_tap(settings, catalog=selected, state=first.state)
+    third = run_tap(settings, catalog=selected, state=second.state)
+
+    assert (second.code, third.code) == (0, 0), third.stderr
+    assert requested(sandbox) == [True, True, False]
+    assert second.warnings == [
+        f"Workspace {WORKSPACE}, activity: Sync token invalid or too old. If you are attempting to keep resources in "
+        "sync, you must fetch the full dataset for this query now and use the new sync token for the next sync. What "
+        "happened since may be missing."
+    ]
+    assert "tasks is asked for: the workspace's events were asked for too late" in second.stderr
+
+
+def test_activity_that_was_not_read_for_ninety_days_makes_the_next_export_whole(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    selected = only(catalog, ["tasks", "deletions"])
+    first = run_tap(settings_for(sandbox), catalog=selected)
+    bookmarks = first.state["bookmarks"]
+    for table, name in ((bookmarks["tasks"], "full_at"), (bookmarks["deletions"], "completed_at")):
+        table["partitions"][0][name] = format_time(datetime.now(timezone.utc) - timedelta(days=91))
+    second = run_tap(settings_for(sandbox), catalog=selected, state=first.state)
+    assert requested(sandbox) == [True, True]
+    reason = "tasks is asked for: activity was not read for longer than Asana keeps it"
+    assert reason in second.stderr
+
+
+def test_a_gap_makes_no_second_whole_export_within_a_day(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], clock: Clock
+) -> None:
+    selected = only(catalog, ["exports", "tasks", "deletions"])
+    settings = settings_for(sandbox, overlap=0)
+    first = run_tap(settings, catalog=selected)
+    project = next(sandbox.listed(WORKSPACE, "projects"))["gid"]
+    clock.sleep(60)
+    sandbox.organizations[WORKSPACE].delete(project)
+    clock.sleep(60)
+    second = run_tap(settings, catalog=selected, state=first.state)
+    assert deletions(second)[project] == ("project", True)
+    assert requested(sandbox) == [True, False]
+
+    table = second.state["bookmarks"]["tasks"]["partitions"][0]
+    table["full_at"] = format_time(parse_time(table["full_at"]) - timedelta(days=1))
+    third = run_tap(settings, catalog=selected, state=second.state)
+    assert requested(sandbox) == [True, False, True]
+    assert "tasks is asked for: a project was deleted" in third.stderr
+    run_tap(settings, catalog=selected, state=third.state)
+    assert requested(sandbox) == [True, False, True, False]
+
+
+@pytest.mark.parametrize("status", [402, 403])
+def test_a_refused_audit_log_is_named_and_the_export_comes_through(
+    status: int, sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    sandbox.refused_lists["audit_log_events"] = status
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, ["exports", "tasks", "deletions"]))
+    assert run.code == 1
+    assert run.last_line.startswith(
+        f"1 of 2 exports and lists failed. Workspace {WORKSPACE}, activity: "
+        f"GET /workspaces/{WORKSPACE}/audit_log_events: Asana answered {status}: "
+    )
+    assert run.last_line.endswith("The other 1 came through.")
+    assert len(run.records("tasks")) == 30
+
+
+def test_refused_events_cost_the_deletions_of_the_audit_log_nothing(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], clock: Clock
+) -> None:
+    sandbox.refused_lists["events"] = 403
+    selected = only(catalog, ["exports", "tasks", "deletions"])
+    first = run_tap(settings_for(sandbox), catalog=selected)
+    gone = next(each["gid"] for each in sandbox.objects(WORKSPACE, "task") if not each["parent"])
+    sandbox.organizations[WORKSPACE].delete(gone)
+    clock.sleep(1)
+    second = run_tap(settings_for(sandbox), catalog=selected, state=first.state)
+    assert (first.code, second.code) == (0, 0), second.stderr
+    assert deletions(second)[gone] == ("task", True)
+
+
+# ── what Asana should not send ────────────────────────────────────────────────────────────────────────────
+
+
+def event(action: Any, resource: Any, at: Any = AT) -> dict[str, Any]:
+    return {"action": action, "resource": resource, "created_at": at, "user": None, "parent": None}
+
+
+def audited(kind: Any, resource: Any, at: Any = AT) -> dict[str, Any]:
+    return {"gid": "1", "event_type": kind, "resource": resource, "created_at": at, "actor": {"gid": "9"}}
+
+
+TASK = {"gid": "5", "resource_type": "task"}
+
+ODD: dict[str, tuple[list[Any], list[Any], dict[str, tuple[str, bool]]]] = {
+    "unknown action and type": ([event("vaporized", TASK), event("deleted", {"gid": "6"})], [], {"6": ("", True)}),
+    "no resource": ([event("deleted", None)], [audited("task_deleted", None)], {}),
+    "a resource that is a text": ([event("deleted", "5")], [audited("task_deleted", "5")], {}),
+    "no time": ([event("deleted", TASK, None)], [audited("task_deleted", TASK, "soon")], {}),
+    "never exported": ([], [audited("task_deleted", TASK)], {"5": ("task", True)}),
+    "an undeletion before its deletion": (
+        [],
+        [audited("task_undeleted", TASK, "2026-11-26T11:00:00.000Z"), audited("task_deleted", TASK)],
+        {"5": ("task", False)},
+    ),
+    "a comment": ([], [audited("comment_deleted", {"gid": "5"})], {"5": ("story", True)}),
+    "a status update, for good": (
+        [],
+        [audited("status_update_permanently_deleted", {"gid": "5"})],
+        {"5": ("message", True)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "log", "wanted"), ODD.values(), ids=ODD)
+def test_odd_events_are_taken_for_what_they_tell(
+    events: list[Any],
+    log: list[Any],
+    wanted: dict[str, tuple[str, bool]],
+    catalog: dict[str, Any],
+    run_tap: Callable[..., Run],
+) -> None:
+    unclear = 2 if "no " in str(wanted) or not wanted else 0
+    lists = {EVENTS: Answer(200, {"data": events, "sync": "a", "has_more": False}), AUDIT_LOG: page(log)}
+    with ScriptedApi(lists) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["deletions", "events"]))
+    assert run.code == 0, run.stderr
+    assert deletions(run) == wanted
+    assert len(run.records("events")) == len(events)
+    assert any("tell of a deletion of nobody knows what" in each for each in run.warnings) == bool(unclear)
+
+
+def test_a_next_page_without_events_is_the_end(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    answers = [page([audited("task_deleted", TASK)], "a"), page([], "a")]
+    with ScriptedApi({AUDIT_LOG: answers}) as api:
+        run = run_tap(api.settings(audit_log_event_types=["task_deleted"]), catalog=only(catalog, ["audit_log_events"]))
+    assert run.code == 0, run.stderr
+    assert len(run.records("audit_log_events")) == 1
+    assert len(api.asked) == 2
+
+
+def test_more_events_are_asked_for_until_there_are_no_more(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    fresh = Answer(412, {"errors": [{"message": "Sync token invalid or too old"}], "sync": "a"})
+    pages = [
+        fresh,
+        Answer(200, {"data": [event("changed", TASK)], "sync": "b", "has_more": True}),
+        Answer(200, {"data": [event("deleted", TASK)], "sync": "c", "has_more": False}),
+    ]
+    with ScriptedApi({EVENTS: pages}) as api:
+        first = run_tap(api.settings(), catalog=only(catalog, ["events"]))
+        second = run_tap(api.settings(), catalog=only(catalog, ["events"]), state=first.state)
+    assert (first.code, second.code) == (0, 0), second.stderr
+    assert [each.query.get("sync") for each in api.asked] == [None, "a", "b"]
+    assert len(second.records("events")) == 2
+    assert second.state["bookmarks"]["events"]["partitions"][0]["sync"] == "c"
+    assert first.warnings == []
+
+
+@pytest.mark.parametrize("answer", [refusal(404, "Oops"), Answer(200, {}), Answer(412, {"errors": []})])
+def test_an_answer_that_is_none_moves_nothing(
+    answer: Answer, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    with ScriptedApi({EVENTS: answer}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["events"]))
+    assert run.code == 1
+    assert run.last_line.startswith("Workspace 1, activity: GET /workspaces/1/events: ")
+    assert "sync" not in run.state["bookmarks"]["events"]["partitions"][0]
