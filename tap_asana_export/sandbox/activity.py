@@ -112,13 +112,15 @@ class Activity:
                 yield act.instant, logged
 
     def _natural(self, after: int, until: int, event_type: str | None) -> Iterator[Act]:
+        if not self.organization.change_interval:
+            return
         aspects: frozenset[str] = frozenset()
         if event_type is None or _OF_CHANGES.fullmatch(event_type):
             aspects = frozenset(("attachment",))
         elif not _BY_THEMSELVES.fullmatch(event_type):
             return
         # In steps with about a thousand deletions, so that a page does not take long.
-        step = int(self.organization.change_interval or 0) * 1_000_000 + _HOUR
+        step = int(self.organization.change_interval * 1_000_000) + _HOUR
         for start in range(after, until, step):
             yield from acts.natural(self.organization, start, min(start + step, until), self._of_change, aspects)
 

@@ -92,6 +92,7 @@ class Directory:
     Attributes:
         overrides: by gid, the values of fields that a program has set.
         deleted: gids of what a program has deleted, also of parts of any object, such as a story.
+        turns: by gid, the instants at which a program has deleted, undeleted, deleted … something.
     """
 
     def __init__(self, workspace: str, *, seed: int, sizes: dict[str, int] = SIZES) -> None:
@@ -101,7 +102,7 @@ class Directory:
         self.sizes = sizes | {kind: max(1, sizes[kind]) for kind in ("user", "project")}
         self.overrides: dict[str, Object] = {}
         self.deleted: set[str] = set()
-        self._turns: dict[str, tuple[int, ...]] = {}
+        self.turns: dict[str, tuple[int, ...]] = {}
         self._prefix = int(workspace) % 1000
         self._all: dict[str, list[Object]] = {}
         self._whole_users: dict[int, Object] = {}
@@ -156,19 +157,23 @@ class Directory:
         """Whether an object was not deleted."""
         return item["gid"] not in self.deleted
 
+    def present(self, items: list[Object]) -> list[Object]:
+        """Return those that were not deleted."""
+        return [item for item in items if self.has(item)] if self.deleted else items
+
     def existed(self, item: Object, instant: int) -> bool:
         """Whether an object was not deleted at this instant."""
-        return sum(turn <= instant for turn in self._turns.get(item["gid"], ())) % 2 == 0
+        return sum(turn <= instant for turn in self.turns.get(item["gid"], ())) % 2 == 0
 
     def delete(self, gid: str, now: int) -> None:
         """Delete an object, or a part of any object."""
         self.deleted.add(gid)
-        self._turns[gid] = (*self._turns.get(gid, ()), now)
+        self.turns[gid] = (*self.turns.get(gid, ()), now)
 
     def undelete(self, gid: str, now: int) -> None:
         """Take back a deletion."""
         self.deleted.discard(gid)
-        self._turns[gid] = (*self._turns.get(gid, ()), now)
+        self.turns[gid] = (*self.turns.get(gid, ()), now)
 
     def _make(self, kind: str, number: int) -> Object:
         if kind == "custom_field":

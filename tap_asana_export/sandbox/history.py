@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.sandbox.directory import described, named, subtype
-from tap_asana_export.sandbox.population import ADDED, timestamp
+from tap_asana_export.sandbox.population import timestamp
+from tap_asana_export.sandbox.stories import COMMENT, FIRST_STORIES, LIKED_STORY, STORIES, said
 from tap_asana_export.sandbox.texts import html
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_asana_export.sandbox.directory import Directory, Object
-    from tap_asana_export.sandbox.population import Life, Touch
+    from tap_asana_export.sandbox.population import Life
+    from tap_asana_export.sandbox.stories import StoryParts
 
-    StoryParts = tuple[str, str, Object]
     Value = tuple[str, Any, str | None]
 
 _DAY = 86_400_000
@@ -43,26 +44,11 @@ _ASPECTS = {
 _PLACES = {kind: {aspect: place for place, aspect in enumerate(aspects)} for kind, aspects in _ASPECTS.items()}
 
 # First part numbers in the gids of what belongs to a task or message.
-_TOUCHES, _LIKED_STORY, _LIKES, _FILES, _ATTACHMENTS, _STORY_LIKES = 800, 819, 820, 840, 860, 960
-COMMENT: Object = {
-    "is_pinned": False,
-    "type": "comment",
-    "is_editable": False,
-    "is_edited": False,
-    "hearted": False,
-    "hearts": [],
-    "num_hearts": 0,
-    "liked": False,
-    "likes": [],
-    "num_likes": 0,
-    "previews": [],
-}
-"""The particular fields of a comment that nobody likes."""
-
+_TOUCHES, _LIKES, _FILES, _ATTACHMENTS, _STORY_LIKES = 800, 820, 840, 860, 960
 _NUMBERS = (None, 1.10, 42.0, 1234567.89, 0.1, -3.25, 9007199254740993.0, 1e-7, 0.0, 2.5)
 _APPROVALS = ("approved", "changes_requested", "rejected")
 _HOSTS = ("asana", "asana", "asana", "gdrive", "dropbox", "external")
-_SHOWN_STORIES = (1, 1, 1, 2, 2, 3, 4, 6)
+_SHOWN = (1, 1, 1, 2, 2, 3, 4, 6)
 _SOURCES = ("web", "mobile", "api", "email", "unknown")
 _STICKERS = (
     None,
@@ -209,7 +195,7 @@ class History:
     def attachments(self) -> list[Object]:
         """Return the youngest attachments, and those of programs; some objects also have one from their creation."""
         found = [self.attachment(number) for number in self.attachment_numbers()] + self.files()
-        return [each for each in found if self.directory.has(each)]
+        return self.directory.present(found)
 
     def attachment_numbers(self, change: int | None = None) -> range:
         """Return the numbers of the youngest attachments, now or after the nth change."""
@@ -254,12 +240,11 @@ class History:
     def stories(self) -> list[Object]:
         """Return the stories of the creation, of the youngest changes, and of the changes that programs made."""
         changes = self.life.changes
-        shown = 60 if self.chance % 64 == 1 else _SHOWN_STORIES[self.chance >> 6 & 7]
+        shown = 60 if self.chance % 64 == 1 else _SHOWN[self.chance >> 6 & 7]
         parts = self.first_stories()
         parts += [self.story(change) for change in range(max(0, changes - shown) + 1, changes + 1)]
         parts += self.told()
-        found = (story for story in parts if self.directory.has(story))
-        return sorted(found, key=lambda story: str(story["created_at"]))
+        return sorted(self.directory.present(parts), key=lambda story: str(story["created_at"]))
 
     def first_stories(self) -> list[Object]:
         """Return the stories that are as old as the object."""
@@ -268,8 +253,8 @@ class History:
     def story(self, change: int) -> Object:
         """Return the story of the nth change."""
         changed = aspect(self.kind, self.chance, change)
-        first = _FIRST_STORIES.get(changed) if change < 1 and self.kind == "task" else None
-        tell = first or _STORIES.get(changed)
+        first = FIRST_STORIES.get(changed) if change < 1 and self.kind == "task" else None
+        tell = first or STORIES.get(changed)
         parts = tell(self, self.number(changed, change)) if tell else None
         part = 3 + change % (_TOUCHES - 3) if change > 0 else 1 - change
         parts = parts or self._comment(change)
@@ -278,7 +263,7 @@ class History:
     def told(self) -> list[Object]:
         """Return the youngest stories of what programs did."""
         texts = [(touch.instant, parts) for touch in self.life.touches for parts in said(touch)]
-        numbers = range(_TOUCHES, _LIKED_STORY)
+        numbers = range(_TOUCHES, LIKED_STORY)
         return [
             self._story(numbers[number % len(numbers)], instant, self.chance, parts)
             for number, (instant, parts) in [*enumerate(texts)][-len(numbers) :]
@@ -380,152 +365,5 @@ _VALUES: dict[str, Callable[[History, Object, int], Value]] = {
 }
 
 
-# ── the stories of changes: aspect → resource_subtype, text and particular fields; None: a comment ───────
-
-
-def _completed(history: History, number: int) -> StoryParts:
-    if subtype(history.chance) != "approval":
-        return "marked_complete" if number % 2 else "marked_incomplete", "marked this task", {}
-    old, new = history.approval(number - 1), history.approval(number)
-    statuses = {"old_approval_status": old, "new_approval_status": new}
-    return "approval_status_changed", f"changed the approval status to {new}", statuses
-
-
-def _assigned(history: History, number: int) -> StoryParts:
-    assignee = history.assignee(number)
-    if not assignee:
-        return "unassigned", "unassigned this task", {}
-    return "assigned", f"assigned this task to {assignee['name']}", {"assignee": assignee}
-
-
-def _rescheduled(history: History, number: int) -> StoryParts:
-    old, new = _story_dates(history.dates(number - 1)), _story_dates(history.dates(number))
-    return (
-        "due_date_changed",
-        f"changed the due date to {new['due_on']}",
-        {"old_dates": old, "new_dates": new},
-    )
-
-
-def _followed(history: History, number: int) -> StoryParts:
-    return "follower_added", "added a follower", {"follower": history.user(number)}
-
-
-def _moved(history: History, number: int) -> StoryParts:
-    place = history.chance % history.directory.sizes["project"]
-    project = history.directory.project(place)
-    old, new = (history.directory.section(place, section) for section in (number - 1, number))
-    return moved(old, new, project)
-
-
-def moved(old: Object, new: Object, project: Object) -> StoryParts:
-    """Return what the story of a move between two sections says."""
-    sections = {"old_section": old, "new_section": new, "project": project}
-    return "section_changed", f"moved this task from {old['name']} to {new['name']}", sections
-
-
-def _tagged(history: History, number: int) -> StoryParts | None:
-    tags = history.directory.tags(number, 1)
-    return ("added_to_tag", "added a tag", {"tag": tags[0]}) if tags else None
-
-
-def _of_custom_field(kind: str) -> Callable[[History, int], StoryParts | None]:
-    def tell(history: History, number: int) -> StoryParts | None:
-        field = next((field for field in history.custom_fields() if field["type"] == kind), None)
-        if field is None:
-            return None
-        old, new = history.value(field, number - 1), history.value(field, number)
-        key = next(iter(new))
-        if kind == "date":
-            old[key], new[key] = _story_dates(old[key]), _story_dates(new[key])
-        compact = {name: field[name] for name in ("gid", "resource_type", "name", "resource_subtype", "type")}
-        values = {"custom_field": compact, f"old_{key}": old[key], f"new_{key}": new[key]}
-        return f"{kind}_custom_field_changed", f"changed {field['name']} to {new['display_value']}", values
-
-    return tell
-
-
-_STORIES: dict[str, Callable[[History, int], StoryParts | None]] = {
-    "completed": _completed,
-    "assignee": _assigned,
-    "dates": _rescheduled,
-    "followers": _followed,
-    "section": _moved,
-    "tags": _tagged,
-    "attachment": lambda _history, _number: ("attachment_added", "attached a file", {}),
-    "notes": lambda _history, _number: ("notes_changed", "changed the description", {}),
-    "status": lambda _history, _number: ("status_changed", "changed the status", {}),
-    **{kind: _of_custom_field(kind) for kind in ("number", "enum", "text", "date", "people", "multi_enum")},
-}
-
-
-# ── the same, for what is as old as the task ─────────────────────────────────────────────────────────────
-
-
-def _named(history: History, _number: int) -> StoryParts:
-    title = history.directory.texts.title(history.chance)
-    return "name_changed", f"changed the name to {title}", {"old_name": "Draft", "new_name": title}
-
-
-def _placed(history: History, _number: int) -> StoryParts:
-    project = history.directory.project(history.chance)
-    return "added_to_project", f"added this task to {project['name']}", {"project": project}
-
-
-def _converted(history: History, _number: int) -> StoryParts:
-    subtypes = {"old_resource_subtype": "default_task", "new_resource_subtype": subtype(history.chance)}
-    return "resource_subtype_changed", "converted this task", subtypes
-
-
-def _liked(history: History, number: int) -> StoryParts:
-    story = {
-        "gid": history.part(_LIKED_STORY),
-        "resource_type": "story",
-        "created_at": timestamp(history.life.created),
-        "created_by": history.user(number),
-        "resource_subtype": "comment_added",
-        "text": history.directory.texts.title(number),
-    }
-    return "comment_liked", "liked a comment", {"story": story}
-
-
-def _of_another_task(resource_subtype: str, key: str) -> Callable[[History, int], StoryParts]:
-    def tell(history: History, _number: int) -> StoryParts:
-        another = history.directory.task(history.index - 1 if 0 < history.index < ADDED else 0)
-        return resource_subtype, f"{resource_subtype.replace('_', ' ')}: {another['name']}", {key: another}
-
-    return tell
-
-
-_FIRST_STORIES: dict[str, Callable[[History, int], StoryParts | None]] = {
-    "notes": _named,
-    "section": _placed,
-    "followers": _converted,
-    "attachment": _liked,
-    "tags": _of_another_task("duplicated", "duplicated_from"),
-    "text": _of_another_task("marked_duplicate", "duplicate_of"),
-    "dates": _of_another_task("dependency_added", "dependency"),
-    "date": _of_another_task("mentioned", "task"),
-}
-
-
-def said(touch: Touch) -> tuple[StoryParts, ...]:
-    """Return what the stories of a change by a program say."""
-    if touch.stories is not None:
-        return touch.stories
-    title = touch.fields.get("name")
-    renamed = ("name_changed", f"changed the name to {title}", {"new_name": title})
-    return (renamed if title else ("notes_changed", "changed the description", {}),)
-
-
 def _names(objects: list[Object]) -> str | None:
     return ", ".join(each["name"] for each in objects) or None
-
-
-def _story_dates(dates: Object) -> Object:
-    """Return the dates of a task or of a custom field in the form that stories have."""
-    return {
-        "start_on": dates.get("start_on"),
-        "due_at": dates.get("due_at") or dates.get("date_time"),
-        "due_on": dates.get("due_on") or dates.get("date"),
-    }

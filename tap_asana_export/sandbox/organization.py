@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tap_asana_export.sandbox import acts
 from tap_asana_export.sandbox.acts import TRASH, Act
 from tap_asana_export.sandbox.directory import named
-from tap_asana_export.sandbox.history import COMMENT, moved, said
 from tap_asana_export.sandbox.population import Mark, Placing, Touch, timestamp
+from tap_asana_export.sandbox.stories import COMMENT, moved, said
 from tap_asana_export.sandbox.workspace import SUBTASKS, Workspace
 
 if TYPE_CHECKING:
     from tap_asana_export.sandbox.directory import Object
-    from tap_asana_export.sandbox.history import StoryParts
+    from tap_asana_export.sandbox.stories import StoryParts
 
 ALONG = ("stay", "logged", "unlogged")
 """What becomes of the tasks that are in a project alone when it is deleted: they stay, or go with it, with or without
@@ -26,6 +26,8 @@ COMMANDS = (
 )
 """What programs do, each a method."""
 
+# Stands for a part of an object that the audit log and the events do not tell of.
+_OTHER = "other"
 # What tells when an object of the directory was added.
 _DATES = {"project": ("created_at", "modified_at"), "portfolio": ("created_at",), "tag": ("created_at",)}
 
@@ -189,11 +191,10 @@ class Organization(Workspace):
         kind, number = self.directory.find(gid) or ("", 0)
         if kind and not fields:
             fields = {"name": f"{self.directory.all(kind)[number]['name']} (touched)"}
+        is_project = kind == "project"
+        self.directory.change(gid, {"modified_at": timestamp(self.now())} | fields if is_project else fields)
         item, user = self._item(gid), self._user(gid)
         self._note(*(acts.changed(item, user, self.now(), name, value) for name, value in fields.items()))
-        if kind == "project":
-            fields = {"modified_at": timestamp(self.now())} | fields
-        self.directory.change(gid, fields)
 
     # ── moves ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -368,7 +369,7 @@ class Organization(Workspace):
 
     def _note(self, *done: Act) -> None:
         with self._lock:
-            for act in done:
+            for act in (act for act in done if act.item["resource_type"] != _OTHER):
                 self.acts.append(act._replace(order=(2, len(self.acts))))
 
     def _is_listed(self, gid: str) -> bool:
@@ -407,7 +408,7 @@ class Organization(Workspace):
             if part["gid"] == gid:
                 names = ("gid", "resource_type", "name", "resource_subtype")
                 return {name: part[name] for name in names if name in part}
-        return named(gid, "other", "")
+        return named(gid, _OTHER, "")
 
     def _parts(self, gid: str) -> list[Object]:
         """Return the stories and attachments of a task or message, or the sections of a project."""

@@ -197,13 +197,16 @@ class Population:
 
     def marks(self, index: int, field_name: str, now: int) -> dict[int, bool]:
         """Return by number what a program has added to a field, and what it has removed, up to this instant."""
-        marks = self._marks.get(index, ())
+        marks = self._marks.get(index)
+        if not marks:
+            return {}
         return {mark.number: mark.is_added for mark in marks if mark.field == field_name and mark.instant <= now}
 
     def places(self, index: int, now: int) -> tuple[tuple[int, int], ...] | None:
         """Return where a program has put an object last, up to this instant; None if it has not."""
-        placings = (each.places for each in reversed(self._placings.get(index, ())) if each.instant <= now)
-        return next(placings, None)
+        if index not in self._placings:
+            return None
+        return next((each.places for each in reversed(self._placings[index]) if each.instant <= now), None)
 
     def serial(self, index: int) -> int:
         """Return the number of up to eight digits that stands for an index in gids."""

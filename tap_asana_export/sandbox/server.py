@@ -540,7 +540,7 @@ class Sandbox:
             return self._refresh(dict(parse_qsl(request.body.decode(errors="replace"))))
         command = request.path.removeprefix("/sandbox/")
         try:
-            if request.method == "GET" and command in ("objects", "lists", "parents", "audit_log", "events"):
+            if request.method == "GET" and command in ("objects", "lists", "parents"):
                 return self._look(command, request.query)
             if request.method == "POST" and command in COMMANDS:
                 return json_answer({"data": self._command(command, request.json())})
@@ -552,8 +552,6 @@ class Sandbox:
         workspace = query.get("workspace") or next(iter(self.organizations))
         if command == "parents":
             return json_answer({"data": self.parents(workspace, query["type"])})
-        if command in ("audit_log", "events"):
-            return json_answer({"data": getattr(self, command)(workspace)})
         if command == "lists":
             return Answer(
                 200, iter(lines(self.listed(workspace, query["name"]))), {"Content-Type": "application/jsonl"}

@@ -232,7 +232,7 @@ class Workspace:
             chance, projects = self.directory.chance("task", index), self.directory.sizes["project"]
             count = (1, 1, 1, 2)[chance >> 5 & 3] if self.parent(index) is None else 0
             found = tuple(((chance + place) % projects, 0) for place in range(min(count, projects)))
-        if not self.directory.deleted:
+        if not self.directory.turns:
             return list(found)
         projects_then = ((self.directory.all("project")[place[0]], place) for place in found)
         return [place for project, place in projects_then if self.directory.existed(project, now)]
@@ -262,26 +262,16 @@ class Workspace:
         """Return the followers of a task or message; arguments as for `memberships`."""
         count = 1 + history.chance % (4 if history.kind == "task" else 5)
         followers = history.users(history.number("followers", change), count)
-        member = partial(self.directory.member, whole=history.whole)
-        return self._marked(history, "followers", followers, member, now)
+        marks = self._populations[history.kind].marks(history.index, "followers", now)
+        if not marks:
+            return followers
+        return _marked(followers, marks, partial(self.directory.member, whole=history.whole))
 
     def tags_of(self, history: History, now: int, change: int | None = None) -> list[Object]:
         """Return the tags of a task; arguments as for `memberships`."""
         tags = self.directory.tags(history.number("tags", change), history.chance % 3)
-        return self._marked(history, "tags", tags, self.directory.all("tag").__getitem__, now)
-
-    def _marked(
-        self, history: History, field: str, found: list[Object], member: Callable[[int], Object], now: int
-    ) -> list[Object]:
-        """Return the content of an array with what a program has added, without what it has removed."""
-        marks = self._populations[history.kind].marks(history.index, field, now)
-        if not marks:
-            return found
-        gids = {member(number)["gid"] for number in marks}
-        added = (member(number) for number, is_added in marks.items() if is_added)
-        return [item for item in found if item["gid"] not in gids] + [
-            item for item in added if self.directory.has(item)
-        ]
+        marks = self._populations["task"].marks(history.index, "tags", now)
+        return self.directory.present(_marked(tags, marks, self.directory.all("tag").__getitem__)) if marks else tags
 
     def _task(self, history: History, now: int, *, bare: bool = False) -> Object:
         directory, chance, life = self.directory, history.chance, history.life
@@ -439,3 +429,11 @@ class Workspace:
             description = self.directory.texts.prose(history.number("notes") * 31 + history.index, 3)
             team |= {"description": description, "html_description": html(description)}
         return team
+
+
+def _marked(found: list[Object], marks: dict[int, bool], member: Callable[[int], Object]) -> list[Object]:
+    """Return the content of an array with what a program has added, without what it has removed."""
+    marked = {number: member(number) for number in marks}
+    gids = {item["gid"] for item in marked.values()}
+    kept = [item for item in found if item["gid"] not in gids]
+    return kept + [marked[number] for number, is_added in marks.items() if is_added]
