@@ -21,6 +21,7 @@ import yaml
 
 from scripts import update_settings
 from tap_asana_export import errors
+from tap_asana_export.replication.activity import ActivityState
 from tap_asana_export.replication.coverage import Coverage, TableState
 from tap_asana_export.replication.state import ExportState, Failures, Pending
 from tap_asana_export.settings import check_settings, read_settings
@@ -229,9 +230,9 @@ def test_the_docs_tell_of_every_stream_with_its_key() -> None:
         re.MULTILINE,
     )
     graphs = re.findall(r"^\| `(graph_\w+)` \| [^|]+ \|$", text, re.MULTILINE)
-    rows += re.findall(
-        r"^\| `(\w+)` \| (`[^|]+`) \| [^|]+ \|$", section(ROOT / "docs" / "streams.md", "## Lists"), re.MULTILINE
-    )
+    for title in ("## Lists", "## Activity"):
+        found = section(ROOT / "docs" / "streams.md", title)
+        rows += re.findall(r"^\| `(\w+)` \| (`[^|]+`) \| [^|]+ \|$", found, re.MULTILINE)
     told = {name: tuple(re.findall(r"`(\w+)`", keys)) for name, keys in [*objects, *rows]}
     told |= dict.fromkeys(graphs, ("parent_gid", "gid"))
     assert told == {"exports": ("gid",)} | {source.stream: source.keys for source in SOURCES}
@@ -280,8 +281,8 @@ def test_the_diagram_has_every_table_with_its_keys() -> None:
 
 def test_the_docs_tell_of_every_key_of_the_state() -> None:
     text = section(ROOT / "docs" / "state-and-recovery.md", "## The state")
-    told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`) \|", text, re.MULTILINE))))
-    kinds: tuple[type, ...] = (TableState, Coverage, ExportState, Pending)
+    told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)?) \|", text, re.MULTILINE))))
+    kinds: tuple[type, ...] = (TableState, Coverage, ExportState, Pending, ActivityState)
     assert told == {each.encode_name for kind in kinds for each in msgspec.structs.fields(kind)}
     assert {each.encode_name for each in msgspec.structs.fields(Failures)} <= set(re.findall(r"`(\w+)`", text))
 

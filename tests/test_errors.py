@@ -12,6 +12,7 @@ from tap_asana_export.errors import (
     ChangedError,
     DamagedError,
     DownloadError,
+    ExpiredTokenError,
     ExportError,
     FailedJobError,
     FileError,
@@ -154,6 +155,10 @@ SENTENCES: list[tuple[TapError, str]] = [
     (
         ListError("Workspace 1, goals", UnreachableError("GET /goals", "Asana answered 504 Gateway Timeout")),
         "Workspace 1, goals: GET /goals: Asana answered 504 Gateway Timeout. Check the network and https://status.asana.com, then run again: a running job is kept in the state.",
+    ),
+    (
+        ExpiredTokenError("GET /workspaces/1/events", "Sync token invalid or too old", "a"),
+        "GET /workspaces/1/events: Asana answered 412: Sync token invalid or too old. See https://developers.asana.com/docs/errors.",
     ),
     (
         FileError("exports/all.gz", 3, "it is not UTF-8"),

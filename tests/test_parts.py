@@ -141,8 +141,8 @@ def test_parts_are_off_by_default(sandbox: Sandbox, run_tap: Callable[..., Run],
         for metadata in stream["metadata"]
         if not metadata["breadcrumb"] and not stream["tap_stream_id"].startswith("graph_")
     }
-    lists = {source.stream for source in SOURCES if source.list}
-    assert by_default == dict.fromkeys([*PARTS, *lists], False) | dict.fromkeys(["exports", *STREAMS], True)
+    others = {source.stream for source in SOURCES if source.kind in {"list", "activity"}}
+    assert by_default == dict.fromkeys([*PARTS, *others], False) | dict.fromkeys(["exports", *STREAMS], True)
     assert {message.get("stream") for message in run.messages} == {None, "exports", *STREAMS}
     assert run.state["bookmarks"].keys() == {"exports", *STREAMS}
     assert parameters(sandbox) == [[{"resource_type": "task"}, {"resource_type": "message"}, {"resource_type": "team"}]]

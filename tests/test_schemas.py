@@ -175,6 +175,9 @@ PROPERTIES = {
         gid resource_type duration_minutes entered_on attributable_to created_by categories task created_at
         approval_status billable_status description workspace_gid
     """,
+    "deletions": "gid resource_type is_deleted changed_at actor_gid source workspace_gid",
+    "events": "user resource type action parent created_at change gid workspace_gid",
+    "audit_log_events": "gid created_at event_type event_category actor resource details context workspace_gid",
 }
 
 KEYS = {
@@ -215,6 +218,9 @@ KEYS = {
     "project_templates": "gid",
     "allocations": "gid",
     "time_tracking_entries": "gid",
+    "deletions": "gid",
+    "events": "gid",
+    "audit_log_events": "gid",
 }
 
 
@@ -397,6 +403,16 @@ NESTED = {
     "time_tracking_entries": """
         attributable_to.name categories.color categories.name created_by.name task.created_by task.name
         task.resource_subtype
+    """,
+    "events": """
+        user.name resource.name parent.name change.field change.action change.new_value change.added_value
+        change.removed_value
+    """,
+    "audit_log_events": """
+        actor.actor_type actor.name actor.email resource.resource_subtype resource.name resource.email details.old_value
+        details.new_value details.group details.saml_response context.context_type context.api_authentication_method
+        context.client_ip_address context.user_agent context.oauth_app_name context.rule_name
+        context.on_behalf_of_user_id
     """,
 }
 
@@ -697,7 +713,8 @@ def test_the_script_writes_schemas_beside_it_and_cuts_recursion(
     arrays = ["memberships", "followers", "tags", "likes", "dependencies", "custom_fields"]
     listed = ["Goal", "ProjectTemplate", "Tag", "TimePeriod", "WorkspaceMembership", "Workspace"]
     schemas: Schema = {
-        **{f"{name}Response": described for name in listed},
+        **{f"{name}Response": described for name in [*listed, "Event"]},
+        "AuditLogEvent": described,
         "AllocationResponse": described,
         "AsanaNamedResource": described,
         "AttachmentResponse": described,
