@@ -106,8 +106,7 @@ def projects_in(organization: Organization, portfolio: int) -> list[int]:
         return []
     projects = directory.sizes["project"]
     candidates = {*range(portfolio, projects, size + 1), *range((portfolio - 1) % size, projects, size + 1)}
-    inside = (number for number in sorted(candidates) if portfolio in _holders(organization, number))
-    return [number for number in inside if directory.has(directory.project(number))]
+    return [number for number in sorted(candidates) if portfolio in _holders(organization, number)]
 
 
 def _below(organization: Organization, portfolio: int) -> set[int]:
