@@ -1,6 +1,8 @@
 """Let the tap's sandbox make an export, and save its file, gzipped as it is served, and as plain text.
 
-Usage: python make_export.py WORKSPACE TASKS FILE.jsonl.gz
+Usage: python make_export.py WORKSPACE TASKS SHAPE ORDER FILE.jsonl.gz
+
+SHAPE and ORDER are the sandbox's `shape` and `property_order`.
 """
 
 from __future__ import annotations
@@ -15,13 +17,19 @@ import requests
 from tap_asana_export.sandbox import Sandbox
 
 
-def main(workspace: str, tasks: int, file: Path) -> None:
+def main(workspace: str, tasks: int, shape: str, order: str, file: Path) -> None:
     """Ask for the export as any client of Asana does."""
     api = requests.Session()
     wanted = [{"resource_type": name} for name in ("task", "message", "team")]
     body = {"data": {"workspace": workspace, "export_request_parameters": wanted}}
     with Sandbox(
-        workspaces=[workspace], seed=0, tasks=tasks, messages=tasks // 10, change_interval=0, job_seconds=0
+        workspaces=[workspace],
+        tasks=tasks,
+        messages=tasks // 10,
+        shape=shape,
+        property_order=order,
+        change_interval=0,
+        job_seconds=0,
     ) as sandbox:
         api.headers["Authorization"] = f"Bearer {sandbox.access_token}"
         job = api.post(f"{sandbox.api_url}/exports/resource", json=body).json()["data"]
@@ -35,4 +43,4 @@ def main(workspace: str, tasks: int, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], Path(sys.argv[5]))

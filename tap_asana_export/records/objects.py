@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -25,7 +25,7 @@ UNDECODABLE = (msgspec.MsgspecError, RecursionError)
 ABSENT: Any = msgspec.Raw(b"null")
 
 TAG = "resource_type"
-"""The property with an object's type, which msgspec uses as the tag of the Structs."""
+"""The property with an object's type, by which it has its Struct."""
 
 Properties: TypeAlias = "Mapping[str, msgspec.Raw]"
 """An object's properties by name, each value as Asana's JSON text."""
@@ -76,17 +76,18 @@ def object_struct(tag: str | None, gid: Any, fields: Mapping[str, str], **option
     """Define a Struct for objects, in which every property but the gid stays JSON text.
 
     Args:
-        tag: the `resource_type` of the objects; None treats this property like all others.
+        tag: the `resource_type` of the objects, without which they do not fit; None treats it like all others.
         gid: type of the property `gid`. `str` makes it required; None leaves it out.
         fields: name of the Struct's field by name of the property.
         options: passed to `msgspec.defstruct`.
     """
     first: list[Any] = [("gid", gid) if gid is str else ("gid", gid, msgspec.UNSET)] if gid else []
+    if tag is not None:
+        first.insert(0, (TAG, Literal[tag]))
     return msgspec.defstruct(
         "Object",
         [*first, *((field, msgspec.Raw, ABSENT) for field in fields.values())],
-        tag_field=None if tag is None else TAG,
-        tag=tag,
+        kw_only=True,
         rename={field: name for name, field in fields.items()},
         gc=False,
         **options,

@@ -1,15 +1,15 @@
 """Routes each line of an export's file to the handler of its `resource_type`, which writes the line's records.
 
-A line is decoded once: msgspec chooses the Struct by `resource_type`, and the Struct tells the handler. A line that
-fits no Struct, since it has a new type or a new property, is decoded property by property, and the Structs are defined
-anew so that the next such line fits.
+Each type has a Struct and a decoder, which takes only lines of that type, wherever in a line `resource_type` stands.
+Most lines are of the same type as the line before, so its decoder is tried first: a line is decoded once. Another
+decoder refuses a line at the first property that its Struct does not know. (A union of tagged Structs reads a line
+twice if the type stands at its end.) A line that fits no Struct, since it has a new type or a new property, is decoded
+property by property, and the type's Struct is defined anew so that the next such line fits.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
-import operator
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from tap_asana_export.records.objects import NO_PROPERTIES, TAG, UNDECODABLE, Pr
 from tap_asana_export.records.unicode import is_utf8, replace_lone_surrogates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tap_asana_export.limits import Limits
     from tap_asana_export.records.handlers import LineHandler
@@ -61,20 +61,21 @@ class RecordRouter:
         self.lines = 0
         self.objects: Counter[str] = Counter()
         self._seen = {resource_type: Gids() for resource_type in repeated}
-        # A second type, as a decoder for one Struct alone takes a line without a type for that Struct.
+        # A first decoder, also where no stream takes anything.
         self.handlers: dict[str, LineHandler] = {"": IgnoredType(""), **handlers}
         self._skip = skip
         self._utf8_slice = limits.utf8_slice
         self._is_utf8 = True
-        self._compile()
+        self._types: dict[type[msgspec.Struct], tuple[str, LineHandler, Gids | None]] = {}
+        self._decoders: dict[str, Callable[[Any], Any]] = {}
+        for name in self.handlers:
+            self._compile(name)
 
-    def _compile(self) -> None:
-        """Define the Structs anew, and a decoder that chooses between them."""
-        self._types = {
-            handler.struct(): (name, handler, self._seen.get(name)) for name, handler in self.handlers.items()
-        }
-        union: Any = functools.reduce(operator.or_, self._types)
-        self._decode = msgspec.json.Decoder(union).decode
+    def _compile(self, name: str) -> None:
+        """Define the Struct of a type anew, and its decoder, which is the next to be tried."""
+        struct = self.handlers[name].struct()
+        self._types[struct] = (name, self.handlers[name], self._seen.get(name))
+        self._decode = self._decoders[name] = msgspec.json.Decoder(struct).decode
 
     def read(self, text: bytes, begin: int = 0, until: int = sys.maxsize) -> int | None:
         r"""Write the records of lines that are separated by `\n`.
@@ -104,10 +105,11 @@ class RecordRouter:
             if not self._is_utf8 and not is_utf8(line, self._utf8_slice):
                 raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
             rest = NO_PROPERTIES
+            record: Any
             try:
                 record = self._decode(line)
-            except UNDECODABLE as error:
-                record, line, rest = self._decode_odd(line, error)
+            except UNDECODABLE:
+                record, line, rest = self._decode_otherwise(line)
             if record is not None:
                 resource_type, handler, seen = self._types[type(record)]
                 if seen is None or seen.add(record.gid):
@@ -117,12 +119,19 @@ class RecordRouter:
             self.lines += 1
         return begin if begin <= length else None
 
-    def _decode_odd(self, line: memoryview | bytes, error: Exception) -> tuple[Any, memoryview | bytes, Properties]:
-        """Decode a line that fits no Struct, and define the Structs anew if it has a new type or property.
+    def _decode_otherwise(self, line: memoryview | bytes) -> tuple[Any, memoryview | bytes, Properties]:
+        """Decode a line that is not like the one before; returns and raises as `_decode_odd` does."""
+        for decode in self._decoders.values():
+            try:
+                record = decode(line)
+            except UNDECODABLE:
+                continue
+            self._decode = decode
+            return record, line, NO_PROPERTIES
+        return self._decode_odd(line)
 
-        Args:
-            line: the line.
-            error: why it fits no Struct.
+    def _decode_odd(self, line: memoryview | bytes) -> tuple[Any, memoryview | bytes, Properties]:
+        """Decode a line that fits no Struct, and define one anew if it has a new type or property.
 
         Returns:
             The object (None for a blank line, and for a type beyond `MAX_TYPES`, which is counted here), the line
@@ -138,7 +147,7 @@ class RecordRouter:
         try:
             properties = decode_properties(text)
             resource_type = msgspec.json.decode(properties[TAG], type=str)
-        except (*UNDECODABLE, KeyError):
+        except (*UNDECODABLE, KeyError) as error:
             raise DamagedError(f"it is no JSON object with gid and {TAG} ({error}) but {_begins(line)}") from None
         if resource_type not in self.handlers:
             if len(self.handlers) >= MAX_TYPES:
@@ -147,10 +156,10 @@ class RecordRouter:
             self.handlers[resource_type] = IgnoredType(resource_type)
         handler = self.handlers[resource_type]
         if handler.add_properties(properties.keys()):
-            self._compile()
+            self._compile(resource_type)
         known, rest = handler.split(properties)
         try:
-            record = self._decode(encode(known))
+            record = self._decoders[resource_type](encode(known))
         except UNDECODABLE as wrong:
             raise DamagedError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
         if surrogates:
