@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import io
+import itertools
 import json
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +18,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from tap_asana_export import redaction
 from tap_asana_export.catalog import check_catalog, read_catalog
 from tap_asana_export.limits import USUAL
+from tap_asana_export.output.batch import COMPRESSIONS
 from tap_asana_export.output.messages import MessageWriter
 from tap_asana_export.replication.state import check_state
 from tap_asana_export.settings import check_settings, read_config, read_environment, read_json, read_settings
@@ -327,6 +329,15 @@ class TapAsanaExport(Tap):
             SettingError: a map cannot be used, or two streams would have the same name.
         """
         self.mapper = map_streams(self.settings, self.streams)
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Append the SDK's settings; batch files have more compressions than the SDK knows."""
+        super().append_builtin_config(config_jsonschema)
+        settings = config_jsonschema["properties"]
+        settings["batch_config"] = copy.deepcopy(settings["batch_config"])
+        encoding = settings["batch_config"]["properties"]["encoding"]["properties"]
+        encoding["compression"]["enum"] = [*dict.fromkeys(itertools.chain(*COMPRESSIONS.values()))]
 
     @classmethod
     def get_singer_command(cls) -> click.Command:

@@ -229,7 +229,7 @@ def test_files_are_compressed_or_not(
         assert file.read_bytes().startswith(b"\x1f\x8b" if compression == "gzip" else b"{")
 
 
-@pytest.mark.parametrize("compression", ["gzip", "none"])
+@pytest.mark.parametrize("compression", ["zstd", *soak("snappy", "gzip", "none")])
 def test_parquet_holds_the_same_values(
     sandbox: Sandbox, run_tap: Callable[..., Run], everything: dict[str, Any], tmp_path: Path, compression: str
 ) -> None:
@@ -250,7 +250,7 @@ def test_parquet_holds_the_same_values(
     for stream, of_it in announced(tables).items():
         table = pyarrow.concat_tables([parquet.read_table(file) for file in of_it])
         codec = {parquet.ParquetFile(file).metadata.row_group(0).column(0).compression for file in of_it}
-        assert codec == {"GZIP" if compression == "gzip" else "UNCOMPRESSED"}
+        assert codec == {"UNCOMPRESSED" if compression == "none" else compression.upper()}
         assert {file.suffix for file in of_it} == {".parquet"}
         more = [] if stream == "exports" else ["_sdc_table_version", "_sdc_extracted_at"]
         assert table.column_names == [*schemas[stream], *more]
@@ -372,9 +372,12 @@ def test_values_that_a_column_of_parquet_holds_exactly_are_held_though_written_o
         '"num_likes":2e1,"actual_time_minutes":-0.1000000000000000,"name":"\\u00e9","followers":[123456789012345678901]',
         '"num_likes":null,"actual_time_minutes":0.12345678901234568,"name":null,"followers":"none"',
     ]
-    run = run_tap({"export_files": [str(tasks_file(tmp_path, *values))], **into(tmp_path / "out", format="parquet")})
+    settings = into(tmp_path / "out", format="parquet")
+    del settings["batch_config"]["encoding"]["compression"]
+    run = run_tap({"export_files": [str(tasks_file(tmp_path, *values))], **settings})
 
     assert run.code == 0, run.stderr
+    assert {each["encoding"]["compression"] for each in run.of("BATCH")} == {"zstd"}
     rows = [row for file in announced(run)["tasks"] for row in parquet.read_table(file).to_pylist()]
     names = ("num_likes", "actual_time_minutes", "name", "followers", "due_at", "due_on")
     at = datetime(2026, 2, 3, 0, 0, 0, 123400, tzinfo=timezone.utc)
@@ -715,7 +718,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown compression": (
         {"storage": {"root": "/nowhere"}, "encoding": {"compression": "zip"}},
-        f'Settings: batch_config.encoding.compression must be "gzip" or "none". {TELLS}',
+        f'Settings: batch_config.encoding.compression must be "gzip" or "none" or "zstd" or "snappy". {TELLS}',
+    ),
+    "a compression that JSON Lines have not": (
+        {"storage": {"root": "/nowhere"}, "encoding": {"compression": "zstd"}},
+        "Settings: batch_config.encoding.compression must be one of gzip, none for jsonl.",
     ),
 }
 BLOCKED = "import sys; sys.modules.update(dict.fromkeys({}))"

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 BATCH_SIZE = 10_000
 """Records in a file at most: the SDK's default."""
 
+COMPRESSIONS = {"jsonl": ("gzip", "none"), "parquet": ("zstd", "snappy", "gzip", "none")}
+"""Compressions of files by format, the default one first."""
+
 BLOCKS_WAITING = 3
 """Blocks of records that may wait for their compression."""
 
@@ -56,8 +59,8 @@ class BatchConfig:
     Attributes:
         filesystem: the fsspec file system of the storage.
         root: path on it, from the storage's root and prefix: what comes before the name of a stream.
-        format: `jsonl` or `parquet`.
-        compression: `gzip` or `none`.
+        format: one of `COMPRESSIONS`.
+        compression: one of those that the format has.
         size: records in a file at most.
         limits: bytes of text in a file at most, and files that are uploaded at a time.
     """
@@ -87,12 +90,15 @@ def read_batch_config(settings: Settings, limits: Limits = USUAL) -> BatchConfig
     if not config:
         return None
     encoding, storage = config.get("encoding") or {}, config.get("storage") or {}
-    form, compression = encoding.get("format", "jsonl"), encoding.get("compression") or "gzip"
+    form = encoding.get("format", "jsonl")
     size = BATCH_SIZE if config.get("batch_size") is None else config["batch_size"]
-    if form not in {"jsonl", "parquet"}:
-        raise SettingError("Settings: batch_config.encoding.format must be jsonl or parquet.")
-    if compression not in {"gzip", "none"}:
-        raise SettingError("Settings: batch_config.encoding.compression must be gzip or none.")
+    if form not in COMPRESSIONS:
+        raise SettingError(f"Settings: batch_config.encoding.format must be {' or '.join(COMPRESSIONS)}.")
+    compression = encoding.get("compression") or COMPRESSIONS[form][0]
+    if compression not in COMPRESSIONS[form]:
+        raise SettingError(
+            f"Settings: batch_config.encoding.compression must be one of {', '.join(COMPRESSIONS[form])} for {form}."
+        )
     if not isinstance(size, int) or size < 1:
         raise SettingError("Settings: batch_config.batch_size must be a number of records.")
     if not storage.get("root"):
@@ -265,10 +271,12 @@ class BatchFiles:
         while self._compressions:
             self._compressions.popleft().result()
         self._announce()
+        # Closed one after the other: a Parquet file writes its last row group then, which takes memory.
+        closed = {file: self._compressing.submit(file.close) for files in self._open_files.values() for file in files}
         self._pending = (
             lines,
             {
-                name: [self._uploading.submit(file.complete) for file in files]
+                name: [self._uploading.submit(file.complete, closed[file]) for file in files]
                 for name, files in self._open_files.items()
             },
         )
@@ -360,10 +368,15 @@ class BatchFile:
 
         return ParquetFile(self._temporary, self._config.compression, self._schema, self._stream)
 
-    def complete(self) -> str:
-        """Move or upload the file to its path, and return its URL."""
+    def close(self) -> None:
+        """Write what is buffered, and close the file."""
         with self._removed_on_error():
             self._writer.close()
+
+    def complete(self, closed: Future[None]) -> str:
+        """Move or upload the file to its path once it is closed, and return its URL."""
+        closed.result()
+        with self._removed_on_error():
             if self._is_local:
                 self._temporary.replace(self._path)
             else:
