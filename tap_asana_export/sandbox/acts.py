@@ -67,7 +67,7 @@ def resource(history: History) -> Object:
 
 
 def born(organization: Organization, history: History) -> list[Act]:
-    """Return the creation of an object, with its first stories."""
+    """Return the creation of an object, with its first stories and attachments."""
     item, created, user = resource(history), history.life.created, history.user(history.chance)
     parents: list[Object | None] = []
     if history.kind == "task":
@@ -76,6 +76,8 @@ def born(organization: Organization, history: History) -> list[Act]:
     acts = [Act(created, "added", item, user, parent) for parent in parents or [None]]
     if history.kind != "team":
         acts += [_story(created, item, story) for story in history.first_stories()]
+        files = (history.attachment(number) for number in history.attachment_numbers(0))
+        acts += [Act(created, "uploaded", attachment(each), user, item) for each in files]
     return acts
 
 
