@@ -17,6 +17,7 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.wire import Answer, Listener, json_answer
 from tap_asana_export.waiting import finish
 from tests.support.organizations import expected
+from tests.support.samples import soak
 from tests.support.tap import WORKSPACE, settings_for
 
 if TYPE_CHECKING:
@@ -429,7 +430,7 @@ def test_secrets_do_not_follow_a_redirect(api: Callable[..., Api], run_tap: Call
     assert run.last_line.startswith("POST /-/oauth_token: ")
 
 
-@pytest.mark.parametrize("fault", [None, "unavailable", "corrupt", "drop_download", "expired_url", "failed_job"])
+@pytest.mark.parametrize("fault", [None, "expired_url", *soak("unavailable", "corrupt", "drop_download", "failed_job")])
 def test_no_secret_is_told_at_any_level_nor_sent_to_storage(
     fault: str | None, sandbox: Sandbox, run_tap: Callable[..., Run]
 ) -> None:

@@ -38,9 +38,11 @@ TestStandard = get_tap_test_class(
     suite_config=SuiteConfig(ignore_no_records_for_streams=WITHOUT_RECORDS),
 )
 
-TestStandardWithoutRecordLimit = get_tap_test_class(
-    tap_class=TapAsanaExport,
-    config=CONFIG,
-    catalog=CATALOG,
-    suite_config=SuiteConfig(max_records_limit=None, ignore_no_records_for_streams=WITHOUT_RECORDS),
+TestStandardWithoutRecordLimit = pytest.mark.soak(
+    get_tap_test_class(
+        tap_class=TapAsanaExport,
+        config=CONFIG,
+        catalog=CATALOG,
+        suite_config=SuiteConfig(max_records_limit=None, ignore_no_records_for_streams=WITHOUT_RECORDS),
+    )
 )
