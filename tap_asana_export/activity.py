@@ -177,7 +177,7 @@ class Activity:
         # Of deletions before the first export nothing has to be known; the log itself is wanted as far as it goes.
         first = {DELETIONS: now - OVERLAP, AUDIT_LOG: now - KEPT}
         start_at = min(state.bookmark - OVERLAP if state.bookmark else first[name] for name, state in states)
-        newest = max((state.bookmark for _, state in states if state.bookmark), default=None)
+        newest = max((state.bookmark for _, state in states if state.bookmark), default=start_at)
 
         def take(event: dict[str, Any]) -> None:
             nonlocal newest
@@ -187,7 +187,7 @@ class Activity:
             words.note_audit_event(event)
             if created_at and event.get("event_type") == PROJECT_DELETED:
                 self._note_gap(created_at, "a project was deleted")
-            newest = max(filter(None, (newest, created_at)), default=None)
+            newest = max(newest, created_at or newest)
 
         gid, at = self._workspace.gid, format_time(start_at)
         yield from side_by_side((read_audit_log(self._asana, gid, each, at, take) for each in types), AT_ONCE)

@@ -81,6 +81,16 @@ def test_what_was_deleted_and_undeleted_since_the_last_run_comes_with_the_next_o
     assert times[: len(times) // 2] == sorted(times[: len(times) // 2])
 
 
+def test_where_the_log_was_read_from_is_remembered_though_nothing_was_told(
+    sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    begin = datetime.now(timezone.utc) - timedelta(hours=1)
+    run = run_tap(settings_for(sandbox), catalog=only(catalog, ["deletions"]))
+    assert run.records("deletions") == []
+    bookmark = parse_time(partition(run, "deletions")["replication_key_value"])
+    assert begin - timedelta(seconds=1) <= bookmark <= datetime.now(timezone.utc) - timedelta(hours=1)
+
+
 def test_activity_is_read_before_the_export_is_asked_for_and_after_it_was_read(
     sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run]
 ) -> None:
