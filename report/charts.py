@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 # A phone shows this width one to one; text stays readable.
 WIDTH = 400
-LABELS = 132
+LABELS = 138
 ROW = 22
-SHORT = 20
+SHORT = 18
 
 
 def svg(height: float, alt: str, parts: Iterable[str]) -> str:
@@ -41,6 +41,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.1f}"  # noqa: PLR2004
 
 
+def round_up(value: float) -> float:
+    """Return the next number that is good for the end of an axis: 1, 2, 4, 5 or 10 times a power of ten."""
+    power = 10.0 ** (len(str(int(max(value, 1)))) - 1)
+    return next(power * step for step in (1, 2, 4, 5, 10) if power * step >= value)
+
+
 def bars(rows: Sequence[tuple[str, Sequence[float]]], alt: str) -> str:
     """Return horizontal bars, each of one part or several behind each other."""
     most = max((sum(values) for _, values in rows), default=0) or 1
@@ -59,35 +65,42 @@ def bars(rows: Sequence[tuple[str, Sequence[float]]], alt: str) -> str:
 
 def columns(rows: Sequence[tuple[str, Sequence[float]]], alt: str) -> str:
     """Return groups of upright columns over time, with a label at the first, the middle and the last group."""
-    height, top, left = 150, 14, 34
-    most = max((value for _, values in rows for value in values), default=0) or 1
+    height, top, left = 150, 14, 38
+    most = round_up(max((value for _, values in rows for value in values), default=0))
     step = (WIDTH - left) / max(len(rows), 1)
     parts = grid(most, height, top, left)
-    for place, (label, values) in enumerate(rows):
+    for place, (_, values) in enumerate(rows):
         width = step * 0.8 / len(values)
         for part, value in enumerate(values):
             size = height * value / most
             parts.append(rect(left + place * step + part * width, top + height - size, width - 1, size, f"c{part + 1}"))
-        if place in {0, len(rows) // 2, len(rows) - 1}:
-            parts.append(text(left + place * step + step * 0.4, top + height + 16, label, "middle small"))
+    parts += dates([label for label, _ in rows], left, step, top + height + 16)
     return svg(top + height + 24, alt, parts)
 
 
 def line(rows: Sequence[tuple[str, float]], alt: str) -> str:
     """Return a line over time that begins at zero."""
-    height, top, left = 110, 14, 34
-    most = max((value for _, value in rows), default=0) or 1
+    height, top, left = 110, 14, 38
+    most = round_up(max((value for _, value in rows), default=0))
     step = (WIDTH - left - 12) / max(len(rows) - 1, 1)
     points = [(left + place * step, top + height * (1 - value / most)) for place, (_, value) in enumerate(rows)]
     parts = grid(most, height, top, left)
     parts.append(f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>')
-    for place in sorted({0, len(rows) // 2, len(rows) - 1} if rows else ()):
-        kind = ("start", "middle", "end")[(place > 0) + (place == len(rows) - 1 and place > 0)]
-        parts.append(text(points[place][0], top + height + 16, rows[place][0], f"{kind} small"))
+    parts += dates([label for label, _ in rows], left, step, top + height + 16)
     if rows:
         x, y = points[-1]
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="c1"/>', text(x, y - 7, number(rows[-1][1]), "end value")]
+        parts += [
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="c1"/>',
+            text(x, y - 7, number(rows[-1][1]), "end value"),
+        ]
     return svg(top + height + 24, alt, parts)
+
+
+def dates(labels: Sequence[str], left: float, step: float, y: float) -> list[str]:
+    """Return the first, the middle and the last label of an axis of time."""
+    last = len(labels) - 1
+    ends = {0: ("start", left), last // 2: ("middle", left + (last // 2 + 0.4) * step), last: ("end", float(WIDTH))}
+    return [text(x, y, labels[place], f"{kind} small") for place, (kind, x) in ends.items() if labels]
 
 
 def grid(most: float, height: float, top: float, left: float) -> list[str]:
@@ -123,9 +136,11 @@ def flow(rows: Sequence[tuple[str, str, int]], alt: str) -> str:
     """Return ribbons from the sections on the left to those on the right, as wide as tasks were moved."""
     gap, left, right = 10.0, 118.0, WIDTH - 118.0
     total = sum(count for *_, count in rows) or 1
-    sides = [sorted({row[side] for row in rows}) for side in (0, 1)]
+    sides = [sorted({start for start, _, _ in rows}), sorted({end for _, end, _ in rows})]
     scale = max(160.0, 26.0 * max(map(len, sides), default=0)) / total
-    parts, tops, height = [], [{}, {}], 0.0  # type: ignore[var-annotated]
+    parts: list[str] = []
+    tops: list[dict[str, float]] = [{}, {}]
+    height = 0.0
     for side, names in enumerate(sides):
         y = 4.0
         for name in names:
@@ -133,7 +148,9 @@ def flow(rows: Sequence[tuple[str, str, int]], alt: str) -> str:
             tops[side][name] = y
             x = (left - 6, right)[side]
             parts.append(rect(x, y, 6, size, f"c{side + 1}"))
-            parts.append(text((left - 12, right + 12)[side], y + size / 2 + 4, short(name)[:16], ("end", "start")[side]))
+            parts.append(
+                text((left - 12, right + 12)[side], y + size / 2 + 4, short(name)[:16], ("end", "start")[side])
+            )
             y += size + gap
         height = max(height, y)
     ribbons = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
-NOW = "(select max(as_of) from int_asana_export__workspaces)"
+WORKSPACES = "select coalesce(name, workspace_gid) from int_asana_export__workspaces order by 1"
+NOW = "set variable now = (select max(as_of) from int_asana_export__workspaces)"
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ NUMBERS = {
     "open tasks": "select count(*) from asana_tasks where not is_completed",
     "overdue": "select count(*) from asana_tasks where is_overdue",
     "open, nobody has them": "select count(*) from asana_tasks where not is_completed and assignee_gid is null",
-    "created in 7 days": f"select count(*) from asana_tasks where created_at > {NOW} - interval 7 days",
-    "completed in 7 days": f"select count(*) from asana_tasks where completed_at > {NOW} - interval 7 days",
-    "days from start to completion, median of a year": f"""
-        select median(cycle_days) from asana_tasks where completed_at > {NOW} - interval 365 days
+    "created in 7 days": "select count(*) from asana_tasks where created_at > getvariable('now') - interval 7 days",
+    "completed in 7 days": "select count(*) from asana_tasks where completed_at > getvariable('now') - interval 7 days",
+    "days from start to completion, median of a year": """
+        select median(cycle_days) from asana_tasks
+        where completed_at > getvariable('now') - interval 365 days and cycle_days > 0
     """,
 }
 
@@ -59,10 +61,10 @@ FIGURES = (
     Figure(
         "Does more come in than gets done?",
         "Tasks created and completed by week.",
-        f"""
+        """
         select cast(date_trunc('week', day) as date) as week, sum(created), sum(completed)
         from asana_daily_metrics
-        where scope = 'workspace' and day > cast({NOW} as date) - 13 * 7
+        where scope = 'workspace' and day > cast(getvariable('now') as date) - 13 * 7
         group by week order by week
         """,
         ("week of", "created", "completed"),
@@ -72,11 +74,11 @@ FIGURES = (
     Figure(
         "Is the pile growing?",
         "Open tasks at the end of each week.",
-        f"""
+        """
         with weeks as (
             select scope_gid, cast(date_trunc('week', day) as date) as week, arg_max(open_tasks, day) as open_tasks
             from asana_daily_metrics
-            where scope = 'workspace' and day > cast({NOW} as date) - 26 * 7
+            where scope = 'workspace' and day > cast(getvariable('now') as date) - 26 * 7
             group by all
         )
         select week, sum(open_tasks) from weeks group by week order by week
@@ -112,17 +114,18 @@ FIGURES = (
     ),
     Figure(
         "How long does work take?",
-        "Days from start to completion by project, of a year: the middle half of the tasks, and the median.",
-        f"""
+        "Days from start to completion by project, of a year: the middle half of the tasks, and the median. "
+        "Tasks that were created as completed do not count.",
+        """
         select coalesce(projects.name, projects.project_gid), count(*),
             quantile_cont(tasks.cycle_days, 0.25), median(tasks.cycle_days), quantile_cont(tasks.cycle_days, 0.75)
         from asana_tasks as tasks
         inner join asana_projects as projects on projects.project_gid = tasks.project_gid
-        where tasks.completed_at > {NOW} - interval 365 days
+        where tasks.completed_at > getvariable('now') - interval 365 days and tasks.cycle_days > 0
         group by projects.project_gid, projects.name order by count(*) desc, projects.project_gid limit 12
         """,
         ("project", "completed", "a quarter within", "half within", "three quarters within"),
-        lambda rows, alt: charts.ranges([(name, *quartiles) for name, _, *quartiles in rows], alt),  # type: ignore[misc]
+        lambda rows, alt: charts.ranges([(name, *quartiles) for name, _, *quartiles in rows], alt),
     ),
     Figure(
         "How does work flow?",
@@ -172,7 +175,8 @@ h1 { margin: 0; font-size: 1.6rem } h2 { margin: 0; font-size: 1.05rem }
 p { margin: .2rem 0 .8rem; color: var(--soft) }
 ul { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .7rem; margin: 1rem 0; padding: 0;
   list-style: none }
-li, figure { margin: 0; padding: .9rem 1rem; background: var(--card); border: 1px solid var(--rule); border-radius: .6rem }
+li, figure { margin: 0; padding: .9rem 1rem;
+  background: var(--card); border: 1px solid var(--rule); border-radius: .6rem }
 li b { display: block; font-size: 1.7rem; line-height: 1.2; font-variant-numeric: tabular-nums }
 li span { color: var(--soft); font-size: .85rem }
 main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: .7rem }
@@ -188,7 +192,9 @@ details { margin-top: .6rem } summary { color: var(--soft); font-size: .85rem; c
 table { width: 100%; border-collapse: collapse; font-size: .87rem }
 th, td { padding: .28rem .5rem .28rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top }
 th { color: var(--soft); font-weight: 600 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-@media print { :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #bbb; --c1: #2f6f9f; --c2: #e08a3c;
+td.d { white-space: nowrap }
+@media print { details::details-content { content-visibility: visible; block-size: auto }
+  :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #bbb; --c1: #2f6f9f; --c2: #e08a3c;
   --ribbon: #2f6f9f44 } body { padding: 0; font-size: .8rem } summary { display: none } }
 """
 
@@ -201,20 +207,27 @@ def day(value: date) -> str:
 def shown(value: Any) -> str:
     """Return a value for a table."""
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, date):
         return f"{value:%Y-%m-%d}"
     return value if isinstance(value, str) else charts.number(float(value))
 
 
+def kind(values: list[Any]) -> str:
+    """Return the CSS class of a column: numbers stand at the right, days are not broken."""
+    classes = {int: "n", float: "n", date: "d"}
+    found = next((classes[type(value)] for value in values if type(value) in classes), None)
+    return f' class="{found}"' if found else ""
+
+
 def table(columns: tuple[str, ...], rows: list[Row]) -> str:
-    """Return a table; numbers stand at the right."""
-    kinds = [
-        ' class="n"' if any(isinstance(row[place], int | float) for row in rows) else "" for place in range(len(columns))
-    ]
-    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(columns, kinds, strict=True))
+    """Return a table."""
+    kinds = [kind([row[place] for row in rows]) for place in range(len(columns))]
+    head = "".join(f'<th scope="col"{each}>{escape(name)}</th>' for name, each in zip(columns, kinds, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{escape(shown(value))}</td>" for value, kind in zip(row, kinds, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{each}>{escape(shown(value))}</td>" for value, each in zip(row, kinds, strict=True))
+        + "</tr>"
         for row in rows
     )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -229,7 +242,7 @@ def alternative(figure: Figure, rows: list[Row]) -> str:
 def drawn(figure: Figure, rows: list[Row]) -> str:
     """Return a figure."""
     head = f"<h2>{escape(figure.title)}</h2><p>{escape(figure.note)}</p>"
-    if not rows or all(not value for row in rows for value in row[1:]):
+    if not rows or not any(value for row in rows for value in row[1:]):
         return f"<figure>{head}<p><em>There is nothing to show.</em></p></figure>"
     if figure.draw is None:
         return f"<figure>{head}{table(figure.columns, rows)}</figure>"
@@ -241,10 +254,11 @@ def drawn(figure: Figure, rows: list[Row]) -> str:
 
 def page(database: duckdb.DuckDBPyConnection) -> str:
     """Return the report."""
-    names = database.execute("select coalesce(name, workspace_gid) from int_asana_export__workspaces order by 1").fetchall()
-    [(now,)] = database.execute(f"select {NOW}").fetchall()
+    names = database.execute(WORKSPACES).fetchall()
+    database.execute(NOW)
+    [(now,)] = database.execute("select getvariable('now')").fetchall()
     title = ", ".join(name for (name,) in names) or "Asana"
-    told = f"As of {now:%Y-%m-%d %H:%M} UTC, when the last export began." if isinstance(now, datetime) else "No export yet."
+    told = f"As of {now:%Y-%m-%d %H:%M} UTC, when the last export began." if now else "There is no export yet."
     values = [(name, database.execute(query).fetchall()[0][0]) for name, query in NUMBERS.items()]
     tiles = "".join(f"<li><b>{escape(shown(value))}</b><span>{escape(name)}</span></li>" for name, value in values)
     figures = "".join(drawn(figure, rows_of(database, figure)) for figure in FIGURES)

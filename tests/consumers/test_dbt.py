@@ -38,8 +38,9 @@ FLATTENED = {"flattening_enabled": True, "flattening_max_depth": 1}
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """Two organizations in which nothing changes by itself."""
-    sizes = {"tasks": 40, "messages": 20, "teams": 3, "users": 12, "projects": 9, "large": 0}
-    with Sandbox(workspaces=2, change_interval=0, job_seconds=0, **sizes) as sandbox:
+    with Sandbox(
+        workspaces=2, tasks=40, messages=20, teams=3, users=12, projects=9, large=0, change_interval=0, job_seconds=0
+    ) as sandbox:
         yield sandbox
 
 
@@ -60,7 +61,7 @@ def change(sandbox: Sandbox) -> None:
     for workspace, organization in sandbox.organizations.items():
         gids = list(expected(sandbox, "tasks", workspace))
         organization.touch(gids[1])
-        organization.touch(gids[2], name="It's \"quoted\", \\ and {{ braces }}")
+        organization.touch(gids[2], name='It\'s "quoted", \\ and {{ braces }}')
         organization.touch(gids[3], completed=True, completed_at="2026-01-02T03:04:05.678Z")
         organization.add("task")
         organization.delete(gids[4])
@@ -176,9 +177,7 @@ def test_a_database_without_any_table_makes_empty_models(tmp_path: Path) -> None
     warehouse = in_duckdb(tmp_path, tmp_path / "asana.duckdb")
     warehouse.build()
     assert {mart: warehouse.rows(mart) for mart in KEYS} == {mart: [] for mart in KEYS}
-    assert {table: warehouse.rows(table, "asana") for table in fivetran.KEYS} == {
-        table: [] for table in fivetran.KEYS
-    }
+    assert {table: warehouse.rows(table, "asana") for table in fivetran.KEYS} == {table: [] for table in fivetran.KEYS}
 
 
 def test_every_column_of_the_marts_is_documented(tmp_path: Path) -> None:

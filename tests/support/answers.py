@@ -87,10 +87,12 @@ def workspaces(sandbox: Sandbox, as_of: dict[str, str], *, lists: Iterable[str])
     """The workspaces that were exported, as they are now."""
     return [
         Workspace(
-            gid,
-            time(at),
-            *(list(sandbox.objects(gid, kind)) for kind in ("task", "message", "team")),
-            {stream: list(sandbox.listed(gid, stream)) for stream in lists},
+            gid=gid,
+            as_of=time(at),
+            tasks=list(sandbox.objects(gid, "task")),
+            messages=list(sandbox.objects(gid, "message")),
+            teams=list(sandbox.objects(gid, "team")),
+            lists={stream: list(sandbox.listed(gid, stream)) for stream in lists},
         )
         for gid, at in as_of.items()
     ]
@@ -231,25 +233,27 @@ def pair(item: Row | None) -> tuple[str | None, str | None]:
     return gid_of(item), name_of(item)
 
 
+def truth(value: object) -> tuple[None, str]:
+    """What history has for whether a task is completed."""
+    return None, "true" if value else "false"
+
+
 def change(story: Row) -> Change | None:
     """What a story tells of, if it is something that intervals are made of."""
     kind = story["resource_subtype"]
     if kind in {"assigned", "unassigned"}:
         return Change("assignee", None, story, NOTHING, pair(story.get("assignee")))
     if kind == "due_date_changed":
-        old, new = (((None, story[name]["due_on"])) for name in ("old_dates", "new_dates"))
-        return Change("due_on", None, story, old, new)
+        return Change("due_on", None, story, (None, story["old_dates"]["due_on"]), (None, story["new_dates"]["due_on"]))
     if kind in {"marked_complete", "marked_incomplete"}:
-        values = [(None, "false"), (None, "true")]
-        old, new = values if kind == "marked_complete" else values[::-1]
-        return Change("completed", None, story, old, new)
+        is_done = kind == "marked_complete"
+        return Change("completed", None, story, truth(not is_done), truth(is_done))
     if kind == "approval_status_changed":
-        statuses = (story["old_approval_status"], story["new_approval_status"])
-        old, new = ((None, "false" if each == "pending" else "true") for each in statuses)
-        return Change("completed", None, story, old, new)
+        old, new = (story[name] != "pending" for name in ("old_approval_status", "new_approval_status"))
+        return Change("completed", None, story, truth(old), truth(new))
     if kind in {"section_changed", "added_to_project", "removed_from_project"}:
-        old, new = pair(story.get("old_section")), pair(story.get("new_section"))
-        return Change("section", story["project"]["gid"], story, old, new)
+        sections = pair(story.get("old_section")), pair(story.get("new_section"))
+        return Change("section", story["project"]["gid"], story, *sections)
     return None
 
 
@@ -259,7 +263,7 @@ def history(of: Workspace) -> Iterator[Row]:
         present = {
             ("assignee", None): pair(task["assignee"]),
             ("due_on", None): (None, task["due_on"]),
-            ("completed", None): (None, "true" if task["completed"] else "false"),
+            ("completed", None): truth(task["completed"]),
         } | {("section", each["project"]["gid"]): pair(each["section"]) for each in task["memberships"]}
         changes: dict[Any, list[Change]] = {subject: [] for subject in present}
         for story in task["stories"]:
@@ -357,9 +361,7 @@ def projects(of: Workspace) -> Iterator[Row]:
     teams = {team["gid"]: team["name"] for team in of.teams}
     for gid, project in of.projects.items():
         inside = [
-            rows[task["gid"]]
-            for task in of.tasks
-            if gid in {each["project"]["gid"] for each in task["memberships"]}
+            rows[task["gid"]] for task in of.tasks if gid in {each["project"]["gid"] for each in task["memberships"]}
         ]
         still_open = [row for row in inside if not row["is_completed"]]
         updates = [
@@ -407,10 +409,7 @@ def users(of: Workspace) -> Iterator[Row]:
     rows = list(tasks(of))
     memberships = {each["user"]["gid"]: each for each in of.listed("workspace_memberships")}
     comments = [
-        story
-        for parent in (*of.tasks, *of.messages)
-        for story in parent["stories"]
-        if story["type"] == "comment"
+        story for parent in (*of.tasks, *of.messages) for story in parent["stories"] if story["type"] == "comment"
     ]
     for gid, person in of.people.items():
         own = [row for row in rows if row["assignee_gid"] == gid]

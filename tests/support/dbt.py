@@ -8,7 +8,6 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.consumers import PROJECT, plain
@@ -16,6 +15,7 @@ from tests.support.targets import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.support.answers import Row
     from tests.support.targets import Postgres
@@ -98,9 +98,7 @@ class Warehouse:
 def in_duckdb(folder: Path, tables: Path) -> Warehouse:
     """Models in a DuckDB file of their own, out of another one."""
     environment = {"ASANA_TABLES": str(tables), "ASANA_MODELS": str(folder / "models.duckdb")}
-    return Warehouse(
-        folder, "duckdb", environment, {"asana_export_database": "tap", "asana_export_schema": "main"}
-    )
+    return Warehouse(folder, "duckdb", environment, {"asana_export_database": "tap", "asana_export_schema": "main"})
 
 
 def in_postgres(folder: Path, server: Postgres) -> Warehouse:
