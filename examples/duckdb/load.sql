@@ -34,6 +34,9 @@ create or replace temp macro reading(columns) as case
     || regexp_replace(to_json(columns)::varchar, ':"(\w+)"', ':''\1''', 'g') || ')'
 end;
 
+-- A time as the names of files have it.
+create or replace temp macro file_time(at) as strftime(at, '%Y%m%dT%H%M%S%gZ');
+
 set variable files = (select list(file) from glob(getvariable('batches') || 'exports/*/[!.]*.jsonl*'));
 create or replace table exports as
 select * exclude (filename)
@@ -55,19 +58,78 @@ from query(reading({
 qualify row_number() over (partition by gid order by filename desc) = 1;
 
 -- The files that tell the present: a full export, or a complete list, says what there is, so whatever is older is past. What was deleted
--- since then, or has been moved to another project, is only known after the next full export.
+-- since then, or has been moved to another project, the streams deletions and events tell; without them, the next full export.
 create or replace temp macro files(stream, is_full) as (
   select list(file)
   from glob(getvariable('batches') || stream || '/*/[!.]*.jsonl*')
   left join (
-    select workspace_gid, max(strftime(created_at, '%Y%m%dT%H%M%S%gZ')) as since from exports where is_full group by all
+    select workspace_gid, max(file_time(created_at)) as since from exports where is_full group by all
   ) on workspace_gid = split_part(file, '/', -2)
   where since is null or parse_filename(file) >= since
 );
 
+-- What the audit log and the workspace's events tell. Without these streams there are only exports to go by.
+
+set variable files = files('deletions', false);
+create or replace table deletions as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  resource_type: 'VARCHAR',
+  is_deleted: 'BOOLEAN',
+  changed_at: 'TIMESTAMP',
+  actor_gid: 'VARCHAR',
+  source: 'VARCHAR',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by changed_at desc, is_deleted, source) = 1;
+
+set variable files = files('events', false);
+create or replace table events as
+select * exclude (filename)
+from query(reading({
+  user: 'JSON',
+  resource: 'JSON',
+  type: 'VARCHAR',
+  action: 'VARCHAR',
+  parent: 'JSON',
+  created_at: 'TIMESTAMP',
+  change: 'JSON',
+  gid: 'VARCHAR',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by filename desc) = 1;
+
+set variable files = files('audit_log_events', false);
+create or replace table audit_log_events as
+select * exclude (filename)
+from query(reading({
+  gid: 'VARCHAR',
+  created_at: 'TIMESTAMP',
+  event_type: 'VARCHAR',
+  event_category: 'VARCHAR',
+  actor: 'JSON',
+  resource: 'JSON',
+  details: 'JSON',
+  context: 'JSON',
+  workspace_gid: 'VARCHAR'
+}))
+qualify row_number() over (partition by gid order by filename desc) = 1;
+
+-- The time of a file's export.
+create or replace temp macro exported(filename) as split_part(parse_filename(filename), '-', 1);
+
+create or replace temp table gone as
+select gid as gone_gid, file_time(changed_at) as gone_at from deletions where is_deleted;
+
+-- Whether an object was deleted after the export that its row came with; not if it was undeleted since.
+create or replace temp macro is_deleted(gid, filename) as exists (
+  from gone where gone_gid = gid and gone_at >= exported(filename)
+);
+
 set variable files = files('tasks', "full" and objects.task is not null);
 create or replace table tasks as
-select * exclude (filename)
+select * exclude (filename), exported(filename) as _exported
 from query(reading({
   gid: 'VARCHAR',
   resource_type: 'VARCHAR',
@@ -118,6 +180,21 @@ from query(reading({
 }))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
 
+-- A subtask goes with its parent, whether or not its own deletion is told, unless it was undeleted since.
+insert into gone
+with recursive below as (
+  from gone where not exists (from tasks where gid = gone_gid and _exported > gone_at)
+  union
+  select gid, gone_at
+  from tasks join below on (parent->>'gid') = gone_gid
+  where not exists (
+    from deletions told where told.gid = tasks.gid and not is_deleted and file_time(changed_at) >= gone_at
+  )
+)
+from below;
+
+delete from tasks where is_deleted(gid, _exported);
+
 set variable files = files('messages', "full" and objects.message is not null);
 create or replace table messages as
 select * exclude (filename)
@@ -140,6 +217,7 @@ from query(reading({
   parents: 'JSON',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
 
 set variable files = files('teams', objects.team is not null);
@@ -166,13 +244,19 @@ from query(reading({
   members: 'JSON',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 -- What is within tasks, messages and teams. Of an object's rows the present ones are those of its last version, and of the
 -- last export that had it: who follows it no longer is in neither. Without the objects nobody knows the last version.
 
--- The time of a file's export.
-create or replace temp macro exported(filename) as split_part(parse_filename(filename), '-', 1);
+create or replace temp macro of_task(gid, version, filename) as not is_deleted(gid, filename)
+  and (gid is null or not exists (from tasks) or (gid, version) in (select (tasks.gid, tasks.modified_at) from tasks));
+create or replace temp macro of_message(gid, version, filename) as not is_deleted(gid, filename)
+  and (
+    gid is null or not exists (from messages)
+    or (gid, version) in (select (messages.gid, messages.modified_at) from messages)
+  );
 
 set variable files = files('stories', "full" and coalesce(objects.task, objects.message) is not null);
 create or replace table stories as
@@ -239,8 +323,8 @@ from query(reading({
   message_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where (task_gid is null or not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks))
-  and (message_gid is null or not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages))
+where of_task(task_gid, task_modified_at, filename) and of_message(message_gid, message_modified_at, filename)
+  and not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by coalesce(task_gid, message_gid));
 
@@ -265,14 +349,15 @@ from query(reading({
   message_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where (task_gid is null or not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks))
-  and (message_gid is null or not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages))
+where of_task(task_gid, task_modified_at, filename) and of_message(message_gid, message_modified_at, filename)
+  and not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by coalesce(task_gid, message_gid));
 
 set variable files = files('task_memberships', "full" and objects.task is not null);
+set variable has_memberships = getvariable('files') is not null;
 create or replace table task_memberships as
-select * exclude (filename)
+select * exclude (filename), exported(filename) as _exported
 from query(reading({
   project: 'JSON',
   section: 'JSON',
@@ -281,7 +366,7 @@ from query(reading({
   task_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+where of_task(task_gid, task_modified_at, filename)
 qualify row_number() over (partition by task_gid, project_gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by task_gid);
 
@@ -296,7 +381,7 @@ from query(reading({
   task_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+where of_task(task_gid, task_modified_at, filename)
 qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by task_gid);
 
@@ -311,7 +396,7 @@ from query(reading({
   task_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+where of_task(task_gid, task_modified_at, filename)
 qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by task_gid);
 
@@ -325,7 +410,7 @@ from query(reading({
   task_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+where of_task(task_gid, task_modified_at, filename)
 qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by task_gid);
 
@@ -339,7 +424,7 @@ from query(reading({
   task_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+where of_task(task_gid, task_modified_at, filename)
 qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by task_gid);
 
@@ -384,7 +469,7 @@ from query(reading({
   task_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from tasks) or (task_gid, task_modified_at) in (select (gid, modified_at) from tasks)
+where of_task(task_gid, task_modified_at, filename)
 qualify row_number() over (partition by task_gid, gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by task_gid);
 
@@ -417,7 +502,7 @@ from query(reading({
   message_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages)
+where of_message(message_gid, message_modified_at, filename)
 qualify row_number() over (partition by message_gid, gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by message_gid);
 
@@ -432,7 +517,7 @@ from query(reading({
   message_modified_at: 'TIMESTAMP',
   workspace_gid: 'VARCHAR'
 }))
-where not exists (from messages) or (message_gid, message_modified_at) in (select (gid, modified_at) from messages)
+where of_message(message_gid, message_modified_at, filename)
 qualify row_number() over (partition by message_gid, gid order by parse_filename(filename) desc) = 1
   and exported(filename) = max(exported(filename)) over (partition by message_gid);
 
@@ -525,6 +610,7 @@ from query(reading({
   workspace: 'JSON',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('sections', "full" and "list" = 'sections');
@@ -539,6 +625,7 @@ from query(reading({
   projects: 'JSON',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('tags', "full" and "list" = 'tags');
@@ -556,6 +643,7 @@ from query(reading({
   permalink_url: 'VARCHAR',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('custom_fields', "full" and "list" = 'custom_fields');
@@ -597,6 +685,7 @@ from query(reading({
   default_access_level: 'VARCHAR',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('portfolios', "full" and "list" = 'portfolios');
@@ -625,6 +714,7 @@ from query(reading({
   project_templates: 'JSON',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('portfolio_items', "full" and "list" = 'portfolio_items');
@@ -670,6 +760,7 @@ from query(reading({
   portfolio_gid: 'VARCHAR',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by portfolio_gid, gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('goals', "full" and "list" = 'goals');
@@ -701,6 +792,7 @@ from query(reading({
   custom_field_settings: 'JSON',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('time_periods', "full" and "list" = 'time_periods');
@@ -735,6 +827,7 @@ from query(reading({
   requested_roles: 'JSON',
   workspace_gid: 'VARCHAR'
 }))
+where not is_deleted(gid, filename)
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
 set variable files = files('allocations', "full" and "list" = 'allocations');
@@ -773,3 +866,157 @@ from query(reading({
   workspace_gid: 'VARCHAR'
 }))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
+
+-- Memberships are those of the last export that had the task, and what events tell of since.
+
+create or replace temp table memberships as
+select distinct on (task_gid, project->>'gid') *
+from (
+  select gid as task_gid, membership->'project' as project, membership->'section' as section, _exported as at
+  from tasks, unnest(from_json(memberships, '["json"]')) as _(membership)
+  union all by name
+  select task_gid, project, section, _exported as at from task_memberships
+)
+order by at desc;
+
+-- An event does not tell which project a section is in.
+create or replace temp table places as
+select distinct on (place_gid) *
+from (
+  select section->>'gid' as place_gid, project from memberships
+  union all
+  select gid, project from sections
+  union all
+  select parent->>'gid', parent from events where (parent->>'resource_type') = 'project'
+)
+where place_gid is not null;
+
+create or replace temp table known as
+select distinct on (gid) *
+from (
+  select gid, modified_at, workspace_gid, _exported from tasks
+  union all
+  select task_gid, task_modified_at, workspace_gid, _exported from task_memberships
+)
+order by _exported desc;
+
+create or replace temp table moves as
+select
+  gid as task_gid,
+  project,
+  if((parent->>'resource_type') = 'section', parent, null) as section,
+  action = 'added' as is_in,
+  file_time(events.created_at) as at
+from (select * exclude (gid) from events) as events
+join known on gid = (resource->>'gid') and file_time(events.created_at) > _exported
+join places on place_gid = (parent->>'gid')
+where action in ('added', 'removed');
+
+-- All memberships, past ones too, of the tasks that were moved, or that have lost a project. In a project a task has one section.
+create or replace temp table moved as
+with latest as (
+  select
+    task_gid,
+    project->>'gid' as project_gid,
+    any_value(project) as project,
+    any_value(section) as section,
+    arg_max(is_in, (at, is_in)) as is_in,
+    max(at) as at
+  from (
+    select task_gid, project, null as section, true as is_in, at from memberships
+    union all
+    select task_gid, project, section, true, at from memberships where section is not null
+    union all
+    from moves
+  )
+  where task_gid in (
+    select task_gid from moves
+    union all
+    select task_gid from memberships where is_deleted(project->>'gid', at)
+  )
+  group by task_gid, project_gid, section->>'gid'
+)
+select
+  task_gid,
+  project_gid,
+  any_value(project) as project,
+  arg_max(section, at) filter (section is not null and is_in) as section,
+  max(at) as at,
+  coalesce(bool_or(is_in) filter (section is null), bool_or(is_in)) as is_in
+from latest
+group by all;
+update moved set is_in = false where is_deleted(project_gid, at);
+
+update tasks
+set
+  memberships = if(tasks.memberships is null, null, now_in.memberships),
+  projects = if(tasks.projects is null, null, now_in.projects)
+from (
+  select
+    task_gid,
+    coalesce(to_json(list({project: project, section: section}) filter (is_in)), '[]') as memberships,
+    coalesce(to_json(list(project) filter (is_in)), '[]') as projects
+  from moved
+  group by all
+) as now_in
+where gid = task_gid;
+
+delete from task_memberships where task_gid in (select task_gid from moved);
+insert into task_memberships by name
+select project, section, project_gid, task_gid, modified_at as task_modified_at, workspace_gid
+from moved
+join known on gid = task_gid
+where is_in and getvariable('has_memberships');
+
+alter table tasks drop column _exported;
+alter table task_memberships drop column _exported;
+
+-- Tasks and messages that the last full export does not have any more though nothing told of their deletion: the files from
+-- the full export before it on are read once more. Where deletions are not told at all, none is missed.
+
+create or replace temp macro files_before(stream, is_full) as (
+  select list(file)
+  from glob(getvariable('batches') || stream || '/*/[!.]*.jsonl*')
+  join (
+    select workspace_gid, list(distinct file_time(created_at)).list_reverse_sort() as full
+    from exports
+    where is_full
+    group by all
+  ) on workspace_gid = split_part(file, '/', -2)
+  where exported(file) < "full"[1] and exported(file) >= coalesce("full"[2], '') and exists (from deletions)
+);
+
+create or replace temp macro missed(present) as table (
+  with recursive past as (
+    select distinct on (gid) gid, resource_type, coalesce(name, title) as name, parent->>'gid' as parent_gid, workspace_gid
+    from query(reading({
+      gid: 'VARCHAR',
+      resource_type: 'VARCHAR',
+      name: 'VARCHAR',
+      title: 'VARCHAR',
+      parent: 'JSON',
+      workspace_gid: 'VARCHAR'
+    }))
+    order by parse_filename(filename) desc
+  ), told as (
+    select gone_gid as told_gid from gone
+    union
+    select gid from past join told on parent_gid = told_gid
+  )
+  select * exclude (parent_gid)
+  from past
+  where gid not in (select gid from query_table(present)) and gid not in (select told_gid from told)
+);
+
+set variable files = files_before('tasks', "full" and objects.task is not null);
+create or replace table missed_deletions as from missed('tasks');
+
+set variable files = files_before('messages', "full" and objects.message is not null);
+insert into missed_deletions from missed('messages');
+
+drop table temp.gone;
+drop table temp.memberships;
+drop table temp.places;
+drop table temp.known;
+drop table temp.moves;
+drop table temp.moved;

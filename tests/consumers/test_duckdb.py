@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.consumers import Exported, Table
 
+ACTIVITY = ("deletions", "events", "audit_log_events")
 LOAD = (PROJECT / "examples" / "duckdb" / "load.sql").read_text()
 TYPES = {
     "string": "VARCHAR",
@@ -136,7 +137,7 @@ def test_a_file_that_is_cut_off_is_an_error(exported: Exported, tmp_path: Path) 
 
 
 def test_the_columns_are_those_of_the_schemas() -> None:
-    for stream in ("exports", *STREAMS, *LISTS):
+    for stream in ("exports", *STREAMS, *LISTS, *ACTIVITY):
         schema = json.loads((PROJECT / "schemas" / f"{stream}.json").read_text())
         wanted = {name: column_type(each) for name, each in schema["properties"].items()}
         [columns] = re.findall(rf"create or replace table {stream} as.*?reading\({{(.*?)}}", LOAD, re.DOTALL)
