@@ -1,7 +1,7 @@
 """What Asana tells of an organization's life: its audit log and its workspace events.
 
-Both are made of the acts in `acts.py`, anew for each request. What was told stays where it is, so a place among the
-events or in the audit log is an instant, and how much of that instant was told.
+Both are made of the acts in `acts.py`, anew for each request. What was sent once stays where it is: a sync token or an
+offset stands for an instant, and for how many of that instant were sent.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ _DELETABLE = {
 }
 
 
+# What the audit log calls things by their subtype.
+_SPECIAL = {"status_update": "status_update", "comment_added": "comment"}
+
+
 class _Logged(NamedTuple):
     """How the audit log calls an action, and for which things it tells of it."""
 
@@ -64,7 +68,14 @@ _LOGGED = {
     "added": _Logged("{}_created", "creation", {"team"}),
     "started": _Logged("object_export_started", "exports", {"workspace"}),
 }
-# The types that objects have by themselves, and those whose events change with an aspect.
+_BY_USER = {"context_type": "web", "client_ip_address": "127.0.0.1", "user_agent": "Mozilla/5.0"}
+_BY_ASANA = {"context_type": "asana"}
+_BY_PROGRAM = {
+    "context_type": "api",
+    "api_authentication_method": "service_account",
+    "client_ip_address": "127.0.0.1",
+}
+# Types of events that happen by themselves, without and with changes of objects.
 _BY_THEMSELVES = re.compile("(task|message|status_update)_(permanently_)?deleted")
 _OF_CHANGES = re.compile("attachment_(uploaded|deleted)")
 
@@ -91,8 +102,8 @@ class Activity:
         )
         return [act for act in happened if act.action in _EVENTS]
 
-    def audit_log(self, start: int, end: int, query: Mapping[str, str] = {}) -> Iterator[tuple[int, Object]]:
-        """Yield what the audit log has kept from an instant on, before another one, in order, each with its instant.
+    def audit_log(self, start: int, end: int, query: Mapping[str, str] = {}) -> Iterator[Act]:
+        """Yield what the audit log has kept from an instant on, before another one, in order.
 
         Args:
             start: the first instant, inclusive.
@@ -106,10 +117,10 @@ class Activity:
             acts.of_programs(self.organization, after, until),
             key=acts.when,
         )
+        filters = [(of, query[name]) for name, of in _FILTERS.items() if name in query]
         for act in done:
-            logged = _audit_event(self.organization, act)
-            if logged and all(keep(logged) == query[name] for name, keep in _FILTERS.items() if name in query):
-                yield act.instant, logged
+            if _event_type(act) and all(of(act) == wanted for of, wanted in filters):
+                yield act
 
     def _natural(self, after: int, until: int, event_type: str | None) -> Iterator[Act]:
         if not self.organization.change_interval:
@@ -127,46 +138,45 @@ class Activity:
 
 # ── the audit log ────────────────────────────────────────────────────────────────────────────────────────
 
-_FILTERS: dict[str, Callable[[Object], str]] = {
-    "event_type": lambda logged: logged["event_type"],
-    "actor_type": lambda logged: logged["actor"]["actor_type"],
-    "actor_gid": lambda logged: logged["actor"].get("gid", ""),
-    "resource_gid": lambda logged: logged["resource"]["gid"],
+
+def _thing(act: Act) -> str:
+    """Return what the audit log calls the item of an act."""
+    return str(_SPECIAL.get(act.item.get("resource_subtype", "")) or act.item["resource_type"])
+
+
+def _event_type(act: Act) -> str | None:
+    """Return the type of the event that the audit log has of an act; None if it has none."""
+    logged = _LOGGED.get(act.action)
+    return logged.name.format(_thing(act)) if logged and _thing(act) in logged.things else None
+
+
+_FILTERS: dict[str, Callable[[Act], str | None]] = {
+    "event_type": _event_type,
+    "actor_type": lambda act: "user" if act.user else "asana",
+    "actor_gid": lambda act: act.user["gid"] if act.user else None,
+    "resource_gid": lambda act: act.item["gid"],
 }
 
 
-def _audit_event(organization: Organization, act: Act) -> Object | None:
-    item, thing = act.item, act.item["resource_type"]
-    if item.get("resource_subtype") in ("status_update", "comment_added"):
-        thing = item["resource_subtype"].removesuffix("_added")
-    logged = _LOGGED.get(act.action)
-    if not logged or thing not in logged.things:
-        return None
+def audit_event_of(organization: Organization, act: Act) -> Object:
+    """Return the event that the audit log has of an act."""
+    item, thing = act.item, _thing(act)
     number = mix(organization.directory.seed, int(item["gid"]), act.instant, *act.order)
-    resource_type = "story" if thing == "comment" else thing
+    resource_type = thing if thing == "status_update" else item["resource_type"]
     resource = {"resource_type": resource_type, "gid": item["gid"], "name": item.get("name")}
     if "resource_subtype" in item and thing != "status_update":
         resource["resource_subtype"] = item["resource_subtype"]
-    is_by_program = act.action == "started"
+    context = _BY_ASANA if act.user is None else _BY_PROGRAM if act.action == "started" else _BY_USER
     return {
         "gid": str(10**17 + number % (9 * 10**17)),
         "created_at": timestamp(act.instant),
-        "event_type": logged.name.format(thing),
-        "event_category": logged.category,
+        "event_type": _event_type(act),
+        "event_category": _LOGGED[act.action].category,
         "actor": _actor(organization, act.user),
         "resource": resource,
         "details": {},
-        "context": _BY_PROGRAM if is_by_program else _BY_ASANA if act.user is None else _BY_USER,
+        "context": context,
     }
-
-
-_BY_PROGRAM = {
-    "context_type": "api",
-    "api_authentication_method": "service_account",
-    "client_ip_address": "127.0.0.1",
-}
-_BY_ASANA = {"context_type": "asana"}
-_BY_USER = {"context_type": "web", "client_ip_address": "127.0.0.1", "user_agent": "Mozilla/5.0"}
 
 
 def _actor(organization: Organization, user: Object | None) -> Object:
@@ -192,33 +202,33 @@ def audit_log_answer(sandbox: Sandbox, request: Request, gid: str) -> Answer:
     limit = limit_of(query["limit"]) if "limit" in query else _PAGE
     show = fields_of(query)
     start, end = (instant_of(name, query[name]) if name in query else None for name in ("start_at", "end_at"))
-    instant, told = divmod(sandbox.offsets.decode(query["offset"]), _PLACES) if "offset" in query else (0, 0)
-    found = sandbox.activities[gid].audit_log(
-        max(start or 0, instant), sandbox.organizations[gid].now() + 1 if end is None else end, query
-    )
-    page = []
-    for each, logged in islice(_after(found, instant, told), limit):
-        told = told + 1 if each == instant else 1
-        instant = each
-        page.append(logged)
+    instant, sent = divmod(sandbox.offsets.decode(query["offset"]), _PLACES) if "offset" in query else (0, 0)
+    organization = sandbox.organizations[gid]
+    end = organization.now() + 1 if end is None else end
+    found = sandbox.activities[gid].audit_log(max(start or 0, instant), end, query)
+    page = list(islice(_after(found, instant, sent), limit))
+    if page:
+        same = sum(act.instant == page[-1].instant for act in page)
+        sent = same + sent * (page[-1].instant == instant)
+        instant = page[-1].instant
     following = None
     if page or "offset" in query:
-        offset = sandbox.offsets.encode(instant * _PLACES + told, sandbox.offset_seconds)
+        offset = sandbox.offsets.encode(instant * _PLACES + sent, sandbox.offset_seconds)
         path = f"{request.path.removeprefix(API)}?{urlencode({**query, 'offset': offset})}"
         following = {"offset": offset, "path": path, "uri": f"{sandbox.api_url}{path}"}
-    content: Object = {"data": [show(logged) for logged in page], "next_page": following}
+    content: Object = {"data": [show(audit_event_of(organization, act)) for act in page], "next_page": following}
     sandbox.strike("audit_log_page", content)
     sandbox.strike("page", content)
     return json_answer(content)
 
 
-def _after(found: Iterator[tuple[int, Object]], instant: int, told: int) -> Iterator[tuple[int, Object]]:
-    """Leave out the first events of an instant, which were told already."""
-    for each in found:
-        if each[0] == instant and told:
-            told -= 1
+def _after(found: Iterator[Act], instant: int, sent: int) -> Iterator[Act]:
+    """Leave out the first acts of an instant, which were sent already."""
+    for act in found:
+        if act.instant == instant and sent:
+            sent -= 1
         else:
-            yield each
+            yield act
 
 
 def _refusal(sandbox: Sandbox, moment: str, gid: str) -> Answer | None:
@@ -251,13 +261,13 @@ class _Position(NamedTuple):
     """What a sync token stands for.
 
     Attributes:
-        arrival: instant at which the last event that was told arrived.
-        told: how many of those that arrived then were told.
+        arrival: instant at which the last event that was sent arrived.
+        sent: how many of those that arrived then were sent.
         made: instant at which the token was made.
     """
 
     arrival: int
-    told: int
+    sent: int
     made: int
 
 
@@ -276,9 +286,10 @@ def _position(organization: Organization, token: str) -> _Position | None:
 def _arrived(sandbox: Sandbox, gid: str, since: int, now: int) -> list[tuple[int, Act]]:
     """Return the events that have arrived from an instant on, each with the instant at which it did."""
     late = int(sandbox.events_late * 1000)
+    is_irregular = late or sandbox.events_lost
     arrived = []
     for act in sandbox.activities[gid].events(since - late - 1, now):
-        number = mix(act.instant, int(act.item["gid"]), *act.order)
+        number = mix(act.instant, int(act.item["gid"]), *act.order) if is_irregular else 0
         arrival = act.instant + number % (late + 1)
         is_lost = sandbox.events_lost and number // (late + 1) % sandbox.events_lost == 0
         is_left_out = not sandbox.events_of_tasks and act.item["resource_type"] in ("task", "story")
@@ -295,18 +306,16 @@ def events_answer(sandbox: Sandbox, request: Request, gid: str) -> Answer:
     organization = sandbox.organizations[gid]
     show = fields_of(request.query)
     now = organization.now()
-    present = _Position(now, len(_arrived(sandbox, gid, now, now)), now)
     position = _position(organization, request.query.get("sync", ""))
     refusal = next(sandbox.strikes("sync", EXPIRED_SYNC), None)
     if refusal or not position or now - position.made >= sandbox.sync_seconds * 1000:
-        return json_answer({"errors": [{"message": EXPIRED_SYNC}], "sync": _token(organization, present)}, 412)
-    arrived = _arrived(sandbox, gid, position.arrival, now)[position.told :]
+        fresh = _Position(now, len(_arrived(sandbox, gid, now, now)), now)
+        return json_answer({"errors": [{"message": EXPIRED_SYNC}], "sync": _token(organization, fresh)}, 412)
+    arrived = _arrived(sandbox, gid, position.arrival, now)[position.sent :]
     page = arrived[: sandbox.events_a_request]
-    following = present
-    if len(arrived) > len(page):
-        last = page[-1][0]
-        same = sum(arrival == last for arrival, _ in page)
-        following = _Position(last, same + position.told * (last == position.arrival), now)
+    last = page[-1][0] if len(arrived) > len(page) else now
+    same = sum(arrival == last for arrival, _ in page)
+    following = _Position(last, same + position.sent * (last == position.arrival), now)
     content: Object = {
         "data": [show(event_of(act)) for _, act in page],
         "sync": _token(organization, following),

@@ -86,9 +86,9 @@ def _story(instant: int, item: Object, story: Object) -> Act:
     return Act(instant, "added", compact, story["created_by"], item)
 
 
-def stories(item: Object, instant: int, told: Iterable[Object]) -> list[Act]:
+def stories(item: Object, instant: int, new: Iterable[Object]) -> list[Act]:
     """Return that an object has new stories."""
-    return [_story(instant, item, story) for story in told]
+    return [_story(instant, item, story) for story in new]
 
 
 def moves(item: Object, user: Object | None, instant: int, before: list[Object], after: list[Object]) -> list[Act]:
@@ -125,47 +125,50 @@ def changed(item: Object, user: Object | None, instant: int, field: str, value: 
     return Act(instant, "changed", item, user, None, change)
 
 
-# ── what happens by itself: aspect → acts beside the story ───────────────────────────────────────────────
+# ── what changes by itself: aspect → acts beside the stories ─────────────────────────────────────────────
 
 
-def _of_array(
-    field: str, members_of: Callable[[Organization, History, int, int], list[Object]]
-) -> Callable[[Organization, History, Object, Object | None, int, int], list[Act]]:
-    def tell(
-        organization: Organization, history: History, item: Object, user: Object | None, instant: int, change: int
-    ) -> list[Act]:
-        before, after = (members_of(organization, history, instant - 1, each) for each in (change - 1, change))
-        return members(item, user, instant, field, before, after)
+class Step(NamedTuple):
+    """Changes of an object by themselves, usually one.
 
-    return tell
+    Attributes:
+        organization: the workspace.
+        history: the object.
+        item: its compact form.
+        user: who changed it.
+        instant: when.
+        before: number of the change before.
+        after: number of the last of them.
+    """
+
+    organization: Organization
+    history: History
+    item: Object
+    user: Object | None
+    instant: int
+    before: int
+    after: int
+
+    def both(self, members_of: Callable[[History, int, int], list[Object]]) -> tuple[list[Object], list[Object]]:
+        """Return an array of the object before and after, with what programs did to it earlier."""
+        before, after = (members_of(self.history, self.instant - 1, change) for change in (self.before, self.after))
+        return before, after
 
 
-def _assigned(
-    _organization: Organization, history: History, item: Object, user: Object | None, instant: int, change: int
-) -> list[Act]:
-    return [changed(item, user, instant, "assignee", history.assignee(history.number("assignee", change)))]
+def _assigned(step: Step) -> list[Act]:
+    assignee = step.history.assignee(step.history.number("assignee", step.after))
+    return [changed(step.item, step.user, step.instant, "assignee", assignee)]
 
 
-def _moved(
-    organization: Organization, history: History, item: Object, user: Object | None, instant: int, change: int
-) -> list[Act]:
-    before, after = (organization.memberships(history, instant - 1, each) for each in (change - 1, change))
-    return moves(item, user, instant, before, after)
-
-
-def _attached(
-    _organization: Organization, history: History, item: Object, user: Object | None, instant: int, change: int
-) -> list[Act]:
-    before, after = (history.attachment_numbers(each) for each in (change - 1, change))
-    gone = [history.attachment(number) for number in before if number not in after]
-    new = [history.attachment(number) for number in after if number not in before]
+def _attached(step: Step) -> list[Act]:
+    before, after = (step.history.attachment_numbers(change) for change in (step.before, step.after))
+    gone = (step.history.attachment(number) for number in before if number not in after)
+    new = (step.history.attachment(number) for number in after if number not in before)
+    existed = step.history.directory.existed
+    deleted = [("deleted", each) for each in gone if existed(each, step.instant - 1)]
     return [
-        *(
-            Act(instant, "deleted", attachment(each), user, item)
-            for each in gone
-            if history.directory.existed(each, instant - 1)
-        ),
-        *(Act(instant, "uploaded", attachment(each), user, item) for each in new),
+        Act(step.instant, action, attachment(each), step.user, step.item)
+        for action, each in (*deleted, *(("uploaded", each) for each in new))
     ]
 
 
@@ -174,13 +177,21 @@ def attachment(whole: Object) -> Object:
     return {name: whole[name] for name in ("gid", "resource_type", "name", "resource_subtype")}
 
 
-_TELL: dict[str, Callable[[Organization, History, Object, Object | None, int, int], list[Act]]] = {
-    "assignee": _assigned,
+_ARRAYS: dict[str, Callable[[Step], list[Act]]] = {
     "attachment": _attached,
-    "followers": _of_array("followers", lambda organization, *rest: organization.followers(*rest)),
-    "section": _moved,
-    "tags": _of_array("tags", lambda organization, *rest: organization.tags_of(*rest)),
+    "followers": lambda step: members(
+        step.item, step.user, step.instant, "followers", *step.both(step.organization.followers)
+    ),
+    "section": lambda step: moves(step.item, step.user, step.instant, *step.both(step.organization.memberships)),
+    "tags": lambda step: members(step.item, step.user, step.instant, "tags", *step.both(step.organization.tags_of)),
 }
+_TELL = {**_ARRAYS, "assignee": _assigned}
+
+
+def of_arrays(step: Step) -> list[Act]:
+    """Return what changes have done to the arrays of a task or message."""
+    kinds = _ARRAYS if step.history.kind == "task" else ("attachment", "followers")
+    return [act for aspect in kinds for act in _ARRAYS[aspect](step)]
 
 
 def of_change(organization: Organization, kind: str, index: int, instant: int, change: int) -> list[Act]:
@@ -190,7 +201,7 @@ def of_change(organization: Organization, kind: str, index: int, instant: int, c
     item, user = resource(history), story["created_by"]
     acts = []
     if aspect in _TELL:
-        acts = _TELL[aspect](organization, history, item, user, instant, change)
+        acts = _TELL[aspect](Step(organization, history, item, user, instant, change - 1, change))
     elif aspect in _FIELDS:
         acts = [changed(item, user, instant, _FIELDS[aspect])]
     return [*acts, _story(instant, item, story)]
@@ -225,7 +236,8 @@ def natural(
     """
     found: list[Act] = []
     for number, kind in enumerate(KINDS):
-        for instant, index, change in organization.changes(kind, after, until):
+        has_changes = aspects is None or aspects
+        for instant, index, change in organization.changes(kind, after, until) if has_changes else ():
             is_wanted = aspects is None or organization.aspect(kind, index, change) in aspects
             if is_wanted and organization.alive(kind, index, instant - 1):
                 found += _ordered(of_change(kind, index, instant, change), 0, number, index, change)
@@ -246,7 +258,7 @@ def of_programs(organization: Organization, after: int, until: int) -> list[Act]
     found += (
         Act(trashed.instant + TRASH, "deleted_for_good", trashed.item, None, order=(1, int(gid)))
         for gid, trashed in list(organization.trash.items())
-        if trashed.is_told and after < trashed.instant + TRASH <= until
+        if trashed.is_reported and after < trashed.instant + TRASH <= until
     )
     return sorted(found, key=when)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.sandbox.directory import described, named, subtype
 from tap_asana_export.sandbox.population import timestamp
-from tap_asana_export.sandbox.stories import COMMENT, FIRST_STORIES, LIKED_STORY, STORIES, said
+from tap_asana_export.sandbox.stories import COMMENT, FIRST_STORIES, LIKED_STORY, STORIES, touch_stories
 from tap_asana_export.sandbox.texts import html
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class History:
         shown = 60 if self.chance % 64 == 1 else _SHOWN[self.chance >> 6 & 7]
         parts = self.first_stories()
         parts += [self.story(change) for change in range(max(0, changes - shown) + 1, changes + 1)]
-        parts += self.told()
+        parts += self.program_stories()
         return sorted(self.directory.present(parts), key=lambda story: str(story["created_at"]))
 
     def first_stories(self) -> list[Object]:
@@ -260,9 +260,9 @@ class History:
         parts = parts or self._comment(change)
         return self._story(part, self.life.changed(change), self.chance + change, parts)
 
-    def told(self) -> list[Object]:
+    def program_stories(self) -> list[Object]:
         """Return the youngest stories of what programs did."""
-        texts = [(touch.instant, parts) for touch in self.life.touches for parts in said(touch)]
+        texts = [(touch.instant, parts) for touch in self.life.touches for parts in touch_stories(touch)]
         numbers = range(_TOUCHES, LIKED_STORY)
         return [
             self._story(numbers[number % len(numbers)], instant, self.chance, parts)

@@ -9,7 +9,7 @@ from tap_asana_export.sandbox import acts
 from tap_asana_export.sandbox.acts import TRASH, Act
 from tap_asana_export.sandbox.directory import named
 from tap_asana_export.sandbox.population import Mark, Placing, Touch, timestamp
-from tap_asana_export.sandbox.stories import COMMENT, moved, said
+from tap_asana_export.sandbox.stories import COMMENT, moved, touch_stories
 from tap_asana_export.sandbox.workspace import SUBTASKS, Workspace
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class Trashed(NamedTuple):
         item: its compact form.
         along: gids of what was deleted with it.
         by: gid of what it was deleted with; itself if nothing.
-        is_told: whether the audit log and the events tell of it.
+        is_reported: whether the audit log and the events tell of it.
     """
 
     instant: int
     item: Object
     along: list[str]
     by: str
-    is_told: bool
+    is_reported: bool
 
 
 class Organization(Workspace):
@@ -121,7 +121,7 @@ class Organization(Workspace):
         """
         kind, index, now = self._find(gid, acts.KINDS)
         self._touch(kind, index, Touch(now, {}, (("comment_added", text, COMMENT),)))
-        return str(self.history(kind, index, now).told()[-1]["gid"])
+        return str(self.history(kind, index, now).program_stories()[-1]["gid"])
 
     def attach(self, gid: str, name: str = "A file.txt") -> str:
         """Attach a file to a task or message, and return the gid of the attachment.
@@ -165,8 +165,8 @@ class Organization(Workspace):
         self._note(*(acts.changed(item, user, touch.instant, name, value) for name, value in touch.fields.items()))
         files = history.files()[len(history.files()) - len(touch.files) :]
         self._note(*(Act(touch.instant, "uploaded", acts.attachment(file), user, item) for file in files))
-        if kind != "team" and said(touch):
-            self._note(*acts.stories(item, touch.instant, history.told()[-len(said(touch)) :]))
+        if kind != "team" and touch_stories(touch):
+            self._note(*acts.stories(item, touch.instant, history.program_stories()[-len(touch_stories(touch)) :]))
 
     def _mark(self, gid: str, member: str, chosen: str | None, *, is_added: bool, story: bool) -> None:
         kind, index, now = self._find(gid, acts.KINDS if member == "user" else ("task",))
@@ -273,7 +273,7 @@ class Organization(Workspace):
             KeyError: no object has this gid now.
         """
         with self._lock:
-            self._delete(gid, gid, is_told=True)
+            self._delete(gid, gid, is_reported=True)
 
     def undelete(self, gid: str) -> None:
         """Take back a deletion, and that of what was deleted with the object.
@@ -281,10 +281,10 @@ class Organization(Workspace):
         It is not modified by that, unless changes by itself were due meanwhile.
 
         Raises:
-            KeyError: nothing in the trash has this gid; what was deleted by itself is not there.
+            KeyError: nothing in the trash has this gid, or it would have been deleted by itself meanwhile.
         """
         with self._lock:
-            self._undelete(gid, is_told=True)
+            self._undelete(gid, is_reported=True)
 
     def delete_for_good(self, gid: str) -> None:
         """Delete an object so that it cannot be undeleted, whether it is in the trash already or not.
@@ -294,42 +294,48 @@ class Organization(Workspace):
         """
         with self._lock:
             if gid not in self.trash:
-                self._delete(gid, gid, is_told=True)
+                self._delete(gid, gid, is_reported=True)
             self._delete_for_good(gid)
 
-    def _delete(self, gid: str, by: str, *, is_told: bool) -> None:
+    def _delete(self, gid: str, by: str, *, is_reported: bool) -> None:
         item, user, now = self._item(gid), self._user(gid), self.now()
-        if is_told:
+        if is_reported:
             self._note(Act(now, "deleted", item, user))
         along = self._along(gid)
-        self.trash[gid] = Trashed(now, item, along, by, is_told)
+        self.trash[gid] = Trashed(now, item, along, by, is_reported)
         self._turn(gid, now)
-        are_told = is_told and (item["resource_type"] == "task" or self.tasks_of_deleted_projects == "logged")
+        are_reported = is_reported and (item["resource_type"] == "task" or self.tasks_of_deleted_projects == "logged")
         for each in along:
             if each in self:
-                self._delete(each, gid, is_told=are_told)
+                self._delete(each, gid, is_reported=are_reported)
 
-    def _undelete(self, gid: str, *, is_told: bool) -> None:
+    def _undelete(self, gid: str, *, is_reported: bool) -> None:
         trashed = self._in_trash(gid)
         now = self.now()
         self._turn(gid, now)
         kind, index = self._place_of(gid)
-        if kind and not self.alive(kind, index, now):
+        is_part = trashed.item["resource_type"] in ("story", "attachment")
+        parts = self._parts(f"{gid[:-3]}000") if is_part else [trashed.item]
+        if all(part["gid"] != gid for part in parts) or (kind and not self.alive(kind, index, now)):
             self._turn(gid, now)
             raise KeyError(gid)
         del self.trash[gid]
-        if is_told:
+        if is_reported:
             self._note(Act(now, "undeleted", trashed.item, self._user(gid)))
-        if kind and self.life(kind, index, now).changes != self.life(kind, index, trashed.instant).changes:
+        before, after = (self.life(kind, index, each).changes if kind else 0 for each in (trashed.instant, now))
+        if before != after:
             self._populations[kind].touch(index, Touch(now, {}, ()))
+        if before != after and kind in acts.KINDS:
+            history = self.history(kind, index, now)
+            self._note(*acts.of_arrays(acts.Step(self, history, trashed.item, self._user(gid), now, before, after)))
         for each in trashed.along:
             if each in self.trash and self.trash[each].by == gid:
-                self._undelete(each, is_told=self.trash[each].is_told)
+                self._undelete(each, is_reported=self.trash[each].is_reported)
 
     def _delete_for_good(self, gid: str) -> None:
         trashed = self._in_trash(gid)
         del self.trash[gid]
-        if trashed.is_told:
+        if trashed.is_reported:
             self._note(Act(self.now(), "deleted_for_good", trashed.item, self._user(gid)))
         for each in trashed.along:
             if each in self.trash and self.trash[each].by == gid:
@@ -441,11 +447,11 @@ def _of_mark(member: str, item: Object, *, is_added: bool) -> StoryParts:
 def _of_move(before: list[Object], after: list[Object]) -> list[StoryParts]:
     """Return what the stories of a move say."""
     projects = [{each["project"]["gid"] for each in memberships} for memberships in (before, after)]
-    told: list[StoryParts] = []
+    texts: list[StoryParts] = []
     for verb, memberships, others in (("removed_from", before, projects[1]), ("added_to", after, projects[0])):
         there = (each["project"] for each in memberships if each["project"]["gid"] not in others)
-        told += [(f"{verb}_project", f"{verb.replace('_', ' ')} {each['name']}", {"project": each}) for each in there]
-    return told + [
+        texts += [(f"{verb}_project", f"{verb.replace('_', ' ')} {each['name']}", {"project": each}) for each in there]
+    return texts + [
         moved(old["section"], new["section"], new["project"])
         for old in before
         for new in after

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 
 from tap_asana_export.leftovers import OWNER, remove_leftovers
 from tap_asana_export.sandbox import graph
-from tap_asana_export.sandbox.activity import Activity, audit_log_answer, event_of, events_answer
+from tap_asana_export.sandbox.activity import Activity, audit_event_of, audit_log_answer, event_of, events_answer
 from tap_asana_export.sandbox.export import (
     FORMS,
     ExportJob,
@@ -271,9 +271,9 @@ class Sandbox:
 
     def audit_log(self, workspace: str) -> list[Object]:
         """Return the whole audit log as it is now, which is kept for 90 days."""
-        return [
-            logged for _, logged in self.activities[workspace].audit_log(0, self.organizations[workspace].now() + 1)
-        ]
+        organization = self.organizations[workspace]
+        found = self.activities[workspace].audit_log(0, organization.now() + 1)
+        return [audit_event_of(organization, act) for act in found]
 
     def events(self, workspace: str) -> list[Object]:
         """Return all events since the organization was made, also those that arrive late or never."""

@@ -45,7 +45,7 @@ def moved(old: Object, new: Object, project: Object) -> StoryParts:
     return "section_changed", f"moved this task from {old['name']} to {new['name']}", sections
 
 
-def said(touch: Touch) -> tuple[StoryParts, ...]:
+def touch_stories(touch: Touch) -> tuple[StoryParts, ...]:
     """Return what the stories of a change by a program say."""
     if touch.stories is not None:
         return touch.stories
