@@ -201,6 +201,8 @@ class Organization(Workspace):
     def move(self, gid: str, project: str | None = None, section: str | None = None, *, story: bool = False) -> None:
         """Move a task to another project or section, which Asana does not count as a modification.
 
+        A message or team stays where it is.
+
         Args:
             gid: gid of the task.
             project: gid of the only project that it is in then; without, each project gives way to the next one.
@@ -208,9 +210,11 @@ class Organization(Workspace):
             story: whether stories tell of it, and `modified_at` is new.
 
         Raises:
-            KeyError: no task, project or section has this gid now.
+            KeyError: no task, message or team, or no project or section, has this gid now.
         """
-        _, index, now = self._find(gid, ("task",))
+        kind, index, now = self._find(gid)
+        if kind != "task":
+            return
         places = dict(self.places(index, now))
         if section:
             number = self._number(f"{section[:-3]}000")

@@ -433,6 +433,14 @@ def test_followers_and_tags_are_added_and_removed_with_or_without_a_story(
     assert (after["modified_at"] != before["modified_at"]) == story
 
 
+def test_messages_and_teams_stay_where_they_are(sandbox: Sandbox, organization: Organization) -> None:
+    for kind in ("message", "team"):
+        before = by_gid(organization, kind)
+        organization.move(next(iter(before)))
+        assert by_gid(organization, kind) == before
+    assert sandbox.events(WORKSPACE) == []
+
+
 def test_a_user_who_follows_already_changes_nothing_and_an_unknown_one_is_refused(organization: Organization) -> None:
     gid, task = next(iter(by_gid(organization).items()))
     organization.follow(gid, task["followers"][0]["gid"])
