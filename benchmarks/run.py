@@ -146,7 +146,8 @@ def make_export(tasks: int) -> Path:
     It is made in a process of its own: what this one ever held would count as its children's peak memory.
     """
     file = CACHE / f"{tasks}.jsonl.gz"
-    subprocess.run([sys.executable, HERE / "make_export.py", WORKSPACE, str(tasks), file], check=True)
+    settings = (WORKSPACE, str(tasks), "prose", "documented")
+    subprocess.run([sys.executable, HERE / "make_export.py", *settings, file], check=True)
     return file
 
 

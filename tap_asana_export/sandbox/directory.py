@@ -6,10 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.sandbox.population import mix
+from tap_asana_export.sandbox.shapes import SHAPES
 from tap_asana_export.sandbox.texts import Texts, person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Object = dict[str, Any]
 
@@ -95,11 +96,13 @@ class Directory:
         turns: by gid, the instants at which a program has deleted, undeleted, deleted … something.
     """
 
-    def __init__(self, workspace: str, *, seed: int, sizes: dict[str, int] = SIZES) -> None:
+    def __init__(self, workspace: str, *, seed: int, sizes: dict[str, int] = SIZES, shape: str = "prose") -> None:
         self.workspace = named(workspace, "workspace", f"Sandbox {int(workspace) % 1000}")
         self.seed = mix(seed, int(workspace))
         self.texts = Texts(self.seed)
-        self.sizes = sizes | {kind: max(1, sizes[kind]) for kind in ("user", "project")}
+        self.shape = SHAPES[shape]
+        least = {"user": 1, "project": 1, "custom_field": self.shape.definitions}
+        self.sizes = sizes | {kind: max(number, sizes[kind]) for kind, number in least.items()}
         self.overrides: dict[str, Object] = {}
         self.deleted: set[str] = set()
         self.turns: dict[str, tuple[int, ...]] = {}
@@ -272,11 +275,15 @@ class Directory:
         return [tag for tag in self.all("tag")[start : min(size, start + count)] if self.has(tag)]
 
     def custom_fields(self, chance: int) -> list[Object]:
-        """Return the definitions of the custom fields that an object has: two or three of ten."""
+        """Return the definitions of the custom fields that an object has: two or three of ten, or as many in a row."""
         size = self.sizes["custom_field"]
+        if self.shape.is_brief:
+            count = self.shape.fields[chance % len(self.shape.fields)]
+            start = (chance >> 4) % (size - count + 1)
+            return self.present(self.all("custom_field")[start : start + count])
         first = chance // 4 % -(-size // len(_CUSTOM_FIELDS)) * len(_CUSTOM_FIELDS) if size else 0
         fields = self.all("custom_field")[first : min(size, first + len(_CUSTOM_FIELDS))]
-        return [field for field in fields[chance % 4 :: 4] if self.has(field)]
+        return self.present(fields[chance % 4 :: 4])
 
     def other(self, kind: str, number: int) -> Object | None:
         """Return a portfolio, a goal, or an object of another kind in `_OTHERS`; None if it is gone."""
@@ -285,10 +292,10 @@ class Directory:
         return found if found and self.has(found) else None
 
     def _custom_field(self, number: int) -> Object:
-        kind, _, special = _CUSTOM_FIELDS[number % len(_CUSTOM_FIELDS)]
+        kind, name, special = self._kind_of_field(number)
         gid = self.gid("custom_field", number)
         field = {
-            **named(gid, "custom_field", _numbered([name for _, name, _ in _CUSTOM_FIELDS], number)),
+            **named(gid, "custom_field", name),
             "resource_subtype": kind,
             "type": kind,
             "representation_type": kind,
@@ -299,18 +306,39 @@ class Directory:
         if kind in ("enum", "multi_enum"):
             field["enum_options"] = [
                 {
-                    **named(f"{gid[:-1]}{part}", "enum_option", option),
+                    **named(f"{gid[:-2]}{part:02}", "enum_option", option),
                     "enabled": option != "old",
                     "color": color,
                 }
-                for part, (option, color) in enumerate(_OPTIONS, 1)
+                for part, (option, color) in enumerate(self._options(number), 1)
             ]
         return field
 
+    def _kind_of_field(self, number: int) -> tuple[str, str, Object]:
+        """Return type, name, and the properties that differ from `_ORDINARY`, of the custom field of a number."""
+        if self.shape.is_brief:
+            kind = self.shape.kinds[number % len(self.shape.kinds)]
+            special = {"precision": 2 if kind == "number" else None, "description": ""}
+            return kind, self.texts.title(number * 11)[:24], special
+        kind, _, special = _CUSTOM_FIELDS[number % len(_CUSTOM_FIELDS)]
+        return kind, _numbered([name for _, name, _ in _CUSTOM_FIELDS], number), special
+
+    def _options(self, number: int) -> Sequence[tuple[str, str]]:
+        """Return name and colour of each option of the custom field of a number."""
+        if not self.shape.is_brief:
+            return _OPTIONS
+        count = self.shape.options[number % len(self.shape.options)]
+        return [(self.texts.title(number * 31 + option)[:12], _OPTIONS[option % 4][1]) for option in range(count)]
+
 
 def described(field: Object) -> Object:
-    """Return a custom field with its description, which is opt-in."""
-    return {**field, "description": f"About {field['name']}"}
+    """Return a custom field with its description, which is opt-in unless it has one already."""
+    return {**field, "description": field.get("description", f"About {field['name']}")}
+
+
+def brief(item: Object, names: Iterable[str]) -> Object:
+    """Return an object with only some properties, in their order."""
+    return {name: item[name] for name in names if name in item}
 
 
 def _numbered(names: Sequence[str], number: int) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tap_asana_export.sandbox.directory import described, named, subtype
+from tap_asana_export.sandbox.directory import brief, described, named, subtype
 from tap_asana_export.sandbox.population import timestamp
+from tap_asana_export.sandbox.shapes import BRIEF_FIELD, BRIEF_STORY
 from tap_asana_export.sandbox.stories import COMMENT, FIRST_STORIES, LIKED_STORY, STORIES, touch_stories
 from tap_asana_export.sandbox.texts import html
 
@@ -47,8 +48,8 @@ _PLACES = {kind: {aspect: place for place, aspect in enumerate(aspects)} for kin
 _TOUCHES, _LIKES, _FILES, _ATTACHMENTS, _STORY_LIKES = 800, 820, 840, 860, 960
 _NUMBERS = (None, 1.10, 42.0, 1234567.89, 0.1, -3.25, 9007199254740993.0, 1e-7, 0.0, 2.5)
 _APPROVALS = ("approved", "changes_requested", "rejected")
+_BRIEF_TEXT = 80
 _HOSTS = ("asana", "asana", "asana", "gdrive", "dropbox", "external")
-_SHOWN = (1, 1, 1, 2, 2, 3, 4, 6)
 _SOURCES = ("web", "mobile", "api", "email", "unknown")
 _STICKERS = (
     None,
@@ -154,6 +155,8 @@ class History:
             number = self.number(field["type"] if field["type"] in _PLACES[self.kind] else "people")
             value = {**field, **self.value(field, number)}
             values.append(described(value) if self.whole else value)
+        if self.kind == "task" and self.directory.shape.is_brief:
+            return [brief(_without_nulls(value), BRIEF_FIELD) for value in values]
         return values
 
     def value(self, field: Object, number: int) -> Object:
@@ -201,7 +204,8 @@ class History:
         """Return the numbers of the youngest attachments, now or after the nth change."""
         count = self._generation("attachment", self.life.changes if change is None else change)
         oldest = -1 if self.chance % 4 == 0 else 0
-        return range(max(oldest, count - self.chance % 3), count)
+        youngest = self.directory.shape.attachments
+        return range(max(oldest, count - youngest[self.chance % len(youngest)]), count)
 
     def files(self) -> list[Object]:
         """Return the youngest attachments that programs made."""
@@ -240,10 +244,13 @@ class History:
     def stories(self) -> list[Object]:
         """Return the stories of the creation, of the youngest changes, and of the changes that programs made."""
         changes = self.life.changes
-        shown = 60 if self.chance % 64 == 1 else _SHOWN[self.chance >> 6 & 7]
+        shape = self.directory.shape
+        shown = shape.most_stories if self.chance % 64 == 1 else shape.stories[(self.chance >> 6) % len(shape.stories)]
         parts = self.first_stories()
         parts += [self.story(change) for change in range(max(0, changes - shown) + 1, changes + 1)]
         parts += self.program_stories()
+        if shape.is_brief:
+            parts = [brief(story, BRIEF_STORY) | {"text": story["text"][:_BRIEF_TEXT]} for story in parts]
         return sorted(self.directory.present(parts), key=lambda story: str(story["created_at"]))
 
     def first_stories(self) -> list[Object]:
@@ -318,6 +325,11 @@ class History:
 # ── the values of custom fields: type → key, value and display_value ─────────────────────────────────────
 
 
+def _without_nulls(field: Object) -> Object:
+    """Return a custom field as real answers have it: without what is not set, but with `display_value`."""
+    return {name: value for name, value in field.items() if value is not None or name == "display_value"}
+
+
 def _number(_history: History, _field: Object, number: int) -> Value:
     value = _NUMBERS[number % len(_NUMBERS)]
     return "number_value", value, None if value is None else str(value)
@@ -335,7 +347,8 @@ def _date(history: History, _field: Object, number: int) -> Value:
 
 
 def _enum(_history: History, field: Object, number: int) -> Value:
-    option = (None, *field["enum_options"])[number % 5]
+    options = (None, *field["enum_options"])
+    option = options[number % len(options)]
     return "enum_value", option, option and option["name"]
 
 

@@ -39,11 +39,12 @@ from tap_asana_export.sandbox.lists import LISTS, listed
 from tap_asana_export.sandbox.organization import ALONG, COMMANDS, Organization
 from tap_asana_export.sandbox.pages import API, ROUTES, Offsets, answer, page, refused
 from tap_asana_export.sandbox.population import milliseconds, timestamp
+from tap_asana_export.sandbox.shapes import ORDERS, SHAPES
 from tap_asana_export.sandbox.storage import Storage
 from tap_asana_export.sandbox.wire import Answer, Listener, Transfer, json_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from typing_extensions import Self
 
@@ -56,6 +57,12 @@ _FOLDER = "asana-sandbox-"
 _JOBS = 10**10
 _REFUSABLE = (*LISTS, "workspaces", "audit_log_events", "events")
 _REFUSALS = {*range(400, 600)}
+_CHOICES: dict[str, Collection[str]] = {
+    "shape": SHAPES,
+    "property_order": ORDERS,
+    "graph_format": FORMS,
+    "tasks_of_deleted_projects": ALONG,
+}
 _UNFINISHED = ("not_started", "in_progress")
 _GRAPHS_KEPT = timedelta(hours=4)
 # Seconds that a poll waits for the job's file, so that a small export is always complete at the first poll.
@@ -106,6 +113,12 @@ class Sandbox:
     large: int = field(default=2, metadata=_means("how many of the tasks have a megabyte of notes"))
     change_interval: float | None = field(
         default=5.0, metadata=_means("seconds between two changes to a workspace's tasks; 0: nothing changes")
+    )
+    shape: str = field(
+        default="prose", metadata=_means(f"what tasks are made of, long texts or many objects: {', '.join(SHAPES)}")
+    )
+    property_order: str = field(
+        default="documented", metadata=_means(f"order of a task's properties: {', '.join(ORDERS)}")
     )
     job_seconds: float = field(default=1.0, metadata=_means("least seconds that an export takes"))
     jobs_at_once: int = field(
@@ -180,12 +193,9 @@ class Sandbox:
         unknown = self.faults.keys() - set(NAMES)
         if unknown:
             raise ValueError(f"Unknown faults: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
-        if self.graph_format not in FORMS:
-            raise ValueError(f"Unknown graph_format: {self.graph_format}. There are {', '.join(FORMS)}.")
-        if self.tasks_of_deleted_projects not in ALONG:
-            raise ValueError(
-                f"Unknown tasks_of_deleted_projects: {self.tasks_of_deleted_projects}. There are {', '.join(ALONG)}."
-            )
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"Unknown {name}: {getattr(self, name)}. There are {', '.join(known)}.")
         unknown = self.refused_lists.keys() - {*_REFUSABLE}
         if unknown:
             raise ValueError(f"Unknown lists: {', '.join(unknown)}. There are {', '.join(_REFUSABLE)}.")

@@ -11,9 +11,10 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tap_asana_export.sandbox.directory import SIZES, Directory, described, named, subtype
+from tap_asana_export.sandbox.directory import SIZES, Directory, brief, described, named, subtype
 from tap_asana_export.sandbox.history import History, aspect
 from tap_asana_export.sandbox.population import Population, milliseconds, timestamp
+from tap_asana_export.sandbox.shapes import ORDERS
 from tap_asana_export.sandbox.texts import html
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ _STATUSES = (
     "dropped",
 )
 _SENTENCES = (0, 4, 8, 12, 16, 24, 36, 64)
+_FOLLOWERS_OF_MESSAGE = (1, 2, 3, 4, 5)
 
 
 @dataclass(eq=False)
@@ -75,6 +77,8 @@ class Workspace:
         large: number of tasks with a megabyte of notes.
         change_interval: seconds between two changes of tasks, on average; tasks are also created and deleted. With 0
             nothing changes but by what programs do.
+        shape: one of the `SHAPES`, what tasks are made of.
+        property_order: one of the `ORDERS` of a task's properties.
         tasks_of_deleted_projects: what becomes of the tasks of a project that is deleted, one of `ALONG`.
         clock: returns the present as an aware datetime.
     """
@@ -96,6 +100,8 @@ class Workspace:
     time_periods: int = 21
     large: int = 2
     change_interval: float | None = 5
+    shape: str = "prose"
+    property_order: str = "documented"
     tasks_of_deleted_projects: str = "stay"
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
@@ -105,6 +111,7 @@ class Workspace:
             self.gid,
             seed=self.seed,
             sizes=SIZES | {kind: getattr(self, setting) for kind, setting in _SETTINGS.items()},
+            shape=self.shape,
         )
         self.workspace = self.directory.workspace
         interval = self.change_interval or 0
@@ -172,7 +179,7 @@ class Workspace:
         built = self._task(history, now, bare=True) if bare else self._builders[kind](history, now)
         for touch in history.life.touches:
             built |= touch.fields
-        return built
+        return brief(built, ORDERS[self.property_order]) | built if kind == "task" else built
 
     def history(self, kind: str, index: int, now: int, *, whole: bool = False) -> History:
         """Return an object at some instant, without building it."""
@@ -260,7 +267,8 @@ class Workspace:
 
     def followers(self, history: History, now: int, change: int | None = None) -> list[Object]:
         """Return the followers of a task or message; arguments as for `memberships`."""
-        count = 1 + history.chance % (4 if history.kind == "task" else 5)
+        counts = self.directory.shape.followers if history.kind == "task" else _FOLLOWERS_OF_MESSAGE
+        count = counts[history.chance % len(counts)]
         followers = history.users(history.number("followers", change), count)
         marks = self._populations[history.kind].marks(history.index, "followers", now)
         if not marks:
@@ -280,7 +288,7 @@ class Workspace:
         completed = done % 2 == 1
         assignee = history.assignee(history.number("assignee"))
         dates = history.dates(history.number("dates"))
-        likes = history.likes((0, 0, 0, 1, 2, 3, 0, 9)[chance % 8])
+        likes = history.likes(directory.shape.likes[chance % len(directory.shape.likes)])
         liked = history.liked(likes)
         parent = self.parent(history.index)
         memberships = self.memberships(history, now)
@@ -350,7 +358,9 @@ class Workspace:
         number = history.number("notes")
         if history.index < self.large:
             return self.directory.texts.long(number)
-        sentences = 400 if history.chance % 211 == 0 else _SENTENCES[history.chance >> 6 & 7]
+        shape = self.directory.shape
+        usual = shape.sentences[(history.chance >> 6) % len(shape.sentences)]
+        sentences = shape.most_sentences if history.chance % 211 == 0 else usual
         return self.directory.texts.prose(number * 31 + history.index, sentences)
 
     # ── messages and teams ───────────────────────────────────────────────────────────────────────────────

@@ -596,7 +596,7 @@ def act_on(organization: Organization, chance: random.Random, trash: list[str]) 
         assert command in ("unfollow", "untag", "tag")
 
 
-@pytest.mark.parametrize("seed", [*range(3), *soak(*range(3, 24))])
+@pytest.mark.parametrize("seed", [*range(4), *soak(*range(4, 24))])
 def test_events_and_audit_log_tell_exactly_what_exports_show(seed: int, clock: Clock) -> None:
     interval = 5 * (seed % 2)
     with Sandbox(
@@ -606,6 +606,7 @@ def test_events_and_audit_log_tell_exactly_what_exports_show(seed: int, clock: C
         projects=9,
         large=0,
         change_interval=interval,
+        shape=("prose", "dense")[seed // 2 % 2],
         clock=clock,
         events_a_request=20,
     ) as sandbox:

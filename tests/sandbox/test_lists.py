@@ -97,9 +97,10 @@ VALUES = {name for name in FIELDS["custom_fields"] if name.endswith(("_value", "
 
 
 @pytest.fixture
-def sandbox(clock: Clock) -> Iterator[Sandbox]:
-    """Time stands still unless a test moves it."""
-    with Sandbox(tasks=60, messages=4, large=0, change_interval=0, clock=clock) as sandbox:
+def sandbox(clock: Clock, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Time stands still unless a test moves it. A parameter is the shape of tasks."""
+    shape = getattr(request, "param", "prose")
+    with Sandbox(tasks=60, messages=4, large=0, change_interval=0, shape=shape, clock=clock) as sandbox:
         yield sandbox
 
 
@@ -315,6 +316,28 @@ def test_lists_have_what_tasks_name(sandbox: Sandbox) -> None:
         assert {name: field[name] for name in definition} == definition
 
 
+@pytest.mark.parametrize(("sandbox", "count"), [("dense", 80), ("wide", 37)], indirect=["sandbox"])
+def test_custom_fields_of_dense_and_wide_tasks_are_those_of_the_list(sandbox: Sandbox, count: int) -> None:
+    definitions = by_gid(sandbox.listed(WORKSPACE, "custom_fields"))
+    own = VALUES | {"enum_options"}
+    assert {frozenset(each.keys() - own) for each in definitions.values()} == {frozenset(FIELDS["custom_fields"] - own)}
+    assert len(definitions) == count
+    organization = sandbox.organizations[WORKSPACE]
+    tasks = [*organization.objects("task"), *organization.objects("task", whole=True)]
+    (project, *_) = sandbox.parents(WORKSPACE, "project")
+    held = [item for item in sandbox.graph_objects(project) if "custom_fields" in item]
+    assert {item["resource_type"] for item in held} == {"project", "task"}
+    for field in (field for item in tasks + held for field in item["custom_fields"]):
+        fixed = field.keys() - VALUES
+        assert {name: field[name] for name in fixed} == {name: definitions[field["gid"]][name] for name in fixed}
+    deleted = tasks[0]["custom_fields"][0]["gid"]
+    organization.delete(deleted)
+    left = {field["gid"] for task in organization.objects("task") for field in task["custom_fields"]}
+    assert (deleted in left, len(left) > 1) == (False, True)
+    assert sandbox.audit_log(WORKSPACE)[0]["event_type"] == "custom_field_deleted"
+
+
+@pytest.mark.parametrize("sandbox", ["prose", "dense"], indirect=True)
 def test_lists_have_what_graph_exports_have(sandbox: Sandbox) -> None:
     listed = {name: by_gid(sandbox.listed(WORKSPACE, name)) for name in NAMES}
     found = [item for goal in sandbox.parents(WORKSPACE, "goal") for item in sandbox.graph_objects(goal)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -340,3 +341,49 @@ def test_twenty_thousand_tasks_leave_nothing_behind() -> None:
         most = max(most, sys.getallocatedblocks()) if count % 100 == 0 else most
     assert count == 20_000
     assert most - before < 5_000
+
+
+# ── shapes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_dense_tasks_are_many_small_objects(clock: Clock) -> None:
+    tasks = [*Organization(shape="dense", tasks=1000, large=0, clock=clock).objects("task")]
+
+    def spread(counts: Iterable[int]) -> tuple[int, int]:
+        found = {*counts}
+        return min(found), max(found)
+
+    fields = [field for task in tasks for field in task["custom_fields"]]
+    assert spread(len(task["custom_fields"]) for task in tasks) == (3, 12)
+    assert spread(len(field["enum_options"]) for field in fields) == (4, 20)
+    assert spread(len(task["followers"]) for task in tasks) == (0, 15)
+    assert 35 <= max(len(task["stories"]) for task in tasks) <= 42
+    assert {name for field in fields for name in field} == {
+        *("gid", "enabled", "name", "description", "created_by", "display_value", "resource_subtype", "resource_type"),
+        *("is_formula_field", "is_value_read_only", "type", "enum_options", "enum_value"),
+    }
+    assert {name for task in tasks for story in task["stories"] for name in story} == {
+        *("gid", "created_at", "created_by", "resource_type", "resource_subtype", "text", "type")
+    }
+    text = b"\n".join(msgspec.json.encode(task) for task in tasks)
+    assert 5_500 < len(text) / len(tasks) < 6_500
+    assert 6 < len(text) / len(zlib.compress(text, 1)) < 7.5
+
+
+def test_wide_tasks_have_37_custom_fields(clock: Clock) -> None:
+    tasks = [*Organization(shape="wide", tasks=50, large=0, clock=clock).objects("task")]
+    assert {len(task["custom_fields"]) for task in tasks} == {37}
+    options = {len(field.get("enum_options", [])) for task in tasks for field in task["custom_fields"]}
+    assert options >= {0, 1, 18, 57}
+
+
+@pytest.mark.parametrize("shape", ["prose", "dense", "wide"])
+def test_the_order_of_properties_changes_nothing_else(clock: Clock, shape: str) -> None:
+    documented, real = (
+        Organization(shape=shape, property_order=order, tasks=50, large=0, clock=clock)
+        for order in ("documented", "real")
+    )
+    assert [*real.objects("task", whole=True)] == [*documented.objects("task", whole=True)]
+    first = next(iter(real.objects("task")))
+    assert list(first).index("resource_type") > list(first).index("custom_fields")
+    assert list(next(iter(documented.objects("task"))))[:2] == ["gid", "resource_type"]

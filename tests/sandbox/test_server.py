@@ -731,6 +731,10 @@ def test_what_cannot_be_set_up_is_refused() -> None:
         Sandbox(workspaces=["1200000000000001", "1300000000000001"])
     with pytest.raises(ValueError, match="Unknown graph_format: xml"):
         Sandbox(graph_format="xml")
+    with pytest.raises(ValueError, match=r"Unknown shape: round. There are prose, dense, wide\."):
+        Sandbox(shape="round")
+    with pytest.raises(ValueError, match=r"Unknown property_order: none. There are documented, real\."):
+        Sandbox(property_order="none")
 
 
 @pytest.mark.parametrize(
