@@ -2,6 +2,7 @@
 with tasks as (
     select workspace_gid, count(case when not is_completed then 1 end) as open_tasks
     from {{ ref('asana_tasks') }}
+    where created_at is not null
     group by workspace_gid
 ),
 

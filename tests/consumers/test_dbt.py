@@ -189,3 +189,87 @@ def test_every_column_of_the_marts_is_documented(tmp_path: Path) -> None:
         model["name"]: [column["name"] for column in model["columns"] if column["description"]] for model in described
     }
     assert told == {mart: warehouse.columns(mart) for mart in KEYS}
+
+
+NAMELESS: Row = {"gid": "31", "resource_type": "user"}
+PRIORITY = {"resource_type": "custom_field", "name": "Priority", "type": "text"}
+OLD_TASKS: list[Row] = [
+    {
+        "gid": "1",
+        "name": "Of two projects, whose custom fields have one name",
+        "completed": True,
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "completed_at": "2026-01-03T12:00:00.000Z",
+        "modified_at": "2026-01-03T12:00:00.000Z",
+        "assignee": NAMELESS,
+        "memberships": [
+            {"project": {"gid": "41", "name": "One"}, "section": None},
+            {"project": {"gid": "42"}, "section": {"gid": "51", "name": "To do"}},
+        ],
+        "custom_fields": [
+            PRIORITY | {"gid": "61", "display_value": "high"},
+            PRIORITY | {"gid": "62", "display_value": "It's low"},
+            None,
+        ],
+    },
+    {"gid": "2", "name": "Of no project", "completed": False, "created_at": "2026-01-02T00:00:00.000Z"},
+    {"gid": "3", "name": "Deleted since", "modified_at": "2026-01-02T00:00:00.000Z"},
+    {"gid": "4", "name": "Changed after it was deleted", "modified_at": "2026-01-04T00:00:00.000Z"},
+    {"gid": "5", "name": "Restored", "modified_at": "2026-01-02T00:00:00.000Z"},
+    {"gid": "6", "name": "New", "modified_at": "2026-01-03T00:00:00.000Z"},
+    {"gid": "6", "name": "Old", "modified_at": "2026-01-02T00:00:00.000Z"},
+]
+DELETIONS: list[Row] = [
+    {"gid": "3", "is_deleted": True, "changed_at": "2026-01-03T00:00:00.000Z"},
+    {"gid": "4", "is_deleted": True, "changed_at": "2026-01-03T00:00:00.000Z"},
+    {"gid": "5", "is_deleted": False, "changed_at": "2026-01-03T00:00:00.000Z"},
+    {"gid": "71", "is_deleted": True, "changed_at": "2026-01-03T00:00:00.000Z"},
+]
+STORIES: list[Row] = [
+    {"gid": gid, "type": "comment", "parent_type": "task", "task_gid": "6", "task_modified_at": modified}
+    for gid, modified in [
+        ("71", "2026-01-03T00:00:00.000Z"),  # deleted
+        ("72", "2026-01-03T00:00:00.000Z"),
+        ("73", "2026-01-02T00:00:00.000Z"),  # of an earlier version
+    ]
+]
+
+
+def column_type(name: str, value: Any) -> str:
+    """The type of a column, by its name and one of its values."""
+    if name.endswith("_at"):
+        return "TIMESTAMP"
+    return {bool: "BOOLEAN", str: "VARCHAR"}.get(type(value), "JSON")
+
+
+def test_odd_tables_and_what_was_deleted(tmp_path: Path) -> None:
+    tables: dict[str, list[Row]] = {"tasks": OLD_TASKS, "deletions": DELETIONS, "stories": STORIES}
+    for stream, rows in tables.items():
+        file = tmp_path / f"{stream}.jsonl"
+        file.write_text("".join(json.dumps(row | {"workspace_gid": "9"}) + "\n" for row in rows))
+        values = {"workspace_gid": "9"} | {name: value for row in rows for name, value in row.items()}
+        columns = {name: column_type(name, value) for name, value in values.items()}
+        with duckdb.connect(str(tmp_path / "asana.duckdb")) as connection:
+            connection.execute(f"create table {stream} as from read_json('{file}', columns = {columns})")
+    warehouse = in_duckdb(tmp_path, tmp_path / "asana.duckdb")
+    warehouse.build()
+
+    found = {row["task_gid"]: row for row in warehouse.rows("asana_tasks")}
+    assert {gid: row["name"] for gid, row in found.items()} == {
+        "1": "Of two projects, whose custom fields have one name",
+        "2": "Of no project",
+        "4": "Changed after it was deleted",
+        "5": "Restored",
+        "6": "New",
+    }
+    shown = ("project_count", "project_names", "assignee_gid", "assignee_name", "cycle_days", "comment_count")
+    assert [found["1"][name] for name in shown] == [2, "One", "31", None, 2.5, 0]
+    assert [found["2"][name] for name in shown] == [0, None, None, None, None, 0]
+    assert found["6"]["comment_count"] == 1
+    projects = {row["project_gid"]: row["name"] for row in warehouse.rows("asana_projects")}
+    assert projects == {"41": "One", "42": None}
+    query = warehouse.dbt(
+        "compile", "--quiet", "--inline", "{{ asana_export.custom_fields_as_columns(['Priority', '61', \"It's\"]) }}"
+    )
+    fields = warehouse.read(f"select to_json(row) from ({query}) as row where task_gid = '1'")  # noqa: S608 - dbt's
+    assert fields == [{"task_gid": "1", "Priority": "high", "61": "high", "It's": None}]

@@ -77,16 +77,17 @@ class Warehouse:
         if self.server:
             schema = schema or self.environment["ASANA_POSTGRES_SCHEMA"]
             return self.server.query(f'select to_jsonb(row) from "{schema}"."{table}" as row')  # noqa: S608 - own names
-        return self._read(f'select to_json(row) from "{schema or "main"}"."{table}" as row')  # noqa: S608 - own names
+        return self.read(f'select to_json(row) from "{schema or "main"}"."{table}" as row')  # noqa: S608 - own names
 
     def columns(self, table: str) -> list[str]:
         """The columns of a model in DuckDB, in their order."""
-        return self._read(
+        return self.read(
             f"select to_json(column_name) from information_schema.columns where table_name = '{table}' "  # noqa: S608
             "and table_schema = 'main' order by ordinal_position"
         )
 
-    def _read(self, query: str) -> list[Any]:
+    def read(self, query: str) -> list[Any]:
+        """The rows of a query that makes JSON, out of DuckDB."""
         python = prefix(*DBT) / "bin" / "python"
         done = subprocess.run(
             [python, "-c", READ, self.environment["ASANA_MODELS"], query], capture_output=True, text=True, check=False

@@ -30,6 +30,7 @@ changes as (
 by_day as (
     select workspace_gid, scope, scope_gid, day, sum(created) as created, sum(completed) as completed
     from changes
+    where day is not null
     group by workspace_gid, scope, scope_gid, day
 ),
 
