@@ -27,7 +27,7 @@ class Limits:
     """
 
     file_block: int = 1 << 18
-    text: int = 1 << 19
+    text: int = 1 << 18
     document_text: int = 1 << 18
     line: int = 1 << 28
     utf8_slice: int = 1 << 17

@@ -22,6 +22,7 @@ import pytest
 from tap_asana_export.errors import BatchError, UnfitError
 from tap_asana_export.limits import Limits
 from tap_asana_export.output import batch
+from tap_asana_export.output.buffers import RowBuffer
 from tap_asana_export.output.messages import ExportOrigin, MessageWriter
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sources import ExportRoot
@@ -329,7 +330,10 @@ def test_a_value_that_its_column_of_parquet_cannot_hold_is_an_error_that_names_i
 
     name, value, kind, column = UNFIT[unfit]
     table = ParquetFile(tmp_path / "file", "none", json.loads((SCHEMAS / "tasks.json").read_text()), "tasks")
-    table.write(f'{{"gid":"7","{name}":null}}\n{{"gid":"8"}}\n{{"gid":"9","{name}":{value}}}\n'.encode())
+    rows = RowBuffer(b"")
+    for record in (f'{{"gid":"7","{name}":null}}', '{"gid":"8"}', f'{{"gid":"9","{name}":{value}}}'):
+        rows.add_text(record.encode())
+    table.write(rows.take())
     with pytest.raises(UnfitError) as raised:
         table.close()
     assert str(raised.value) == str(UnfitError("tasks", name, {"gid": "9"}, kind, column))

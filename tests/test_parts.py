@@ -551,7 +551,7 @@ def rows_of(request: pytest.FixtureRequest, catalog: dict[str, Any]) -> Callable
         streams = [tap.streams[name] for name in (part, *beside)]
         kinds = streams_by_type(SelectedStream(each.source, each) for each in streams if isinstance(each, ObjectStream))
         sink = RecordMessages(MessageWriter(), TIME)
-        out = sink.buffer(part, None).out
+        out = sink.out
         reading = RecordRouter(build_handlers(kinds, ExportRoot(WORKSPACE), sink, dict.fromkeys((part, *beside))))
         for each in objects:
             reading.read((each if isinstance(each, str) else json.dumps(each)).encode())

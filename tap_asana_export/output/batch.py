@@ -15,10 +15,10 @@ import glob
 import itertools
 import tempfile
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import fsspec
 import msgspec
@@ -28,16 +28,21 @@ from typing_extensions import Self
 from tap_asana_export.errors import BatchError, SettingError
 from tap_asana_export.leftovers import OWNER, remove_leftovers
 from tap_asana_export.limits import USUAL
-from tap_asana_export.output.buffers import RecordBuffer
+from tap_asana_export.output.buffers import RowBuffer, TextBuffer
 from tap_asana_export.output.jsonl import JsonLinesFile
 from tap_asana_export.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Executor, Future
 
     from tap_asana_export.limits import Limits
+    from tap_asana_export.output.buffers import RecordBuffer, Row
     from tap_asana_export.output.messages import ExportOrigin, MessageWriter, Schemas
     from tap_asana_export.settings import Settings
+
+Records: TypeAlias = "bytes | list[Row]"
+"""Records as whole lines of text, or as rows."""
 
 BATCH_SIZE = 10_000
 """Records in a file at most: the SDK's default."""
@@ -45,8 +50,8 @@ BATCH_SIZE = 10_000
 COMPRESSIONS = {"jsonl": ("gzip", "none"), "parquet": ("zstd", "snappy", "gzip", "none")}
 """Compressions of files by format, the default one first."""
 
-BLOCKS_WAITING = 3
-"""Blocks of records that may wait for their compression."""
+BLOCKS_WAITING = 8
+"""Blocks of records that may wait for their compression: while a row group of Parquet is written, more are read."""
 
 UPLOAD_FOLDER = "tap-asana-export-"
 """Beginning of the names of temporary folders with files to upload."""
@@ -157,7 +162,7 @@ class BatchFiles:
         time = format_time(origin.created_at)
         self._stem = f"{time.translate(dict.fromkeys(map(ord, '-:.')))}-{origin.export_gid}"
         self._time = msgspec.json.encode(time)
-        self._buffers: dict[str, RecordBuffer] = {}
+        self._buffers: dict[str, TextBuffer | RowBuffer] = {}
         self._open_files: dict[str, list[BatchFile]] = {}
         self._completing: list[BatchFile] = []
         self._pending: tuple[int, dict[str, list[Future[str]]]] | None = None
@@ -203,7 +208,9 @@ class BatchFiles:
         appended = (
             b"" if version is None else b',"_sdc_table_version":%d,"_sdc_extracted_at":%b' % (version, self._time)
         )
-        return self._buffers.setdefault(name, RecordBuffer(bytearray(), b"", appended, b"\n"))
+        if self._config.format == "parquet":
+            return self._buffers.setdefault(name, RowBuffer(appended))
+        return self._buffers.setdefault(name, TextBuffer(bytearray(), b"", appended, b"\n"))
 
     def next_flush_line(self, lines: int) -> int:
         """Return the last line of the chunk after these lines."""
@@ -215,12 +222,9 @@ class BatchFiles:
         Returns:
             Number of lines whose files are announced.
         """
-        texts = [(name, bytes(buffer.out)) for name, buffer in self._buffers.items() if buffer.out]
-        for buffer in self._buffers.values():
-            buffer.out.clear()
-        if texts:
-            number = (lines - 1) // self._config.size + 1
-            pieces = [piece for name, text in texts for piece in self._pieces(name, number, text)]
+        chunks = [(name, buffer.take()) for name, buffer in self._buffers.items()]
+        number = (lines - 1) // self._config.size + 1
+        if pieces := [piece for name, chunk in chunks for piece in self._pieces(name, number, chunk)]:
             self._compressions.append(self._compressing.submit(write_pieces, pieces))
         while len(self._compressions) > BLOCKS_WAITING:
             self._compressions.popleft().result()
@@ -234,23 +238,23 @@ class BatchFiles:
         self._close(self._lines)
         self._announce()
 
-    def _pieces(self, name: str, number: int, text: bytes) -> Iterator[tuple[BatchFile, bytes]]:
-        """Yield files with the lines to write to each; a file that is full is followed by another one.
+    def _pieces(self, name: str, number: int, records: Records) -> Iterator[tuple[BatchFile, Records]]:
+        """Yield files with the records to write to each; a file that is full is followed by another one.
 
         Args:
             name: name of the stream.
             number: number of the chunk, counted from 1.
-            text: whole lines.
+            records: whole lines, or rows.
         """
-        files = self._open_files.setdefault(name, [])
         begin = 0
-        while begin < len(text):
-            end = files[-1].take_fitting_lines(text, begin, self._config.size) if files else begin
+        while begin < len(records):
+            files = self._open_files.setdefault(name, [])
+            end = files[-1].take_fitting(records, begin, self._config.size) if files else begin
             if end == begin:
                 path = self._path(name, number, f"-{len(files) + 1}" if files else "")
                 files.append(BatchFile(self._config, path, Path(self._upload_folder.name), self._schemas[name], name))
-                end = files[-1].take_fitting_lines(text, begin, self._config.size)
-            yield files[-1], text[begin:end]
+                end = files[-1].take_fitting(records, begin, self._config.size)
+            yield files[-1], records[begin:end]
             begin = end
 
     def _path(self, name: str, number: int, part: str = "") -> str:
@@ -271,16 +275,16 @@ class BatchFiles:
         while self._compressions:
             self._compressions.popleft().result()
         self._announce()
-        # Closed one after the other: a Parquet file writes its last row group then, which takes memory.
-        closed = {file: self._compressing.submit(file.close) for files in self._open_files.values() for file in files}
+        self._completing = [*itertools.chain.from_iterable(self._open_files.values())]
+        for file in self._completing:
+            file.close_by(self._compressing)
         self._pending = (
             lines,
             {
-                name: [self._uploading.submit(file.complete, closed[file]) for file in files]
+                name: [self._uploading.submit(file.complete) for file in files]
                 for name, files in self._open_files.items()
             },
         )
-        self._completing = [*itertools.chain.from_iterable(self._open_files.values())]
         self._open_files = {}
 
     def _announce(self) -> None:
@@ -297,10 +301,10 @@ class BatchFiles:
         self._announced_lines = lines
 
 
-def write_pieces(pieces: Iterable[tuple[BatchFile, bytes]]) -> None:
-    """Write each piece of text to its file."""
-    for file, text in pieces:
-        file.write(text)
+def write_pieces(pieces: Iterable[tuple[BatchFile, Records]]) -> None:
+    """Write records to their files."""
+    for file, records in pieces:
+        file.write(records)
 
 
 class BatchFile:
@@ -331,14 +335,31 @@ class BatchFile:
         self._records = self._bytes = 0
         self._writer: Any = None
 
-    def take_fitting_lines(self, text: bytes, begin: int, records: int) -> int:
-        """Count the lines that still fit into the file as written, and return the offset where they end.
+    def take_fitting(self, found: Records, begin: int, records: int) -> int:
+        """Count the records that still fit into the file as written, and return the offset where they end.
 
         Args:
-            text: whole lines.
-            begin: offset of the first line to take.
+            found: whole lines, or rows.
+            begin: offset of the first one to take.
             records: records in a file at most.
         """
+        if isinstance(found, bytes):
+            return self.take_fitting_lines(found, begin, records)
+        return self.take_fitting_rows(found, begin, records)
+
+    def take_fitting_rows(self, rows: list[Row], begin: int, records: int) -> int:
+        """Do what `take_fitting` says, for rows."""
+        last = min(begin + records - self._records, len(rows))
+        for end in range(begin, last):
+            size = sum(map(len, rows[end].values))
+            if self._records and self._bytes + size > self._config.limits.batch_file:
+                return end
+            self._records += 1
+            self._bytes += size
+        return last
+
+    def take_fitting_lines(self, text: bytes, begin: int, records: int) -> int:
+        """Do what `take_fitting` says, for whole lines."""
         free = max(self._config.limits.batch_file - self._bytes, 0)
         end = len(text) if len(text) - begin <= free else text.rfind(b"\n", begin, begin + free) + 1
         if not self._records and end <= begin:
@@ -353,13 +374,13 @@ class BatchFile:
         self._bytes += end - begin
         return end
 
-    def write(self, text: bytes) -> None:
-        """Append whole lines."""
+    def write(self, records: Records) -> None:
+        """Append whole lines, or rows."""
         with self._removed_on_error():
             if self._writer is None:
                 self._temporary.parent.mkdir(parents=True, exist_ok=True)
                 self._writer = self._open()
-            self._writer.write(text)
+            self._writer.write(records)
 
     def _open(self) -> Any:
         if self._config.format == "jsonl":
@@ -368,15 +389,14 @@ class BatchFile:
 
         return ParquetFile(self._temporary, self._config.compression, self._schema, self._stream)
 
-    def close(self) -> None:
-        """Write what is buffered, and close the file."""
-        with self._removed_on_error():
-            self._writer.close()
+    def close_by(self, executor: Executor) -> None:
+        """Start to close the file, one file after the other: a Parquet file then writes its last row group."""
+        self._closed = executor.submit(self._writer.close)
 
-    def complete(self, closed: Future[None]) -> str:
+    def complete(self) -> str:
         """Move or upload the file to its path once it is closed, and return its URL."""
-        closed.result()
         with self._removed_on_error():
+            self._closed.result()
             if self._is_local:
                 self._temporary.replace(self._path)
             else:

@@ -11,7 +11,7 @@ from singer_sdk.singerlib import Message, RecordMessage, StateMessage
 from typing_extensions import Self
 
 from tap_asana_export.errors import OutputError
-from tap_asana_export.output.buffers import RecordBuffer
+from tap_asana_export.output.buffers import TextBuffer
 from tap_asana_export.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from tap_asana_export.output.buffers import RecordBuffer
     from tap_asana_export.sources import ExportRoot
 
 
@@ -133,7 +134,7 @@ class RecordMessages:
         """The text of the message around a record."""
         message = RecordMessage(name, {}, version=version, time_extracted=self._time_extracted)
         before, after = msgspec.json.encode(message.to_dict()).split(b"{}")
-        return RecordBuffer(self.out, before, b"", after + b"\n")
+        return TextBuffer(self.out, before, b"", after + b"\n")
 
     def next_flush_line(self, lines: int) -> int:  # noqa: ARG002 - a Sink's signature
         """Whenever a block of lines was read."""

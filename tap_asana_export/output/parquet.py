@@ -6,13 +6,15 @@ the export with an error that names it. Rounded, or made null, it would be lost 
 one file, the files would no longer be one table, and their readers would fail later, with less to go by. So the user
 decides: JSON Lines hold any value, and a stream map can turn the column into text for good.
 
-Lines are decoded into Structs whose values stay JSON text, and the text of a whole column becomes an array at once:
-objects and arrays stay that text, other columns are decoded as a JSON array of one type.
+Records come as rows of JSON texts. The texts of a whole column become an array at once: objects and arrays stay text,
+others are decoded as one JSON array.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 import re
 from array import array
 from decimal import Decimal
@@ -28,6 +30,8 @@ from tap_asana_export.errors import UnfitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from tap_asana_export.output.buffers import Row
 
 ROW_GROUP = 1 << 22
 """Bytes of JSON text in a row group. Twice as many take 20 MB more memory."""
@@ -55,13 +59,15 @@ UNFIT = (ValueError, OverflowError, pa.ArrowException, msgspec.MsgspecError)
 
 ABSENT: Any = msgspec.Raw(b"null")
 
-Texts: TypeAlias = "Sequence[msgspec.Raw]"
-"""The JSON texts of a column."""
+Texts: TypeAlias = "Sequence[msgspec.Raw | bytes]"
+"""JSON texts of a column's values."""
 
-# Arrow's usual allocator keeps some 25 MB more of what is freed.
-pa.set_memory_pool(pa.system_memory_pool())
+IS_GID = re.compile(r"(.*_)?gid").fullmatch
+"""Tells columns that errors name."""
 
 decode = msgspec.json.decode
+encode = msgspec.json.encode
+decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_booleans = msgspec.json.Decoder(list[bool | None]).decode
 decode_integers = msgspec.json.Decoder(list[int | None]).decode
@@ -70,7 +76,7 @@ decode_strings = msgspec.json.Decoder(list[str | None]).decode
 
 
 class ParquetFile:
-    """A Parquet file with records that come as JSON Lines.
+    """A Parquet file.
 
     Args:
         path: path of the file.
@@ -82,20 +88,22 @@ class ParquetFile:
     def __init__(self, path: Path, compression: str, schema: Mapping[str, Any], stream: str) -> None:
         self._path = path
         self._compression = compression
-        self._columns = {name: column_kind(each) for name, each in schema["properties"].items()}
+        self._kinds = {name: column_kind(each) for name, each in schema["properties"].items()}
         self._stream = stream
-        self._lines: list[bytes] = []
+        self._columns: dict[str, Column] = {}
         self._size = 0
         self._writer: pq.ParquetWriter | None = None
 
-    def write(self, text: bytes) -> None:
-        """Append whole lines.
+    def write(self, rows: Sequence[Row]) -> None:
+        """Append rows.
 
         Raises:
             UnfitError: a value does not fit its column.
         """
-        self._lines.append(text)
-        self._size += len(text)
+        if self._writer is None:
+            self._open(properties_of(rows[0].added))
+        for name, texts in texts_by_column(rows, self._columns).items():
+            self._size += self._columns[name].append(texts)
         if self._size >= ROW_GROUP:
             self._write_group()
 
@@ -105,50 +113,111 @@ class ParquetFile:
         Raises:
             UnfitError: a value does not fit its column.
         """
-        if self._lines or self._writer is None:
+        if self._size:
             self._write_group()
         if self._writer:
             self._writer.close()
 
-    def _write_group(self) -> None:
-        text = b"".join(self._lines)
-        self._lines, self._size = [], 0
-        writer = self._writer or self._open(text)
-        rows = map(msgspec.structs.astuple, self._decode_lines(text))
-        columns = dict(zip(self._columns, zip(*rows, strict=True), strict=False))
-        arrays = [self._array(columns, name, kind) for name, kind in self._columns.items()]
-        writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-
-    def _open(self, text: bytes) -> pq.ParquetWriter:
-        """Open the file, with the columns of a version if the first line has them."""
-        first = decode_properties(text.partition(b"\n")[0]) if text else {}
-        self._columns |= {name: kind for name, kind in VERSION_COLUMNS.items() if name in first}
-        self._decode_lines = msgspec.json.Decoder(line_struct(self._columns)).decode_lines
-        self._schema = pa.schema({name: ARROW_TYPES.get(kind, pa.string()) for name, kind in self._columns.items()})
+    def _open(self, added: Mapping[str, msgspec.Raw]) -> None:
+        """Open the file, with the columns of a version if the first record has them."""
+        self._kinds |= {name: kind for name, kind in VERSION_COLUMNS.items() if name in added}
+        self._columns = {name: Column(kind) for name, kind in self._kinds.items()}
+        self._schema = pa.schema({name: ARROW_TYPES.get(kind, pa.string()) for name, kind in self._kinds.items()})
+        level = LEVELS.get(self._compression)
         self._writer = pq.ParquetWriter(
-            self._path,
-            self._schema,
-            compression=self._compression,
-            compression_level=LEVELS.get(self._compression),
+            self._path, self._schema, compression=self._compression, compression_level=level
         )
-        return self._writer
 
-    def _array(self, columns: Mapping[str, Texts], name: str, kind: str) -> Any:
+    def _write_group(self) -> None:
+        arrays = [self._array(name, column) for name, column in self._columns.items()]
+        self._columns = {name: Column(kind) for name, kind in self._kinds.items()}
+        self._size = 0
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))  # type: ignore[union-attr]
+
+    def _array(self, name: str, column: Column) -> Any:
         """Make a column.
 
         Raises:
             UnfitError: a value does not fit.
         """
-        texts = columns.get(name, ())
         try:
-            return make_array(texts, kind)
+            return column.array()
         except UNFIT:
-            for row, text in enumerate(texts):
-                if not fits(text, kind):
-                    gids = {each: decode(columns[each][row]) for each in columns if each.split("_")[-1] == "gid"}
-                    known = {each: gid for each, gid in gids.items() if gid is not None}
-                    raise UnfitError(self._stream, name, known, json_type_of(text), kind) from None
+            for row, text in enumerate(column.texts()):
+                if not fits(text, column.kind):
+                    gids = {each: self._columns[each].texts()[row] for each in self._columns if IS_GID(each)}
+                    known = {each: decode(gid) for each, gid in gids.items() if gid != b"null"}
+                    raise UnfitError(self._stream, name, known, json_type_of(text), column.kind) from None
             raise
+
+
+class Column:
+    """The values of one column of a row group, as JSON.
+
+    Objects and arrays stay JSON: their texts are joined, and the column is that text with the offsets. Other values are
+    joined by commas, so that they can be decoded at once.
+
+    Args:
+        kind: what `column_kind` returns.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._is_nested = kind in {"array", "object"}
+        self._separator = b"" if self._is_nested else b","
+        self._pieces: list[bytes] = []
+        self.lengths = array("i")
+
+    def append(self, texts: Texts) -> int:
+        """Append values, and return the number of bytes that they take."""
+        piece = self._separator.join(texts)
+        self._pieces.append(piece)
+        if self._is_nested:
+            self.lengths.extend(map(len, texts))
+        return len(piece) + len(texts)
+
+    def joined(self) -> bytes:
+        """Return the text of all values."""
+        return self._separator.join(self._pieces)
+
+    def as_json(self) -> bytes:
+        """Return a JSON array of all values that are neither objects nor arrays."""
+        return b"[%b]" % self.joined()
+
+    def texts(self) -> list[bytes]:
+        """Return the text of each value."""
+        if not self._is_nested:
+            return [bytes(each) for each in decode_raws(self.as_json())]
+        text, ends = self.joined(), [*itertools.accumulate(self.lengths)]
+        return [text[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
+
+    def array(self) -> Any:
+        """Make the column; raises one of `UNFIT` if a value does not fit it."""
+        return ARRAY_MAKERS.get(self.kind, string_array)(self)
+
+
+def texts_by_column(rows: Sequence[Row], names: Iterable[str]) -> dict[str, list[Any]]:
+    """Return the JSON texts of the rows' values by name of the column."""
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    for properties, of_them in itertools.groupby(rows, key=operator.itemgetter(0)):
+        _, values, added = zip(*of_them, strict=True)
+        columns = dict(zip(properties, zip(*values, strict=True), strict=True))
+        further = [properties_of(each) for each in added]
+        also_added = {name for each in {*added} for name in properties_of(each)}
+        for name, texts in found.items():
+            if name in also_added or name not in columns:
+                texts.extend(each.get(name, ABSENT) for each in further)
+            elif isinstance(columns[name][0], str):
+                texts.extend(map(encode, columns[name]))
+            else:
+                texts.extend(columns[name])
+    return found
+
+
+@functools.lru_cache
+def properties_of(added: bytes) -> dict[str, msgspec.Raw]:
+    """Return the properties in the text that is added to a record."""
+    return decode_properties(b"{" + added.removeprefix(b","))
 
 
 def column_kind(schema: Mapping[str, Any]) -> str:
@@ -158,92 +227,82 @@ def column_kind(schema: Mapping[str, Any]) -> str:
     return str(schema.get("format", kind))
 
 
-def line_struct(names: Iterable[str]) -> type[msgspec.Struct]:
-    """Define a Struct for lines with these properties, whose values stay JSON text."""
-    fields = {f"field_{number}": name for number, name in enumerate(names)}
-    return msgspec.defstruct("Line", [(field, msgspec.Raw, ABSENT) for field in fields], rename=fields, gc=False)
-
-
-def fits(text: msgspec.Raw, kind: str) -> bool:
+def fits(text: bytes, kind: str) -> bool:
     """Whether a column of some kind can hold a value."""
+    column = Column(kind)
+    column.append([text])
     try:
-        make_array([text], kind)
+        column.array()
     except UNFIT:
         return False
     return True
 
 
-def json_type_of(text: msgspec.Raw) -> str:
+def json_type_of(text: bytes) -> str:
     """Name the type of a JSON value, for errors."""
     by_type = {b'"': "text", b"{": "an object", b"[": "an array", b"t": "true", b"f": "false", b"n": "null"}
-    return by_type.get(bytes(text)[:1], "a number")
+    return by_type.get(text[:1], "a number")
 
 
-# ── columns ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def make_array(texts: Texts, kind: str) -> Any:
-    """Make a column of some kind; raises one of `UNFIT` if a value does not fit it."""
-    if texts.count(ABSENT) == len(texts):
-        return pa.nulls(len(texts), ARROW_TYPES.get(kind, pa.string()))
-    return ARRAY_MAKERS.get(kind, string_array)(texts)
-
-
-def json_array(texts: Texts) -> bytes:
-    """Return the JSON text of an array of all values."""
-    return b"[%b]" % b",".join(texts)
-
-
-def string_array(texts: Texts) -> Any:
-    """Make a column of text: strings as they are, other values but null as JSON."""
+def string_array(column: Column) -> Any:
+    """Make an array of strings."""
     try:
-        return pa.array(decode_strings(json_array(texts)), pa.string())
+        return pa.array(decode_strings(column.as_json()), pa.string())
     except msgspec.ValidationError:
-        values = [decode(text) if bytes(text)[:1] in b'"n' else bytes(text).decode() for text in texts]
-        return pa.array(values, pa.string())
+        return mixed_array(column)
 
 
-def nested_array(texts: Texts) -> Any:
-    """Make a column of objects or arrays as JSON; it is the text itself, with the offset of each value."""
-    text = pa.py_buffer(b"".join(texts))
-    offsets = pa.py_buffer(array("i", itertools.accumulate(map(len, texts), initial=0)))
-    values = pa.StringArray.from_buffers(len(texts), offsets, text)
+def mixed_array(column: Column) -> Any:
+    """Make an array of strings as they are, and of other values but null as JSON."""
+    values = (decode(text) if text[:1] in b'"n' else text.decode() for text in column.texts())
+    return pa.array(values, pa.string())
+
+
+def nested_array(column: Column) -> Any:
+    """Make an array of objects or arrays as JSON."""
+    text = pa.py_buffer(column.joined())
+    offsets = pa.py_buffer(array("i", itertools.accumulate(column.lengths, initial=0)))
+    values = pa.StringArray.from_buffers(len(column.lengths), offsets, text)
     if pc.any(pc.starts_with(values, '"')).as_py():
-        return string_array(texts)
+        return mixed_array(column)
     _, is_value = pc.not_equal(values, "null").buffers()
-    return pa.StringArray.from_buffers(len(texts), offsets, text, is_value)
+    return pa.StringArray.from_buffers(len(column.lengths), offsets, text, is_value)
 
 
-def boolean_array(texts: Texts) -> Any:
-    """Make a column of booleans."""
-    return pa.array(decode_booleans(json_array(texts)), pa.bool_())
+def boolean_array(column: Column) -> Any:
+    """Make an array of booleans."""
+    return pa.array(decode_booleans(column.as_json()), pa.bool_())
 
 
-def integer_array(texts: Texts) -> Any:
-    """Make a column of 64-bit integers, which may be written otherwise, such as `1.0`."""
+def integer_array(column: Column) -> Any:
+    """Make an array of 64-bit integers, which may be written otherwise, such as `1.0`."""
     try:
-        return pa.array(decode_integers(json_array(texts)), pa.int64())
+        values = decode_integers(column.as_json())
     except msgspec.ValidationError:
-        return pa.array([None if text == ABSENT else parse_integer(bytes(text)) for text in texts], pa.int64())
+        values = [None if text == b"null" else parse_integer(text) for text in column.texts()]
+    return pa.array(values, pa.int64())
 
 
 def parse_integer(text: bytes) -> int:
-    """Return an integer that may be written otherwise, such as `1.0`.
+    """Return an integer that may be written otherwise.
 
     Raises:
         ValueError: the value is no integer.
     """
-    if text[:1] not in b"-0123456789" or (whole := int(decode(text))) != Decimal(text.decode()):
+    if json_type_of(text) != "a number" or (whole := int(decode(text))) != Decimal(text.decode()):
         raise ValueError
     return whole
 
 
-def number_array(texts: Texts) -> Any:
-    """Make a column of doubles, if each of them is exactly the number that Asana sent."""
-    values = decode_numbers(whole := json_array(texts))
-    if LONG_NUMBER.search(whole):
-        for text, value in zip(texts, values, strict=True):
-            if value is not None and not is_exact(bytes(text), value):
+def number_array(column: Column) -> Any:
+    """Make an array of doubles, if each of them is exactly the number that Asana sent."""
+    values = decode_numbers(column.as_json())
+    if LONG_NUMBER.search(column.joined()):
+        for text, value in zip(column.texts(), values, strict=True):
+            if value is not None and not is_exact(text, value):
                 raise ValueError
     return pa.array(values, pa.float64())
 
@@ -253,22 +312,18 @@ def is_exact(text: bytes, value: float) -> bool:
     return Decimal(text.decode()) in {Decimal(value), Decimal(repr(value))}
 
 
-def temporal_array(kind: str) -> Callable[[Texts], Any]:
-    """Return a function that makes a column of dates, or of times in UTC."""
-
-    def make(texts: Texts) -> Any:
-        return pa.array(decode_strings(json_array(texts)), pa.string()).cast(ARROW_TYPES[kind])
-
-    return make
+def temporal_array(column: Column) -> Any:
+    """Make an array of dates, or of times in UTC."""
+    return pa.array(decode_strings(column.as_json()), pa.string()).cast(ARROW_TYPES[column.kind])
 
 
-ARRAY_MAKERS: dict[str, Callable[[Texts], Any]] = {
+ARRAY_MAKERS: dict[str, Callable[[Column], Any]] = {
     "array": nested_array,
     "object": nested_array,
     "boolean": boolean_array,
     "integer": integer_array,
     "number": number_array,
-    "date-time": temporal_array("date-time"),
-    "date": temporal_array("date"),
+    "date-time": temporal_array,
+    "date": temporal_array,
 }
-"""Functions that make a column of JSON texts, by kind; each raises one of `UNFIT` if a text does not fit."""
+"""Functions that make an array of a column, by kind; each raises one of `UNFIT` if a value does not fit."""

@@ -97,13 +97,7 @@ class Mapped:
                 continue
             if stream_map.flattening_enabled:
                 self._fit_to_schema(mapped, stream_map)
-            text = encoder.encode(mapped)
-            out, before, appended, after = buffer
-            out += before
-            out += text
-            if appended:
-                out[-1:] = appended + b"}"
-            out += after
+            buffer.add_text(encoder.encode(mapped))
 
     def write_all(self, records: Iterable[dict[str, Any]], added: Mapping[str, Any]) -> None:
         """Write the records that the stream's maps make of each object."""

@@ -57,7 +57,6 @@ class Reference(msgspec.Struct):
 
 
 encode = msgspec.json.Encoder().encode
-encode_into = msgspec.json.Encoder().encode_into
 decode = msgspec.json.Decoder().decode
 decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_reference = msgspec.json.Decoder(Reference).decode

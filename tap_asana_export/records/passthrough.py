@@ -23,7 +23,6 @@ from tap_asana_export.records.objects import (
     decode_reference,
     decode_value,
     encode,
-    encode_into,
     known_properties,
     object_struct,
 )
@@ -156,14 +155,7 @@ class Passthrough:
         if self._keeps_unknown and (self._kept_unknown or rest):
             added = self._additional_fields(record, rest) + added
         self.strip(record)
-        out, before, _, after = self._buffer
-        out += before
-        start = len(out)
-        encode_into(record, out, start)
-        out[-1:] = added if len(out) > start + len("{}") else added.removeprefix(b",")
-        out += after
-        if self._tag_length:
-            del out[start + 1 : start + 1 + self._tag_length]
+        self._buffer.add(record, added, self._tag_length)
 
     def write_all(self, records: list[Any], added: bytes) -> None:
         """Write decoded objects as records in one go. Each must have a property at least."""
@@ -174,14 +166,7 @@ class Passthrough:
         if self._dropped or self._partial:
             for record in records:
                 self.strip(record)
-        out, before, _, after = self._buffer
-        between = added + after + before
-        out += before
-        for record in records:
-            encode_into(record, out, len(out))
-            out.pop()
-            out += between
-        del out[len(out) - len(before) :]
+        self._buffer.add_all(records, added)
 
     def _additional_fields(self, record: Any, rest: Properties) -> bytes:
         """Return the JSON text of the property `additional_fields`, starting with a comma; empty if it has nothing."""
