@@ -30,9 +30,9 @@ ENVIRONMENTS = {
 """What is installed from PyPI, by folder below `.cache`."""
 
 
-def in_files(compression: str) -> dict[str, Any]:
+def in_files(compression: str, form: str = "jsonl") -> dict[str, Any]:
     """The setting that makes batch files."""
-    encoding = {"format": "jsonl", "compression": compression}
+    encoding = {"format": form, "compression": compression}
     return {"batch_config": {"encoding": encoding, "storage": {"root": f"{CACHE}/batches"}}}
 
 
@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "batch": in_files("gzip"),
     # On a disk that the database reads from, compressing costs more than it saves.
     "local batch": in_files("none"),
+    "parquet": in_files("zstd", "parquet"),
 }
 """Settings of singer-sdk that the tap is measured with; the plain tap with the first two."""
 
@@ -81,14 +82,27 @@ def install() -> None:
         output(*pip, *requirements)
 
 
-def competitors(url: str, whole: Path, tenth: Path) -> dict[str, Competitor]:
+class Exports(NamedTuple):
+    """The same export in two gzipped files, whose text stands beside them.
+
+    Attributes:
+        whole: with the properties of tasks in the documented order.
+        real: with those in a real task's order.
+    """
+
+    whole: Path
+    real: Path
+
+
+def competitors(url: str, all_of_it: Exports, part: Exports) -> dict[str, Competitor]:
     """All who are measured, by name.
 
     Args:
         url: of the server of the cache.
-        whole: the gzipped export file for the fast; its text stands beside it.
-        tenth: the one for the slow.
+        all_of_it: the export for the fast.
+        part: the one for the slow.
     """
+    whole, tenth = all_of_it.whole, part.whole
     large, small = (file.with_suffix("").stat().st_size for file in (whole, tenth))
     text = str(tenth.with_suffix(""))
     catalog = json.loads(output(TAP, "--discover"))
@@ -113,7 +127,10 @@ def competitors(url: str, whole: Path, tenth: Path) -> dict[str, Competitor]:
         "igzip": igzip(whole, large),
         "tap deselected": Competitor([[*tap(whole), *some], cat], large),
         "tap parts": Competitor([[*tap(whole), *parts], cat], large),
+        "tap order": Competitor([tap(all_of_it.real), cat], large),
         "tap batch": Competitor([tap(whole, "batch"), cat], large),
+        "tap lines": Competitor([tap(whole, "local batch"), cat], large),
+        "tap parquet": Competitor([tap(whole, "parquet"), cat], large),
         "tap tenth": Competitor([tap(tenth), cat], small),
         "tap map": Competitor([tap(tenth, "map"), cat], small),
         "tap flat": Competitor([tap(tenth, "flat"), cat], small),

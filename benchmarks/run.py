@@ -1,6 +1,6 @@
 """Measure the tap against its limits and its peers, and print one table.
 
-Usage: uv run benchmarks/run.py [--quick] [--tasks N] [--runs N]
+Usage: uv run benchmarks/run.py [--quick] [--shape SHAPE] [--share N] [--runs N]
 
 README.md tells what is measured, and how. `--quick` measures nothing: it checks on a small export that all who
 read it bring the same records. Without it that check comes first.
@@ -26,10 +26,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from competitors import CACHE, ENVIRONMENTS, HERE, UV, WORKSPACE, Competitor, bin_of, competitors, install, output
+from competitors import (
+    CACHE,
+    ENVIRONMENTS,
+    HERE,
+    UV,
+    WORKSPACE,
+    Competitor,
+    Exports,
+    bin_of,
+    competitors,
+    install,
+    output,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 QUICK_TASKS = 400
 SLOW_RUNS = 3
@@ -40,7 +52,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 ENVIRONMENT["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 SAME = (
-    ("tap", "plain", "tap-jsonl", "jq"),
+    ("tap", "tap order", "plain", "tap-jsonl", "jq"),
     ("tap deselected", "plain deselected"),
     ("tap map", "plain map"),
     ("tap flat", "plain flat"),
@@ -101,7 +113,7 @@ class Row(NamedTuple):
     stretch: float | None = None
 
 
-ROWS = (
+PROSE = (
     Row("wall time, against `gzip -dc`", "tap", "gzip", wall_time, 1.0, 0.7),
     Row("wall time, against `igzip -dc`", "tap", "igzip", wall_time, 5, 3),
     Row("throughput, against the plain tap", "tap", "plain", throughput, 18, 25),
@@ -120,35 +132,66 @@ ROWS = (
     Row("into DuckDB, by batch files, against target-duckdb", "batch and DuckDB", "target-duckdb", throughput, 10),
     Row("into DuckDB, by batch files, against dlt", "batch and DuckDB", "dlt", throughput, 20),
 )
+DENSE = (
+    Row("wall time, against `gzip -dc`", "tap", "gzip", wall_time, 0.75),
+    Row("wall time, against `igzip -dc`", "tap", "igzip", wall_time, 4),
+    Row("wall time, a real task's order of properties against the documented one", "tap order", "tap", wall_time, 1.05),
+    Row("wall time into JSON Lines files, against `gzip -dc`", "tap lines", "gzip", wall_time, 0.9),
+    Row("wall time into gzipped JSON Lines files, against `gzip -dc`", "tap batch", "gzip", wall_time, 1.25),
+    Row("wall time into Parquet files, against `gzip -dc`", "tap parquet", "gzip", wall_time, 1.4),
+    Row("throughput, two properties deselected", "tap deselected", "plain", throughput),
+    Row("throughput with all parts, against the plain tap with tasks only", "tap parts", "plain tasks", throughput),
+    Row("throughput, both with a stream map", "tap map", "plain map", throughput),
+    Row("throughput, both with flattening", "tap flat", "plain flat", throughput),
+    Row("peak memory, against a tenth of the file", "tap", "tap tenth", memory, 1.1),
+    Row("peak memory into Parquet files, against records", "tap parquet", "tap", memory),
+    Row("into DuckDB, by batch files, against dlt", "batch and DuckDB", "dlt", throughput, 35),
+)
+
+
+class Table(NamedTuple):
+    """A table: how many tasks make 1 GB, and its rows."""
+
+    tasks: int
+    rows: tuple[Row, ...]
+
+
+TABLES = {"prose": Table(110_000, PROSE), "dense": Table(128_000, DENSE), "wide": Table(36_000, DENSE)}
+"""The tables, by the sandbox's shape of tasks."""
 
 
 def main() -> None:
     """Check, and unless that is all, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only check that all bring the same records")
-    parser.add_argument("--tasks", type=int, default=110_000, help="tasks in the export; 110000 are 1 GB")
+    parser.add_argument("--shape", choices=TABLES, action="append", help="what tasks are made of (default: all)")
+    parser.add_argument("--share", type=float, default=1, help="size of the export in GB")
     parser.add_argument("--runs", type=int, default=5, help=f"runs of each, but {SLOW_RUNS} at most of the slow")
     arguments = parser.parse_args()
     CACHE.mkdir(exist_ok=True)
     install()
     with serving() as url:
-        small = make_export(QUICK_TASKS)
-        check(competitors(url, small, small), small.with_suffix(""))
-        if not arguments.quick:
-            whole, tenth = make_export(arguments.tasks), make_export(arguments.tasks // 10)
-            results = measure(competitors(url, whole, tenth), arguments.runs)
-            print("", *table(results), "", *circumstances(whole), sep="\n")
+        for shape in arguments.shape or TABLES:
+            small = make_exports(shape, QUICK_TASKS)
+            check(competitors(url, small, small), small.whole.with_suffix(""))
+            if not arguments.quick:
+                tasks, rows = TABLES[shape]
+                whole = make_exports(shape, int(tasks * arguments.share))
+                tenth = make_exports(shape, int(tasks * arguments.share / 10))
+                results = measure(competitors(url, whole, tenth), rows, arguments.runs)
+                print("", f"### {shape}", "", *table(results, rows), "", *circumstances(whole.whole), sep="\n")
 
 
-def make_export(tasks: int) -> Path:
-    """An export file of the sandbox, gzipped, with its text beside it.
+def make_exports(shape: str, tasks: int) -> Exports:
+    """Export files of the sandbox, gzipped, with their text beside them.
 
-    It is made in a process of its own: what this one ever held would count as its children's peak memory.
+    They are made in a process of its own: what this one ever held would count as its children's peak memory.
     """
-    file = CACHE / f"{tasks}.jsonl.gz"
-    settings = (WORKSPACE, str(tasks), "prose", "documented")
-    subprocess.run([sys.executable, HERE / "make_export.py", *settings, file], check=True)
-    return file
+    files = [CACHE / f"{shape}-{order}-{tasks}.jsonl.gz" for order in ("documented", "real")]
+    for order, file in zip(("documented", "real"), files, strict=True):
+        command = [sys.executable, f"{HERE}/make_export.py", WORKSPACE, str(tasks), shape, order, str(file)]
+        subprocess.run(command, check=True)
+    return Exports(*files)
 
 
 @contextlib.contextmanager
@@ -264,9 +307,9 @@ def integral(text: str) -> float:
 # ── the measurement ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def measure(entries: dict[str, Competitor], rounds: int) -> dict[str, Runs]:
+def measure(entries: dict[str, Competitor], rows: Iterable[Row], rounds: int) -> dict[str, Runs]:
     """Run all that the table names, in rounds, so that a busy minute of the machine hits all alike."""
-    named = {name for row in ROWS for name in (row.tap, row.peer)}
+    named = {name for row in rows for name in (row.tap, row.peer)}
     results = {name: Runs(entry, [], []) for name, entry in entries.items() if name in named}
     whole = entries["tap"].size
     for number in range(rounds):
@@ -280,13 +323,13 @@ def measure(entries: dict[str, Competitor], rounds: int) -> dict[str, Runs]:
     return results
 
 
-def table(results: dict[str, Runs]) -> Iterator[str]:
+def table(results: dict[str, Runs], rows: Iterable[Row]) -> Iterator[str]:
     """The table in Markdown."""
     yield "| what | tap | other | ratio | reach | stretch | met |"
     yield "|---|---|---|---|---|---|---|"
     peak = max(results["tap"].memory)
     yield cells("peak memory", f"{peak:.0f} MB", "", "", goals(peak, 120, 90, "≤"))
-    for what, *names, ratio, reach, stretch in ROWS:
+    for what, *names, ratio, reach, stretch in rows:
         tap, other = (results[name] for name in names)
         sign = "≥" if ratio is throughput else "≤"
         if missing := other.competitor.missing:
