@@ -1,4 +1,4 @@
-"""Show what a DuckDB file holds: its tables, their rows, and the newest `modified_at`.
+"""Show what a DuckDB file holds: its tables that are not empty, their rows, and the newest `modified_at`.
 
 Usage: python arrived.py FILE.duckdb
 """
@@ -21,9 +21,11 @@ def main(path: str) -> None:
         for table, has_modified_at in tables:
             newest = "max(modified_at)" if has_modified_at else "null"
             count, at = database.sql(f'select count(*), {newest} from "{table}"').fetchall()[0]  # noqa: S608
-            rows.append((table, f"{count:,}", "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"))
+            if count:
+                rows.append((table, f"{count:,}", "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"))
     for table, count, at in rows:
         print(f"{table:<12} {count:>9}   {at}".rstrip())
+    print("`meltano run answers` makes a report to look at: output/asana.html")
 
 
 if __name__ == "__main__":

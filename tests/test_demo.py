@@ -68,6 +68,13 @@ def test_no_environment_writes_into_the_file_of_another() -> None:
         "batch": "output/batch.duckdb",
         "dev": "output/asana.duckdb",
     }
+    in_demo, in_dev = (
+        {name: path.rpartition("/")[2] for name, path in environment["env"].items()}
+        for environment in project["environments"]
+        if "env" in environment
+    )
+    assert in_demo == {"ASANA_TABLES": "demo-asana.duckdb", "ASANA_MODELS": "demo-answers.duckdb"}
+    assert in_dev == {"ASANA_TABLES": "asana.duckdb", "ASANA_MODELS": "answers.duckdb"}
     shown = {name: line.split()[-1] for name, line in plugins["utilities"][0]["commands"].items()}
     assert shown == {"show": databases["demo"], "load": databases["batch"], "show-batch": databases["batch"]}
 
@@ -104,6 +111,30 @@ def test_the_environment_batch_loads_the_same_by_way_of_files(clone: Path) -> No
     assert set(files) == {"exports", "messages", "tasks", "teams"}
     assert (files.count("exports"), files.count("teams")) == (2, 2)
     assert (clone / "meltano.yml").read_text() == project
+
+
+def test_the_answers_are_a_report_of_the_sandbox_or_of_ones_own_organization(clone: Path, sandbox: Sandbox) -> None:
+    report = clone / "output" / "asana.html"
+    for _ in range(2):  # what dbt has written is not in the way of the target
+        assert f"The report is in {report.relative_to(clone)}." in meltano(clone, "run", "answers")
+        html = report.read_text()
+        assert "<h1>Sandbox 1</h1>" in html
+        assert html.count("<svg") == 6
+        report.unlink()
+    with duckdb.connect(str(clone / "output" / "demo-asana.duckdb"), read_only=True) as database:
+        assert database.sql("select count(*) from exports where kind = 'resource'").fetchall() == [(2,)]
+
+    meltano(
+        clone,
+        "--environment=dev",
+        "run",
+        "answers",
+        TAP_ASANA_EXPORT_API_URL=sandbox.api_url,
+        TAP_ASANA_EXPORT_ACCESS_TOKEN=sandbox.access_token,
+    )
+    still_open = sum(not task["completed"] for task in sandbox.objects(WORKSPACE, "task"))
+    assert f"<b>{still_open}</b><span>open tasks</span>" in report.read_text()
+    assert {path.name for path in (clone / "output").glob("*.duckdb")} >= {"asana.duckdb", "answers.duckdb"}
 
 
 def test_meltano_config_test_looks_at_the_workspace_and_starts_no_export(clone: Path, sandbox: Sandbox) -> None:

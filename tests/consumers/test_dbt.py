@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,6 +94,12 @@ def compare(warehouse: Warehouse, of: list[Workspace]) -> None:
         assert differences(found, rows, fivetran.KEYS[table]) == [], table
 
 
+def questions() -> list[str]:
+    """The queries of the documentation."""
+    text = (PROJECT / "docs" / "dbt.md").read_text()
+    return re.findall(r"<!-- dbt -->\n```sql\n(.*?)```", text, re.DOTALL)
+
+
 def test_out_of_batch_files_of_all_streams_after_changes_and_another_full_export(
     sandbox: Sandbox, everything: dict[str, Any], run_tap: Callable[..., Run], tmp_path: Path
 ) -> None:
@@ -108,6 +115,8 @@ def test_out_of_batch_files_of_all_streams_after_changes_and_another_full_export
         warehouse.build()
         compare(warehouse, exported(sandbox, [json.loads(text) for (text,) in exports], LISTS))
         change(sandbox)
+    answers = [warehouse.read(f"select to_json(row) from ({query}) as row") for query in questions()]  # noqa: S608 - the docs' own
+    assert (len(answers), all(answers)) == (10, True)
 
 
 def test_out_of_target_duckdb_with_the_default_streams_after_full_and_incremental_exports(
@@ -157,6 +166,9 @@ def test_out_of_postgresql_with_all_streams_after_changes_and_another_full_expor
     load(arguments(settings, catalog=everything), target)
     warehouse.build()
     compare(warehouse, exported(sandbox, target.rows("exports"), LISTS))
+    path = f"set search_path to {warehouse.environment['ASANA_POSTGRES_SCHEMA']}"
+    answers = [postgres.query(f"{path}; select to_json(row) from ({query}) as row") for query in questions()]  # noqa: S608 - the docs' own
+    assert (len(answers), all(answers)) == (10, True)
 
 
 def test_out_of_postgresql_with_the_default_streams_flattened(

@@ -294,7 +294,9 @@ def intervals(of: Workspace, task: Row, subject: Any, changes: list[Change], pre
             value = present[subject]
         end = (None if subject in present else of.as_of) if is_last else at[place + 1]
         if told.story["resource_subtype"] != "removed_from_project":
-            found.append((value, True, at[place], end, told.story))
+            is_entry = told.story["resource_subtype"] == "added_to_project"
+            knows = subject in present if is_last else value != NOTHING
+            found.append((value, knows or not is_entry, at[place], end, told.story))
     for (gid, text), known, since, until, source in found:
         if until is None or until > since:
             parts = [task["gid"], field, project, gid_of(source)]

@@ -111,7 +111,11 @@ later as (
             when ordered.is_entry then ordered.next_old_value
             else ordered.new_value
         end as value,
-        true as is_known,
+        -- A story says that a task came into a project, not into which section.
+        not (
+            ordered.is_entry
+            and case when ordered.next_at is null then present.task_gid is null else ordered.next_old_gid is null end
+        ) as is_known,
         ordered.story_gid,
         ordered.created_by_gid as changed_by_gid,
         ordered.created_at as valid_from,
