@@ -29,6 +29,7 @@ from tap_asana_export.replication.activity import (
 )
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import Pause, side_by_side
+from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
     from tap_asana_export.asana import Asana
@@ -139,7 +140,8 @@ class Activity:
                     each.finish()
                 self._move_bookmarks(now)
         if words.unclear:
-            logger.warning("%s: %d events tell of a deletion of nobody knows what, or when.", self._root, words.unclear)
+            unclear = count(words.unclear, "event")
+            logger.warning("%s: %s tell of a deletion of nobody knows what, or when.", self._root, unclear)
         self._run.save_state()
 
     def _try(self, reading: Waiting[LastWords], words: LastWords, now: datetime) -> Waiting[None]:
@@ -202,7 +204,7 @@ class Activity:
         types: Counter[str] = Counter()
 
         def take(event: dict[str, Any]) -> None:
-            types[text(inner(event, "resource"), "resource_type") or "no type"] += 1
+            types[text(inner(event, "resource"), "resource_type") or "object without a name"] += 1
             if log:
                 gid = fingerprint(event).removeprefix("sha256:")[:32]
                 log.write({**event, "gid": gid, "workspace_gid": self._workspace.gid})
@@ -223,8 +225,7 @@ class Activity:
                 raise
             logger.warning("%s: %s No event is read.", self._root, error)
         if types:
-            told = ", ".join(f"{number} of type {kind}" for kind, number in sorted(types.items()))
-            logger.info("%s: the events are %s", self._root, told)
+            logger.info("%s: the events are of %s", self._root, counts(types))
         return words
 
     def _deleted_from(self) -> set[str]:
@@ -298,4 +299,4 @@ class ActivityRecords:
             self._sink.finish()
             with self._stream.get_record_counter() as counter:
                 counter.increment(self._count)
-        logger.info("%s: %d %s", self._root, self._count, self._stream.name.replace("_", " "))
+        logger.info("%s: %s", self._root, count(self._count, self._stream.name.removesuffix("s")))

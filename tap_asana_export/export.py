@@ -27,7 +27,7 @@ from tap_asana_export.output.checkpoint import KEPT as KEPT_WITHOUT_STATE
 from tap_asana_export.output.checkpoint import RunningJob
 from tap_asana_export.records import RecordRouter, blocks_in_time, workspace_of
 from tap_asana_export.replication.coverage import FIRST
-from tap_asana_export.replication.request import export_request
+from tap_asana_export.replication.request import describe_export, export_request
 from tap_asana_export.replication.state import Failures, Pending
 from tap_asana_export.tables import Tables
 from tap_asana_export.times import format_time
@@ -184,12 +184,7 @@ class Export:
 
     def _request_job(self) -> Waiting[Job]:
         full = self._tables.is_full
-        logger.info(
-            "%s: requesting %s export of %s",
-            self._root,
-            "a full" if full else "an incremental",
-            ", ".join(self._tables.selected),
-        )
+        logger.info("%s: requesting %s", self._root, describe_export(self._tables.requests(), is_full=full))
         for kind, reason in self._tables.full_reason.items():
             if reason and self._tables.is_incremental(kind) and not (full and reason == FIRST):
                 names = ", ".join(stream.name for _, stream in self._tables.by_type[kind])

@@ -26,6 +26,7 @@ from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.transfer import read_until_flush, write_export_record
 from tap_asana_export.waiting import Pause
+from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -320,12 +321,12 @@ class ListRecords:
         objects = {**dict.fromkeys(self._handlers, 0), **self._router.objects}
         for kind in objects.keys() - self._handlers.keys():
             logger.warning(
-                "%s: it has %d objects of type '%s', which no stream takes.", self._root, objects[kind], kind
+                "%s: it has %s of type '%s', which no stream takes.", self._root, count(objects[kind], "object"), kind
             )
         with self._stream.get_record_counter() as counter:
             counter.increment(sum(objects[kind] for kind in self._handlers))
-        brought = ", ".join(f"{number} of type {kind}" for kind, number in sorted(self._router.objects.items()))
-        logger.info("%s: it brought %s, in %d requests", self._root, brought or "nothing", self._pages)
+        requests = count(self._pages, "request")
+        logger.info("%s: it brought %s, in %s", self._root, counts(self._router.objects), requests)
         return {
             "objects": dict(sorted(objects.items())),
             "lines": self._router.lines,

@@ -29,6 +29,7 @@ from tap_asana_export.records import is_passthrough, schema_messages
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import RunContext
 from tap_asana_export.waiting import run_concurrently
+from tap_asana_export.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,9 +49,6 @@ Root: TypeAlias = "ExportRoot | ListRoot | ActivityRoot"
 """What a run brings side by side with others."""
 
 logger = logging.getLogger(__name__)
-
-FAST = "records leave as Asana wrote them"
-SLOW = "stream maps or flattening make the records, which takes several times as long"
 
 OUTPUT_SETTINGS = ("stream_map", "flattening", "emit_activate_version_messages", "batch_config")
 """How the names of those settings begin that decide what records look like."""
@@ -84,8 +82,10 @@ def bring_all(
         """Write the SCHEMA of every selected stream."""
         schemas = [message for each in selected for message in schema_messages(each.stream)]
         own_schemas = schema_messages(exports) if exports.selected else ()
-        for _, stream in selected:
-            logger.info("Stream %s: %s", stream.name, FAST if is_passthrough(stream) else SLOW)
+        if mapped := [stream.name for _, stream in selected if not is_passthrough(stream)]:
+            logger.info(
+                "Stream maps or flattening make the records of %s, which takes several times as long.", listed(mapped)
+            )
         for message in schemas:
             writer.write_message(message)
         return RunContext(

@@ -14,6 +14,7 @@ import click
 from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.metrics import METRICS_LOGGER_NAME, Point
 
 from tap_asana_export import redaction
 from tap_asana_export.catalog import check_catalog, read_catalog
@@ -298,7 +299,7 @@ class TapAsanaExport(Tap):
         **kwargs: Any,
     ) -> None:
         redaction.install()
-        for name in (self.name, f"{self.name}.{Exports.name}"):
+        for name in (self.name, f"{self.name}.{Exports.name}", METRICS_LOGGER_NAME):
             logging.getLogger(name).addFilter(is_informative)
         schema = copy.deepcopy(self.config_jsonschema)
         self.append_builtin_config(schema)
@@ -370,13 +371,18 @@ class TapAsanaExport(Tap):
 
 
 def is_informative(record: logging.LogRecord) -> bool:
-    """Whether a log record of the SDK's is worth a line."""
+    """Whether a log record of the SDK's is worth a line; a metric is if something was counted."""
+    point = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    if isinstance(point, Point):
+        # The time of the stream `exports` is that of the run, which may have failed for any reason, or was only a test.
+        return point.metric_type == "counter" and bool(point.value)
     return not str(record.msg).startswith(UNINFORMATIVE)
 
 
 UNINFORMATIVE = (
     "Added '%s' as child stream",
     "An unhandled error occurred while syncing",  # the last line of the log names the error
+    "Beginning sync of",
     "Skipping deselected stream",
     "Skipping parse of env var settings",
 )

@@ -15,6 +15,7 @@ from tap_asana_export.records import Mapped, ObjectHandler, StreamOutput, Unknow
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time
 from tap_asana_export.waiting import Slots
+from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -185,12 +186,11 @@ def log_summary(
     known = {kind for source in SOURCES for kind in source.resource_types}
     for kind in router.objects.keys() - by_type.keys() - known:
         logger.warning(
-            "%s: it brought %d objects of type '%s', which no stream takes.", what, router.objects[kind], kind
+            "%s: it brought %s of type '%s', which no stream takes.", what, count(router.objects[kind], "object"), kind
         )
     for kind, selected in by_type.items():
-        counts = {nested_stream.name: nested_stream.count for nested_stream in handlers[kind].nested}
+        nested = {nested_stream.name: nested_stream.count for nested_stream in handlers[kind].nested}
         for _, stream in selected:
             with stream.get_record_counter() as counter:
-                counter.increment(counts.get(stream.name, router.objects[kind]))
-    brought = ", ".join(f"{number} of type {kind}" for kind, number in sorted(router.objects.items()))
-    logger.info("%s: it brought %s", what, brought or "nothing")
+                counter.increment(nested.get(stream.name, router.objects[kind]))
+    logger.info("%s: it brought %s", what, counts(router.objects))

@@ -18,7 +18,7 @@ K = TypeVar("K")
 SHORTEST_LOOK, LONGEST_LOOK = 0.001, 0.05
 """Seconds between two looks whether a call in a thread has ended: the pauses double."""
 
-SAY_EVERY = 60.0
+SAY_EVERY = 30.0
 """Seconds after which the log mentions a long pause again."""
 
 
@@ -37,7 +37,7 @@ class Pause(NamedTuple):
 
     Attributes:
         seconds: how long to wait.
-        say: logs what the work waits for; it is called after each minute of a long pause.
+        say: logs what the work waits for; it is called every half minute of a long pause.
     """
 
     seconds: float

@@ -136,7 +136,7 @@ def test_a_full_export_is_due_after_the_interval(sandbox: Sandbox, run_tap: Call
     ]
     created_at = third.records("exports")[0]["created_at"]
     assert third.state["bookmarks"]["tasks"]["partitions"][0]["full_at"] == created_at
-    assert "requesting a full export of tasks, messages, teams" in third.stderr
+    assert "requesting a full export of tasks, messages and teams" in third.stderr
     assert "all of tasks is asked for: the last full export is of" in third.stderr
 
 

@@ -217,7 +217,7 @@ def test_a_line_of_an_unknown_type_is_counted_and_named_once(
     [export] = run.records("exports")
     assert (run.code, brought(run), export["objects"]["sprocket"]) == (0, in_graph(sandbox, parent), 1)
     assert run.warnings == [
-        f"Graph of {parent}: export job {export['job_gid']}: it brought 1 objects of type 'sprocket', which no stream "
+        f"Graph of {parent}: export job {export['job_gid']}: it brought 1 object of type 'sprocket', which no stream "
         "takes."
     ]
 

@@ -15,7 +15,7 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import BUSY, TOO_MANY
 from tap_asana_export.sources import ExportRoot
 from tap_asana_export.waiting import finish
-from tests.support.tap import WORKSPACE
+from tests.support.tap import WORKSPACE, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,13 +84,14 @@ def test_a_job_is_looked_at_soon_then_every_poll_interval(
     ]
     assert said == [
         "not_started, after 0 s",
+        "not_started, after 15 s",
         "not_started, after 31 s",
-        *(f"in_progress, after {seconds} s" for seconds in range(61, 601, 60)),
-        "succeeded, after 601 s",
+        *(f"in_progress, after {seconds // 60}:{seconds % 60:02} min" for seconds in range(61, 600, 30)),
+        "succeeded, after 10:01 min",
     ]
 
 
-def test_waiting_is_told_of_every_minute_however_long_the_poll_interval(
+def test_waiting_is_told_of_every_half_minute_however_long_the_poll_interval(
     asana: Asana, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     times: list[float] = []
@@ -109,7 +110,7 @@ def test_waiting_is_told_of_every_minute_however_long_the_poll_interval(
     ask(asana, clock, patience=patience)
 
     assert clock.monotonic() - begin > 1200
-    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 60
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 30
 
 
 def test_a_job_that_takes_too_long_is_given_up_with_its_gid(asana: Asana, clock: Clock) -> None:
@@ -143,8 +144,26 @@ def test_a_job_that_succeeded_without_a_url_is_looked_at_again(asana: Asana, san
     assert (polls(sandbox), export.download_url is not None) == (4, True)
 
 
-def test_a_busy_slot_is_waited_for(asana: Asana, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_while_a_slot_is_busy_the_log_says_since_when_and_by_whom(run_tap: Callable[..., Run]) -> None:
+    with Sandbox(tasks=3, messages=1, teams=1, large=0, change_interval=0, job_seconds=0) as sandbox:
+        run_tap(settings_for(sandbox))
+        sandbox.faults = {"busy": 1}
+        run = run_tap(settings_for(sandbox))
+        [started, _] = [each for each in sandbox.audit_log(WORKSPACE) if each["event_type"] == "object_export_started"]
+
+    assert run.code == 0
+    assert (
+        f"Workspace {WORKSPACE}: waiting for an export slot since 0 s (403: {BUSY.rstrip('.')}). "
+        f"{started['actor']['name']} started an export at {started['created_at']}, says the audit log."
+    ) in run.stderr
+
+
+@pytest.mark.parametrize("status", [402, 403, 404, 500])
+def test_a_busy_slot_is_waited_for_also_if_the_token_may_not_read_the_audit_log(
+    status: int, asana: Asana, sandbox: Sandbox, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
+    sandbox.refused_lists = {"audit_log_events": status}
     first = start(asana, clock)
     second = ask(asana, clock)
 

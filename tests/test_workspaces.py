@@ -214,10 +214,10 @@ def test_works_wait_together_and_each_goes_on_when_its_time_has_come(clock: Cloc
     assert clock.monotonic() - start == 6
 
 
-def test_a_long_pause_is_spoken_of_every_minute(clock: Clock) -> None:
+def test_a_long_pause_is_spoken_of_every_half_minute(clock: Clock) -> None:
     said: list[str] = []
-    assert list(run_concurrently([("a", work("a", [150], said))], clock)) == [("a", None)]
-    assert said == ["a waits 150", "a waits on", "a waits on", "a ends"]
+    assert list(run_concurrently([("a", work("a", [75], said))], clock)) == [("a", None)]
+    assert said == ["a waits 75", "a waits on", "a waits on", "a ends"]
 
 
 def test_a_work_gets_a_slot_when_another_one_gives_its_own_back(clock: Clock) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_asana_export.errors import UnreadableError
+from tap_asana_export.errors import AnswerError, UnreachableError, UnreadableError
+from tap_asana_export.redaction import redact_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_asana_export.asana.client import Asana
     from tap_asana_export.waiting import Waiting
+
+logger = logging.getLogger(__name__)
 
 PAGE = 100
 """Events of a page of the audit log."""
@@ -74,3 +78,44 @@ def read_events(asana: Asana, workspace_gid: str, sync: str | None, take: Callab
         if not page.has_more or page.sync in {None, sync}:
             return page.sync or sync
         sync = page.sync
+
+
+class Started(NamedTuple):
+    """The start of an export, as the audit log tells it.
+
+    Attributes:
+        at: when, as Asana writes it.
+        by: who did it: a name, or else a gid or a type.
+    """
+
+    at: str
+    by: str
+
+
+def read_last_start(asana: Asana, workspace_gid: str, since: str) -> Waiting[Started | None]:
+    """Ask the audit log who started the workspace's last export; None: it does not tell, or the token may not read it.
+
+    Args:
+        asana: the API.
+        workspace_gid: the workspace.
+        since: exports that were started before this time are not looked for.
+    """
+    try:
+        page = yield from asana.started_exports(workspace_gid, since)
+    except (AnswerError, UnreachableError, UnreadableError) as error:
+        logger.debug("Workspace %s: the audit log does not tell who exports: %s", workspace_gid, error)
+        return None
+    return max(filter(None, map(_started, page.data)), default=None)
+
+
+def _started(event: dict[str, Any]) -> Started | None:
+    """The start that an event of the audit log tells of."""
+    at, actor = event.get("created_at"), event.get("actor")
+    if not isinstance(at, str) or not isinstance(actor, dict):
+        return None
+    by = next((each for name in ACTOR if isinstance(each := actor.get(name), str)), "Somebody")
+    return Started(redact_line(at), redact_line(by))
+
+
+ACTOR = ("name", "gid", "actor_type")
+"""The properties of an actor by which people know it, best first."""

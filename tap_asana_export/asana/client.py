@@ -193,6 +193,19 @@ class Asana:
 
         return self._ask(request, read, params=params, is_paced=True)
 
+    def started_exports(self, workspace_gid: str, start_at: str) -> Waiting[EventPage]:
+        """What the audit log tells of exports that were started since a time; asked for once.
+
+        https://developers.asana.com/docs/audit-log-events
+
+        Raises:
+            AnswerError: the token may not read the audit log.
+            UnreachableError: no answer, or "not now".
+            UnreadableError: the answer holds no events.
+        """
+        params = {"event_type": "object_export_started", "start_at": start_at, "limit": 100}
+        return self._ask_for(f"GET /workspaces/{workspace_gid}/audit_log_events", EventPage, params=params, retries=0)
+
     def _start_job(self, path: str, body: Any, begun: Begun, *, is_repeatable: bool) -> Waiting[Job]:
         request = f"POST {path}"
 

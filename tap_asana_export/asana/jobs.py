@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import re
 import time
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 
+from tap_asana_export.asana.activity import read_last_start
 from tap_asana_export.errors import AnswerError, FailedJobError, JobError, SlotError, UnreachableError, WaitError
+from tap_asana_export.times import format_time
 from tap_asana_export.waiting import SAY_EVERY, Pause, stop_at
+from tap_asana_export.words import seconds as in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tap_asana_export.asana.activity import Started
     from tap_asana_export.asana.client import Asana
     from tap_asana_export.asana.models import AsanaExport, Job
     from tap_asana_export.sources import ExportRoot
@@ -40,6 +45,9 @@ HOLDERS = {
     TOO_MANY: "Asana runs five jobs of a token at a time.",
 }
 """Who may hold a slot, by the status that Asana refuses with."""
+
+LONGEST_JOB = timedelta(hours=12)
+"""How far back to look in the audit log for the start of an export that still runs."""
 
 
 class PollingLimits(NamedTuple):
@@ -67,6 +75,8 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
 ) -> Waiting[Job]:
     """Start an export, waiting while the workspace's one slot is busy, or the token has as many jobs as it may have.
 
+    While a workspace's slot is busy the log says who holds it, if the token may read the workspace's audit log.
+
     Args:
         asana: whom to ask.
         root: what to export.
@@ -84,17 +94,18 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
     """
     start = clock.monotonic()
     refusal: AnswerError | None = None
+    holder: Started | None = None
     lost = False
 
     def say() -> None:
         if refusal is not None:
             logger.info(
-                "%s: waiting for an export slot since %.0f s (%d: %s). %s",
+                "%s: waiting for an export slot since %s (%d: %s). %s",
                 root,
-                clock.monotonic() - start,
+                in_words(clock.monotonic() - start),
                 refusal.status,
                 refusal.message,
-                HOLDERS[refusal.status],
+                held_by(refusal, holder),
             )
 
     def no_slot() -> Exception:
@@ -121,6 +132,7 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
         except AnswerError as error:
             if not _may_be_busy(error, root, lost=lost):
                 raise
+            holder = (yield from _find_holder(asana, root, error)) if refusal is None else holder
             refusal = error
             seconds = error.retry_after or pause
             say()
@@ -128,6 +140,20 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
         pausing = (let_others if is_own_slot else just)(Pause(seconds, say))
         yield from stop_at(deadline, pausing, no_slot, clock)
     raise AssertionError  # the pauses never end
+
+
+def held_by(refusal: AnswerError, holder: Started | None) -> str:
+    """Say who holds the slot for which an export was refused, as far as that is known."""
+    if holder is None:
+        return HOLDERS[refusal.status]
+    return f"{holder.by} started an export at {holder.at}, says the audit log."
+
+
+def _find_holder(asana: Asana, root: ExportRoot, refusal: AnswerError) -> Waiting[Started | None]:
+    """Look who holds the workspace's slot, if that is what an export was refused for."""
+    if refusal.status == TOO_MANY or root.graph:
+        return None
+    return (yield from read_last_start(asana, root.gid, format_time(datetime.now(timezone.utc) - LONGEST_JOB)))
 
 
 def wait(asana: Asana, root: ExportRoot, job: Job, limits: PollingLimits, clock: Clock = time) -> Waiting[AsanaExport]:
@@ -150,7 +176,7 @@ def wait(asana: Asana, root: ExportRoot, job: Job, limits: PollingLimits, clock:
     def say() -> None:
         nonlocal said, said_at
         said, said_at = job.status, clock.monotonic()
-        logger.info("%s: export job %s is %s, after %.0f s", root, job.gid, said, said_at - start)
+        logger.info("%s: export job %s is %s, after %s", root, job.gid, said, in_words(said_at - start))
 
     def too_late() -> Exception:
         status = "succeeded, but without a file" if job.status == "succeeded" else job.status

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.times import format_time, parse_time
+from tap_asana_export.words import listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +31,40 @@ class ResourceRequest:
     filters: list[dict[str, Any]]
     fields: list[str] | None = None
     changed_after: datetime | None = None
+
+    @property
+    def bounds(self) -> tuple[datetime | None, bool]:
+        """The time whose later changes are wanted, and whether filters leave something out."""
+        return self.changed_after, bool(self.filters)
+
+
+def describe_export(requests: Iterable[ResourceRequest], *, is_full: bool) -> str:
+    """Say what is asked for: `a full export of tasks and teams`, which leaves nothing out, or what of it.
+
+    Args:
+        requests: by type of object; none for a graph.
+        is_full: whether no bookmark bounds it.
+    """
+    kinds: dict[tuple[datetime | None, bool], list[str]] = {}
+    for each in requests:
+        kinds.setdefault(each.bounds, []).append(plural(each.resource_type))
+    if not kinds:
+        return "a graph export"
+    if kinds.keys() == {WHOLE}:
+        return f"a full export of {listed(kinds[WHOLE])}"
+    parts = [f"{listed(names)} {describe_bounds(*bounds)}" for bounds, names in kinds.items() if bounds != WHOLE]
+    parts += [f"all {listed(names)}" for bounds, names in kinds.items() if bounds == WHOLE]
+    return f"{'an export' if is_full else 'an incremental export'} of {'; '.join(parts)}"
+
+
+WHOLE = (None, False)
+"""The bounds of a request for all objects of a type."""
+
+
+def describe_bounds(changed_after: datetime | None, is_filtered: bool) -> str:  # noqa: FBT001 - as `bounds` has them
+    """Say which objects of a type are asked for."""
+    since = [f"changed since {format_time(changed_after)}"] if changed_after else []
+    return " and ".join((["that match the filters"] if is_filtered else []) + since)
 
 
 @dataclass(frozen=True)

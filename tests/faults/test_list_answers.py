@@ -288,7 +288,7 @@ def test_portfolios_come_as_far_as_the_user_owns_them_if_the_token_is_not_a_serv
     assert activated(run) == set()
     assert run.warnings == [
         f"Workspace 1, portfolios: Asana answered {status}: owner: missing. Asking for the user's own.",
-        "Workspace 1, portfolio_items: it has 1 objects of type 'goal', which no stream takes.",
+        "Workspace 1, portfolio_items: it has 1 object of type 'goal', which no stream takes.",
     ]
 
 
