@@ -4,8 +4,8 @@
 --
 -- where `batches` is the batch_config's root and prefix, all that stands before the name of a stream; s3://… will do.
 -- Run it after every export; it takes everything anew, so a run that broke off is mended by the next. A stream that has
--- no file gets an empty table. Files may be gzipped or not (the batch_config's compression): what is not is five times
--- as large, and read in three quarters of the time. What begins with a dot is not complete. Parquet is not read.
+-- no file gets an empty table. Files may be JSON Lines, gzipped or not, or Parquet, but not both of one stream: whoever
+-- changes the batch_config's format begins with a new prefix. What begins with a dot is not complete.
 --
 -- Of the nested columns nothing is lost, also not what Asana adds one day: they are JSON, as target-duckdb makes them
 -- (`assignee->>'name'`, `unnest(from_json(followers, '["json"]'))`). A value that does not fit its column and a line that
@@ -18,16 +18,26 @@ set variable longest = 1_000_000_000;
 select case
   when count(*) = 0 or getvariable('batches') is null then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
     'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream.')
-  when bool_or(file like '%.parquet') then error('These batch files are Parquet: set batch_config.encoding.format to jsonl.')
 end
 from glob(coalesce(getvariable('batches')::varchar, '') || '*/*/[!.]*')
 where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$');
 
 -- A statement that reads the variable `files`, or makes an empty table where there are none, which read_json refuses to do.
+-- Parquet files lack the columns that are deselected; their times have a zone, and their nested columns are text.
 create or replace temp macro reading(columns) as case
   when getvariable('files') is null then
     'select '''' as filename, ' || regexp_replace(trim(to_json(columns)::varchar, '{}'), '"(\w+)":"(\w+)"', 'null::\2 as "\1"', 'g')
     || ' where false'
+  when len(list_filter(getvariable('files'), file -> file not like '%.parquet')) = 0 then
+    'select filename, '
+    || regexp_replace(regexp_replace(trim(to_json(columns)::varchar, '{}'),
+      '"(\w+)":"TIMESTAMP"', 'make_timestamp(epoch_us("\1"::timestamptz)) as "\1"', 'g'),
+      '"(\w+)":"(\w+)"', '"\1"::\2 as "\1"', 'g')
+    || ' from (select ' || regexp_replace(trim(to_json(columns)::varchar, '{}'), '"(\w+)":"(\w+)"', 'null as "\1"', 'g')
+    || ' where false union all by name '
+    || 'from read_parquet(getvariable(''files''), filename = true, union_by_name = true))'
+  when len(list_filter(getvariable('files'), file -> file like '%.parquet')) > 0 then
+    error('Files of JSON Lines and of Parquet are mixed: load them from prefixes of their own.')
   else
     'from read_json(getvariable(''files''), filename = true, format = ''newline_delimited'', '
     'maximum_object_size = getvariable(''longest''), columns = '
@@ -37,7 +47,9 @@ end;
 -- A time as the names of files have it.
 create or replace temp macro file_time(at) as strftime(at, '%Y%m%dT%H%M%S%gZ');
 
-set variable files = (select list(file) from glob(getvariable('batches') || 'exports/*/[!.]*.jsonl*'));
+set variable files = (
+  select list(file) from glob(getvariable('batches') || 'exports/*/[!.]*') where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$')
+);
 create or replace table exports as
 select * exclude (filename)
 from query(reading({
@@ -61,11 +73,11 @@ qualify row_number() over (partition by gid order by filename desc) = 1;
 -- since then, or has been moved to another project, the streams deletions and events tell; without them, the next full export.
 create or replace temp macro files(stream, is_full) as (
   select list(file)
-  from glob(getvariable('batches') || stream || '/*/[!.]*.jsonl*')
+  from glob(getvariable('batches') || stream || '/*/[!.]*')
   left join (
     select workspace_gid, max(file_time(created_at)) as since from exports where is_full group by all
   ) on workspace_gid = split_part(file, '/', -2)
-  where since is null or parse_filename(file) >= since
+  where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$') and (since is null or parse_filename(file) >= since)
 );
 
 -- What the audit log and the workspace's events tell. Without these streams there are only exports to go by.

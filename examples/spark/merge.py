@@ -4,7 +4,8 @@
     spark-submit merge.py --catalog catalog.json s3a://lake/asana/ s3a://lake/tables tasks messages teams
 
 `s3a://lake/asana/` is the batch_config's root and prefix, all that stands before the name of a stream; `s3a://lake/tables`
-gets a table for each stream, made anew in every run; a stream without files gets an empty one. Parquet is not read.
+gets a table for each stream, made anew in every run; a stream without files gets an empty one. The files may be JSON
+Lines or Parquet, but not both of one stream.
 
 Of the nested columns nothing is lost, also not what Asana adds one day: they are JSON text. As structs they could hold
 only what the catalog names, and drop the rest without a word. Where a query wants a struct, it says which one:
@@ -85,7 +86,10 @@ def read(spark: SparkSession, paths: list[str], schema: T.StructType) -> DataFra
     """The records of batch files, and the name of the file that each comes from, which sorts by time of the export."""
     if not paths:
         return spark.createDataFrame([], T.StructType([*schema, T.StructField("_file", T.StringType())]))
-    records = spark.read.schema(schema).json(paths, mode="FAILFAST", lineSep="\n")
+    if all(path.endswith(".parquet") for path in paths):
+        records = spark.read.schema(schema).parquet(*paths)
+    else:
+        records = spark.read.schema(schema).json(paths, mode="FAILFAST", lineSep="\n")
     return records.select("*", F.col("_metadata.file_name").alias("_file"))
 
 
@@ -108,7 +112,9 @@ def last_whole(exports: list[Row], stream: str) -> dict[str, str]:
 def batch_files(spark: SparkSession, folder: str) -> list[str]:
     """The batch files of a stream; those that begin with a dot are not complete."""
     try:
-        files = spark.read.format("binaryFile").load(f"{folder}/*/*.jsonl{{,.gz}}").select("path").collect()
+        files = (
+            spark.read.format("binaryFile").load(f"{folder}/*/*.{{jsonl,jsonl.gz,parquet}}").select("path").collect()
+        )
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise

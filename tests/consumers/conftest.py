@@ -20,22 +20,34 @@ from tests.support.targets import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Files of JSON Lines."""
+    return exports_of_two(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture(scope="session")
+def exported_as_parquet(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Files of Parquet."""
+    pytest.importorskip("pyarrow")
+    return exports_of_two(tmp_path_factory.mktemp("parquet"), format="parquet", compression="zstd")
+
+
+def exports_of_two(folder: Path, **encoding: str) -> Exported:
     """Two workspaces: the last export of the first is full, that of the other incremental."""
-    folder = tmp_path_factory.mktemp("exported")
     with Sandbox(workspaces=2, tasks=40, messages=10, teams=3, large=1, change_interval=0, job_seconds=0) as sandbox:
         first, other = sandbox.organizations
         for workspace in (first, other):
-            export(sandbox, workspace, folder, None)
+            export(sandbox, workspace, folder, None, **encoding)
         before = tables(sandbox)
         for workspace in (first, other):
             change(sandbox, workspace)
-            export(sandbox, workspace, folder, folder / f"{workspace}.state.json")
+            export(sandbox, workspace, folder, folder / f"{workspace}.state.json", **encoding)
         change(sandbox, first)
-        export(sandbox, first, folder, None)
+        export(sandbox, first, folder, None, **encoding)
         # No incremental export tells of the last two: what was deleted, and what was moved and not otherwise changed.
         after = tables(sandbox)
         unseen = {gid: each for gid, each in before["tasks"].items() if each["workspace_gid"] == other}

@@ -118,12 +118,30 @@ def test_a_place_without_any_batch_file_is_an_error_and_the_tables_stay(
     assert differences(read_duckdb(tmp_path / "asana.duckdb"), exported.tables) == []
 
 
-def test_files_of_parquet_are_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "tasks" / WORKSPACE / "20261121T100311123Z-77-00001.parquet"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"PAR1")
-    with pytest.raises(duckdb.Error, match="These batch files are Parquet: set "):
-        load(tmp_path, tmp_path / "asana.duckdb")
+def test_files_may_be_parquet(exported_as_parquet: Exported, tmp_path: Path) -> None:
+    found = load(exported_as_parquet.root, tmp_path / "asana.duckdb")
+    assert differences(found, exported_as_parquet.tables) == []
+
+
+def test_parquet_and_json_lines_have_the_same_columns(
+    exported: Exported, exported_as_parquet: Exported, tmp_path: Path
+) -> None:
+    columns = "select table_name, column_name, data_type from information_schema.columns order by all"
+    found = []
+    for number, root in enumerate((exported.root, exported_as_parquet.root)):
+        load(root, tmp_path / f"{number}.duckdb")
+        with duckdb.connect(str(tmp_path / f"{number}.duckdb")) as connection:
+            found.append(connection.sql(columns).fetchall())
+    assert found[0] == found[1]
+
+
+def test_parquet_among_json_lines_is_an_error(
+    exported: Exported, exported_as_parquet: Exported, tmp_path: Path
+) -> None:
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    shutil.copytree(exported_as_parquet.root / "tasks", root / "tasks", dirs_exist_ok=True)
+    with pytest.raises(duckdb.Error, match="Files of JSON Lines and of Parquet are mixed"):
+        load(root, tmp_path / "asana.duckdb")
 
 
 def test_a_full_export_that_did_not_end_deletes_nothing(exported: Exported, tmp_path: Path) -> None:

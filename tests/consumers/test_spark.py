@@ -68,6 +68,17 @@ def test_two_executors_merge_every_value_of_the_latest_state(exported: Exported,
 
 
 @pytest.mark.skipif(java() < 17, reason="Spark 4 needs Java 17 or later")
+def test_files_may_be_parquet(exported_as_parquet: Exported, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.json"
+    catalog.write_bytes(subprocess.run([*TAP, "--discover"], capture_output=True, check=True).stdout)
+    merge = (PROJECT / "examples" / "spark" / "merge.py", "--catalog", catalog)
+    conf = {"spark.master": "local[1]", "spark.ui.enabled": "false"}
+    submit(*merge, f"{exported_as_parquet.root}/", tmp_path / "tables", *STREAMS, conf=conf)
+    found = {stream: rows(tmp_path / "tables", stream) for stream in STREAMS}
+    assert differences(found, exported_as_parquet.tables) == []
+
+
+@pytest.mark.skipif(java() < 17, reason="Spark 4 needs Java 17 or later")
 def test_a_stream_without_files_is_an_empty_table(exported: Exported, tmp_path: Path) -> None:
     catalog = tmp_path / "catalog.json"
     catalog.write_bytes(subprocess.run([*TAP, "--discover"], capture_output=True, check=True).stdout)

@@ -36,10 +36,11 @@ class Exported:
     tables: dict[str, Table]
 
 
-def export(sandbox: Sandbox, workspace: str, folder: Path, state: Path | None) -> None:
+def export(sandbox: Sandbox, workspace: str, folder: Path, state: Path | None, **encoding: str) -> None:
     """Export a workspace into batch files, and keep the state."""
     config = folder / f"{workspace}.json"
-    config.write_text(json.dumps(batch_settings(sandbox, folder) | {"workspaces": [workspace], "overlap": 0}))
+    settings = batch_settings(sandbox, folder, **encoding)
+    config.write_text(json.dumps(settings | {"workspaces": [workspace], "overlap": 0}))
     done = subprocess.run(
         [*TAP, "--config", str(config), *(["--state", str(state)] if state else [])],
         capture_output=True,
@@ -50,13 +51,13 @@ def export(sandbox: Sandbox, workspace: str, folder: Path, state: Path | None) -
     (folder / f"{workspace}.state.json").write_text(json.dumps(last["value"]))
 
 
-def batch_settings(sandbox: Sandbox, folder: Path) -> dict[str, Any]:
+def batch_settings(sandbox: Sandbox, folder: Path, **encoding: str) -> dict[str, Any]:
     """Settings with which the tap writes batch files of fifteen records at the most."""
     return {
         "api_url": sandbox.api_url,
         "access_token": sandbox.access_token,
         "poll_interval": 0.01,
-        **into(folder / "batches", 15),
+        **into(folder / "batches", 15, **encoding),
     }
 
 
