@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
@@ -18,15 +18,19 @@ from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.records import Mapped, UnknownFields
 from tap_asana_export.replication.activity import (
     KEPT,
+    OF_PROJECTS,
     OVERLAP,
-    PROJECT_DELETED,
+    TRASH,
     ActivityState,
     Gap,
     LastWords,
+    Renewal,
     deletion_types,
     inner,
     text,
 )
+from tap_asana_export.replication.coverage import TableState
+from tap_asana_export.replication.state import read_partition
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import Pause, side_by_side
 from tap_asana_export.words import count, counts
@@ -84,6 +88,8 @@ class Activity:
         for state in self._of.values():
             if state.gap_at:
                 self._note_gap(state.gap_at, state.gap or "something may have been missed")
+            if state.renew_at:
+                run.renewals[workspace.gid] = Renewal(state.renew_at, state.renew_since)
         self._newest: datetime | None = None
         self._sync: str | None = None
         self._error: TapError | None = None
@@ -132,6 +138,8 @@ class Activity:
             }
             yield from self._try(self._read_audit_log(now, records.get(AUDIT_LOG)), words, now)
             yield from self._try(self._read_events(now, records.get(EVENTS)), words, now)
+            if DELETIONS in records:
+                yield from self._note_undeletions(words)
             if DELETIONS in records:
                 for record in words.records():
                     records[DELETIONS].write(record)
@@ -187,12 +195,14 @@ class Activity:
             if log and (not wanted or event.get("event_type") in wanted):
                 log.write({**event, "workspace_gid": self._workspace.gid})
             words.note_audit_event(event)
-            if created_at and event.get("event_type") == PROJECT_DELETED:
-                self._note_gap(created_at, "a project was deleted")
+            if created_at and (reason := OF_PROJECTS.get(text(event, "event_type"))):
+                self._note_gap(created_at, reason)
             newest = max(newest, created_at or newest)
 
         gid, at = self._workspace.gid, format_time(start_at)
-        yield from side_by_side((read_audit_log(self._asana, gid, each, at, take) for each in types), AT_ONCE)
+        yield from side_by_side(
+            (read_audit_log(self._asana, gid, at, take, event_type=each) for each in types), AT_ONCE
+        )
         self._newest = newest
         return words
 
@@ -243,6 +253,46 @@ class Activity:
             self._run.gaps[self._workspace.gid] = Gap(at, reason)
             for state in self._of.values():
                 state.gap_at, state.gap = at, reason
+
+    def _note_undeletions(self, words: LastWords) -> Waiting[None]:
+        """Remember what was undeleted, and is not in the last export, until a later one brings it."""
+        state = self._of[DELETIONS]
+        last = state.undeleted_at
+        bookmarks = self._bookmarks()
+        renewal = self._run.renewals.get(self._workspace.gid)
+        if renewal and not any(map(renewal.is_due, bookmarks)):
+            renewal = None
+        for gid, (undeleted_at, deleted_at) in words.undeleted().items():
+            if last and undeleted_at <= last:
+                continue
+            state.undeleted_at = max(filter(None, (state.undeleted_at, undeleted_at)))
+            since = deleted_at or (yield from self._deleted_at(gid, undeleted_at))
+            # What was deleted after the last export was in it, and if it was changed in between, the next one has that.
+            if bookmarks and (since is None or since <= max(bookmarks)):
+                later = max(undeleted_at, max(bookmarks) + timedelta(milliseconds=1))
+                renewal = renewal.and_also(Renewal(later, since)) if renewal else Renewal(later, since)
+        if renewal:
+            self._run.renewals[self._workspace.gid] = renewal
+            state.renew_at, state.renew_since = renewal.at, renewal.since
+
+    def _bookmarks(self) -> list[datetime]:
+        """`created_at` of the last exports of tasks and messages."""
+        states = (
+            read_partition(TableState, each.stream.get_context_state(self._workspace.context))
+            for each in self._run.selected
+            if each.source.kind == "resource"
+        )
+        return [state.bookmark for state in states if state.bookmark]
+
+    def _deleted_at(self, gid: str, undeleted_at: datetime) -> Waiting[datetime | None]:
+        """When something was deleted that was in the trash until then; None: nobody knows."""
+        words = LastWords(self._workspace.gid)
+        at = format_time(undeleted_at - TRASH - OVERLAP)
+        try:
+            yield from read_audit_log(self._asana, self._workspace.gid, at, words.note_audit_event, resource_gid=gid)
+        except TapError as error:
+            logger.warning("%s: nobody knows when %s was deleted: %s", self._root, gid, error)
+        return words.undeleted().get(gid, (undeleted_at, None))[1]
 
 
 def time_of(event: dict[str, Any]) -> datetime | None:

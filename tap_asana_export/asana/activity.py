@@ -21,16 +21,16 @@ PAGE = 100
 
 
 def read_audit_log(
-    asana: Asana, workspace_gid: str, event_type: str | None, start_at: str, take: Callable[[Any], None]
+    asana: Asana, workspace_gid: str, start_at: str, take: Callable[[Any], None], **only: str | None
 ) -> Waiting[None]:
     """Read the audit log from a time to its end.
 
     Args:
         asana: the API.
         workspace_gid: the workspace.
-        event_type: the one type of event that is wanted; None: all are.
         start_at: the time.
         take: takes each event, oldest first.
+        only: the one `event_type` that is wanted, or the events of one `resource_gid`; None: all are.
 
     Raises:
         AnswerError: Asana refuses: with 402 or 403 if the plan, or the token, has no audit log.
@@ -38,7 +38,7 @@ def read_audit_log(
         UnreadableError: an answer is no page of events, or leads back to one that came before.
     """
     path = f"/workspaces/{workspace_gid}/audit_log_events"
-    params = {"limit": PAGE, "start_at": start_at, **({"event_type": event_type} if event_type else {})}
+    params = {"limit": PAGE, "start_at": start_at, **{name: value for name, value in only.items() if value}}
     offsets: list[str] = []
     while True:
         page = yield from asana.events(path, {**params, "offset": offsets[-1]} if offsets else params)

@@ -19,6 +19,9 @@ OVERLAP = timedelta(hours=1)
 KEPT = timedelta(days=90)
 """How long Asana keeps the events of the audit log, https://developers.asana.com/reference/getauditlogevents."""
 
+TRASH = timedelta(days=30)
+"""How long what was deleted can be undeleted."""
+
 DAY = timedelta(days=1)
 
 ONLY_DELETED = ("deleted", "undeleted")
@@ -41,8 +44,11 @@ DELETIONS: dict[str, dict[str, tuple[str, ...]]] = {
 https://developers.asana.com/docs/audit-log-events
 """
 
-PROJECT_DELETED = "project_deleted"
-"""Nobody says whether Asana logs the tasks of a deleted project one by one."""
+OF_PROJECTS = {"project_deleted": "a project was deleted", "project_undeleted": "a project was undeleted"}
+"""Events after which something may be missed: nobody says whether Asana logs the project's tasks one by one."""
+
+IN_EXPORTS = {"task", "message", "story", "attachment"}
+"""Types of what exports have, and have not while it is deleted."""
 
 RESOURCE_TYPES = {"comment": "story", "status_update": "message"}
 """Types in the names of events that are other types in exports."""
@@ -63,6 +69,9 @@ class ActivityState(msgspec.Struct, rename={"bookmark": "replication_key_value"}
         completed_at: when activity was last read to its end.
         gap_at: since when something may have been missed, so that only an export of all objects can tell.
         gap: why.
+        undeleted_at: when something was undeleted last, as far as was read.
+        renew_at: as `Renewal.at`; None: there was nothing to renew yet.
+        renew_since: as `Renewal.since`.
     """
 
     replication_key: str | None = None
@@ -71,11 +80,15 @@ class ActivityState(msgspec.Struct, rename={"bookmark": "replication_key_value"}
     completed_at: datetime | None = None
     gap_at: datetime | None = None
     gap: str | None = None
+    undeleted_at: datetime | None = None
+    renew_at: datetime | None = None
+    renew_since: datetime | None = None
 
     def __post_init__(self) -> None:
         """Take a time without a zone for UTC."""
         self.bookmark, self.completed_at = with_zone(self.bookmark), with_zone(self.completed_at)
-        self.gap_at = with_zone(self.gap_at)
+        self.gap_at, self.undeleted_at = with_zone(self.gap_at), with_zone(self.undeleted_at)
+        self.renew_at, self.renew_since = with_zone(self.renew_at), with_zone(self.renew_since)
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -103,6 +116,31 @@ def is_due(gap: Gap | None, full_at: datetime | None, now: datetime) -> bool:
     return gap is not None and full_at is not None and full_at < gap.at and now - full_at >= gap.most_often
 
 
+class Renewal(msgspec.Struct, frozen=True):
+    """Something was undeleted, which is not modified by that: exports since its deletion lack it, and what it was last.
+
+    Attributes:
+        at: exports that were created before this lack it.
+        since: when it was deleted: an export before that had it as it was; None: nobody knows.
+    """
+
+    at: datetime
+    since: datetime | None
+
+    def is_due(self, bookmark: datetime) -> bool:
+        """Whether the last export, created then, lacks what was undeleted."""
+        return bookmark < self.at
+
+    def is_in_reach(self, full_at: datetime) -> bool:
+        """Whether an export of what has changed since the last full one, created then, brings it."""
+        return self.since is not None and full_at < self.since
+
+    def and_also(self, other: Renewal) -> Renewal:
+        """A renewal of both."""
+        since = None if self.since is None or other.since is None else min(self.since, other.since)
+        return Renewal(max(self.at, other.at), since)
+
+
 def deletion_types(streams: Collection[str]) -> list[str]:
     """The types of the audit log's events that tell of deletions in these streams; all, if none does."""
     wanted = [types for name, types in DELETIONS.items() if name in streams] or [*DELETIONS.values()]
@@ -123,6 +161,7 @@ class LastWords:
         self.unclear = 0
         self._workspace_gid = workspace_gid
         self._of: dict[str, tuple[Rank, dict[str, Any]]] = {}
+        self._first: dict[str, tuple[Rank, dict[str, Any]]] = {}
 
     def note_audit_event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the audit log, whatever it tells of."""
@@ -169,12 +208,23 @@ class LastWords:
     def _keep(self, gid: str, rank: Rank, record: dict[str, Any]) -> None:
         if gid not in self._of or self._of[gid][0] <= rank:
             self._of[gid] = rank, record
+        if gid not in self._first or self._first[gid][0] > rank:
+            self._first[gid] = rank, record
 
     def add(self, others: LastWords) -> None:
         """Take what others tell, where it is later."""
         self.unclear += others.unclear
-        for gid, (rank, record) in others._of.items():
-            self._keep(gid, rank, record)
+        for told in (others._first, others._of):
+            for gid, (rank, record) in told.items():
+                self._keep(gid, rank, record)
+
+    def undeleted(self) -> dict[str, tuple[datetime, datetime | None]]:
+        """By gid, when what exports have was undeleted, and deleted before; None: in a time that was not read."""
+        return {
+            gid: (rank[0], self._first[gid][0][0] if self._first[gid][1]["is_deleted"] else None)
+            for gid, (rank, record) in self._of.items()
+            if not record["is_deleted"] and record["resource_type"] in IN_EXPORTS
+        }
 
     def records(self) -> list[dict[str, Any]]:
         """The records of the stream `deletions`, oldest first."""
