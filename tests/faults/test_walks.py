@@ -9,29 +9,22 @@ README's promises, and nothing of how the tap works.
 
 from __future__ import annotations
 
-import copy
-import functools
-import io
 import json
 import logging
 import random
 import signal
-import sys
-import types
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tap_asana_export.errors import TapError
-from tap_asana_export.limits import Limits
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.tap import TapAsanaExport
 from tap_asana_export.times import format_time, parse_time
 from tests.support.clock import Clock
 from tests.support.tap import select, settings_for
 from tests.support.targets import STREAMS
+from tests.support.walks import discovered, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -418,19 +411,6 @@ def earlier(one: datetime | None, other: datetime | None) -> bool:
     return other is not None and (one is None or one < other)
 
 
-def run(config: dict[str, Any], catalog: dict[str, Any], state: Any) -> tuple[list[dict[str, Any]], TapError | None]:
-    """Run the tap to its end: its messages, and what ended it."""
-    out, error = io.BytesIO(), None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=out))
-        patch.setattr(TapAsanaExport, "limits", Limits(text=20_000, state_lines=5))
-        try:
-            TapAsanaExport(config=config, catalog=catalog, state=copy.deepcopy(state)).sync_all()
-        except TapError as raised:
-            error = raised
-    return [json.loads(line) for line in out.getvalue().split(b"\n") if line], error
-
-
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -445,12 +425,6 @@ def test_whatever_changes_and_breaks_the_tables_stay_true(pytestconfig: pytest.C
     for number in range(pytestconfig.getoption("--walks")):
         chance = random.Random(pytestconfig.getoption("--walk-seed") + number)  # noqa: S311 - it shall be repeatable
         walk([random_step(chance) for _ in range(8)])
-
-
-@functools.cache
-def discovered() -> dict[str, Any]:
-    """The catalog."""
-    return dict(TapAsanaExport(config={"sandbox": True}).catalog_dict)
 
 
 def walk(steps: list[Step]) -> None:
