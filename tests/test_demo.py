@@ -113,6 +113,7 @@ def test_the_environment_batch_loads_the_same_by_way_of_files(clone: Path) -> No
     assert (clone / "meltano.yml").read_text() == project
 
 
+@pytest.mark.timeout(1200)
 def test_the_answers_are_a_report_of_the_sandbox_or_of_ones_own_organization(clone: Path, sandbox: Sandbox) -> None:
     report = clone / "output" / "asana.html"
     for _ in range(2):  # what dbt has written is not in the way of the target
