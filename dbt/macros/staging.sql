@@ -94,13 +94,124 @@ where
     {%- endif %}
     {%- if apply_deletions and key == ['gid'] and stream not in ('exports', 'deletions') %}
     and not exists (
-        select 1 from {{ ref('stg_asana_export__deletions') }} as deletions
+        select 1 from {{ ref('int_asana_export__gone') }} as gone
         where
-            deletions.gid = records.gid
-            and deletions.is_deleted
-            and coalesce(deletions.changed_at >= {{ 'coalesce(records.exported_at, records.modified_at)' if 'modified_at' in descriptions else 'records.exported_at' }}, true)
+            gone.gid = records.gid
+            and coalesce(gone.gone_at >= {{ 'coalesce(records.exported_at, records.modified_at)' if 'modified_at' in descriptions else 'records.exported_at' }}, true)
     )
     {%- endif %}
+{%- endmacro -%}
+
+{#-
+  Memberships as events tell of them since their task was exported: what was added to a project or section, or removed.
+
+  An event does not tell which project a section is in: memberships and the list of sections do. In a project a task has
+  one section. A project that is deleted leaves its tasks.
+-#}
+{%- macro moved(memberships) -%}
+{#- The refs have to be seen while parsing, whether or not there are events. -#}
+{%- set tasks, events, sections, gone = ref('stg_asana_export__tasks'), ref('stg_asana_export__events'), ref('stg_asana_export__sections'), ref('int_asana_export__gone') -%}
+with memberships as (
+{{ memberships }}
+),
+{% if execute and asana_export.has_rows(asana_export.table_of('events')) %}
+places as (
+    select place_gid, max(project_gid) as project_gid, max(project_name) as project_name
+    from (
+        select section_gid as place_gid, project_gid, project_name from memberships
+        union all
+        select gid, project_gid, project_name from {{ sections }}
+        union all
+        select parent_gid, parent_gid, parent_name from {{ events }} where parent_type = 'project'
+    ) as each_place
+    where place_gid is not null
+    group by place_gid
+),
+
+tasks as (
+    select gid, modified_at, workspace_gid, exported_at from {{ tasks }}
+),
+
+told as (
+    select
+        events.resource_gid as task_gid,
+        places.project_gid,
+        places.project_name,
+        case when events.parent_type = 'section' then events.parent_gid end as section_gid,
+        case when events.parent_type = 'section' then events.parent_name end as section_name,
+        events.action = 'added' as is_in,
+        events.created_at as told_at
+    from {{ events }} as events
+    inner join tasks on tasks.gid = events.resource_gid and events.created_at > tasks.exported_at
+    inner join places on places.place_gid = events.parent_gid
+    where events.action in ('added', 'removed')
+    union all
+    select task_gid, project_gid, project_name, null, null, true, exported_at from memberships
+    union all
+    select task_gid, project_gid, project_name, section_gid, section_name, true, exported_at
+    from memberships
+    where section_gid is not null
+),
+
+latest as (
+    select
+        told.*,
+        row_number() over (
+            partition by task_gid, project_gid, section_gid order by told_at desc nulls last, case when is_in then 0 else 1 end
+        ) as place
+    from told
+),
+
+sections as (
+    select
+        latest.*,
+        row_number() over (partition by task_gid, project_gid order by told_at desc nulls last, section_gid) as rank_of_section
+    from latest
+    where place = 1 and is_in and section_gid is not null
+),
+
+present as (
+    select
+        task_gid,
+        project_gid,
+        max(project_name) as project_name,
+        max(told_at) as told_at,
+        coalesce(bool_or(is_in) filter (where section_gid is null), bool_or(is_in)) as is_in
+    from latest
+    where place = 1
+    group by task_gid, project_gid
+),
+
+current_memberships as (
+    select
+        present.project_name,
+        present.project_gid,
+        sections.section_gid,
+        sections.section_name,
+        present.task_gid,
+        tasks.modified_at as task_modified_at,
+        tasks.workspace_gid,
+        tasks.exported_at,
+        present.told_at
+    from present
+    inner join tasks on tasks.gid = present.task_gid
+    left join sections
+        on sections.task_gid = present.task_gid
+        and sections.project_gid = present.project_gid
+        and sections.rank_of_section = 1
+    where present.is_in
+)
+{% else %}
+current_memberships as (
+    select memberships.*, exported_at as told_at from memberships
+)
+{% endif %}
+select project_name, project_gid, section_gid, section_name, task_gid, task_modified_at, workspace_gid, exported_at
+from current_memberships
+where not exists (
+    select 1 from {{ gone }} as gone
+    where gone.gid = current_memberships.project_gid and coalesce(gone.gone_at >= current_memberships.told_at, true)
+)
 {%- endmacro -%}
 
 {#- By part, the types and streams of the objects that it is cut out of. -#}
@@ -127,7 +238,7 @@ where
     {#- ref() has to be seen while parsing, whichever way is gone. -#}
     {%- do ref('stg_asana_export__' ~ parents[kind]) -%}
   {%- endfor -%}
-  {%- do ref('stg_asana_export__deletions') -%}
+  {%- do ref('int_asana_export__gone') -%}
   {%- do ref('stg_asana_export__complete_exports') -%}
   {%- if execute and asana_export.has_rows(asana_export.table_of(stream)) -%}
     {{ asana_export.part_out_of_its_table(stream, key, descriptions, parents) }}
@@ -200,4 +311,12 @@ where
     {%- set path = (descriptions[name] ~ ' ' ~ name).split(' ')[1] %}
     and {{ asana_export.json_text('each.item', path.split('.')) }} is not null
     {%- endfor %}
+    {%- if key == ['gid'] %}
+    and not exists (
+        select 1 from {{ ref('int_asana_export__gone') }} as gone
+        where
+            gone.gid = {{ asana_export.json_text('each.item', ['gid']) }}
+            and coalesce(gone.gone_at >= objects.exported_at, true)
+    )
+    {%- endif %}
 {%- endmacro -%}

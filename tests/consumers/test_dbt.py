@@ -139,6 +139,38 @@ def test_out_of_target_duckdb_with_the_default_streams_after_full_and_incrementa
     compare(warehouse, exported(sandbox, target.rows("exports"), []))
 
 
+def act(sandbox: Sandbox) -> None:
+    """Delete and move what no incremental export tells of, in all workspaces."""
+    for workspace, organization in sandbox.organizations.items():
+        tasks = list(sandbox.objects(workspace, "task"))
+        roots = [task for task in tasks if task["memberships"]]
+        parents = {task["parent"]["gid"] for task in tasks if task["parent"]}
+        projects = [str(each["gid"]) for each in sandbox.listed(workspace, "projects")]
+        organization.delete(sorted(parents)[0])  # its subtasks go with it
+        organization.delete(roots[2]["stories"][0]["gid"])
+        organization.delete(next(str(each["gid"]) for each in sandbox.objects(workspace, "message")))
+        organization.move(roots[4]["gid"])
+        organization.take_out(roots[5]["gid"], roots[5]["memberships"][0]["project"]["gid"])
+        places = {each["project"]["gid"] for each in roots[6]["memberships"]}
+        organization.put(roots[6]["gid"], next(project for project in projects if project not in places))
+        organization.delete(roots[7]["gid"])
+        organization.undelete(roots[7]["gid"])
+
+
+def test_out_of_target_duckdb_with_activity_what_is_deleted_goes_and_what_is_moved_has_moved(
+    sandbox: Sandbox, catalog: dict[str, Any], arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    target = target_duckdb(tmp_path, add_metadata_columns=True, flush_all_streams=True)
+    warehouse = in_duckdb(tmp_path, tmp_path / "asana.duckdb")
+    catalog = only(catalog, [*DEFAULT, "deletions", "events"])
+    state = load(arguments(of_all(sandbox), catalog=catalog), target)
+    act(sandbox)
+    load(arguments(of_all(sandbox), catalog=catalog, state=state), target)
+    assert {row["full"] for row in target.rows("exports") if row["kind"] == "resource"} == {True, False}
+    warehouse.build()
+    compare(warehouse, exported(sandbox, target.rows("exports"), []))
+
+
 def test_out_of_target_duckdb_with_all_streams_flattened(
     sandbox: Sandbox, everything: dict[str, Any], arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:

@@ -1,0 +1,15 @@
+{{ asana_export.current('audit_log_events', ['gid'], {
+    'gid': 'text',
+    'created_at': 'timestamp',
+    'event_type': 'text',
+    'event_category': 'text',
+    'actor_type': 'text actor.actor_type',
+    'actor_gid': 'text actor.gid',
+    'actor_name': 'text actor.name',
+    'resource_type': 'text resource.resource_type',
+    'resource_gid': 'text resource.gid',
+    'resource_name': 'text resource.name',
+    'details': 'json',
+    'context': 'json',
+    'workspace_gid': 'text',
+}, apply_deletions=false) }}

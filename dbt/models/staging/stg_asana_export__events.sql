@@ -1,0 +1,16 @@
+{{ asana_export.current('events', ['gid'], {
+    'gid': 'text',
+    'type': 'text',
+    'action': 'text',
+    'created_at': 'timestamp',
+    'user_gid': 'text user.gid',
+    'user_name': 'text user.name',
+    'resource_gid': 'text resource.gid',
+    'resource_type': 'text resource.resource_type',
+    'parent_gid': 'text parent.gid',
+    'parent_type': 'text parent.resource_type',
+    'parent_name': 'text parent.name',
+    'changed_field': 'text change.field',
+    'change_action': 'text change.action',
+    'workspace_gid': 'text',
+}, apply_deletions=false) }}
