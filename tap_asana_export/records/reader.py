@@ -35,6 +35,9 @@ ERRORS = "errors"
 CUT_OFF = re.compile(r"|-|\.|[eE][+-]?|t(ru?)?|f(a(ls?)?)?|n(ul?)?|\\?u[0-9a-fA-F]{0,4}")
 """The rest of a text that was cut off within a number, a word or an escape: all that a JSON error may point at."""
 SPACE = re.compile(r"[ \t\n\r]*")
+decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+TRAILING = re.compile(r"JSON is malformed: trailing characters \(byte (\d+)\)").fullmatch
+"""What msgspec says of text behind a value, and the number of its first byte, from 1."""
 # Finds where a value ends. `parse_int=float`, since Python refuses to make an int of thousands of digits.
 scan = json.JSONDecoder(parse_int=float).raw_decode
 
@@ -337,7 +340,7 @@ class Document:
                 raise self.ends_early()
             begin = self._at
             try:
-                _, end = scan(self._text, begin)
+                end = end_of_value(self._bytes, begin) or scan(self._text, begin)[1]
             except json.JSONDecodeError as error:
                 if not error.msg.startswith("Unterminated") and not CUT_OFF.fullmatch(self._text, error.pos):
                     raise self.damaged(error.msg) from None
@@ -378,6 +381,26 @@ class Document:
     def ends_early(self) -> DownloadError:
         """Return the error for a document that ends too early."""
         return DownloadError(f"the JSON document ends too early (behind its first {self.count} objects)")
+
+
+def end_of_value(text: bytes, begin: int) -> int | None:
+    """Return the offset where a JSON value ends, as msgspec finds it; None if it finds no end.
+
+    It takes a tenth of the time that Python's scanner takes, which makes objects of what it scans.
+    """
+    try:
+        decode_raw(memoryview(text)[begin:])
+    except msgspec.DecodeError as error:
+        if not (found := TRAILING(str(error))):
+            return None
+        end = begin + int(found[1]) - 1
+    except RecursionError:
+        return None
+    else:
+        end = len(text)
+    while text[end - 1] in b" \t\n\r":
+        end -= 1
+    return end
 
 
 def whole_lines(texts: Iterable[bytes], longest: int) -> Iterator[bytes]:
