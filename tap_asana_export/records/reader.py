@@ -437,14 +437,20 @@ def read_ahead(
         abandoned: is set when the caller stops early.
         seconds: yield None whenever the next item takes longer than this; None waits without end.
     """
-    arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(most)
+    # A `queue.Queue` of limited size would hang for ever if a signal came just after its lock was taken: the handler
+    # raises, and nobody lets go of the lock. A `SimpleQueue` takes none that Python sees; `room` limits it.
+    arrived: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
+    room: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for _ in range(most):
+        room.put(None)
 
     def bring() -> None:
         try:
             for item in items:
-                arrived.put(item)
+                room.get()
                 if abandoned.is_set():
                     return
+                arrived.put(item)
             arrived.put(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the other thread
             arrived.put(error)
@@ -462,11 +468,11 @@ def read_ahead(
                 return
             if isinstance(item, BaseException):
                 raise item
+            room.put(None)
             yield item
     finally:
         abandoned.set()
-        with contextlib.suppress(queue.Empty):
-            arrived.get_nowait()  # wakes the thread if the queue is full, so that it sees `abandoned`
+        room.put(None)  # wakes the thread if it waits, so that it sees `abandoned`
 
 
 def as_lines(objects: Iterable[msgspec.Raw]) -> bytes:
