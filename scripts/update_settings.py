@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ GROUPS = {
         "api_url",
         "request_timeout",
         "user_agent",
+        "asana_enable",
+        "asana_disable",
     ),
     "What to export": (
         "workspaces",
@@ -50,9 +53,13 @@ GROUPS = {
     ),
     "Jobs": ("poll_interval", "wait_timeout", "defer", "busy_timeout", "job_gids", "checkpoint"),
     "Records": ("emit_activate_version_messages", "unknown_fields"),
+    "What one sees": ("report",),
     "Trying it out": ("sandbox",),
 }
 """The settings by subject; what is in none comes last, under a heading of its own."""
+
+README_WIDTH = 122
+"""Columns of the settings in README.md."""
 
 OTHERS = "More"
 OF_THE_SDK = "The Singer SDK's own"
@@ -208,13 +215,21 @@ def meltano_settings() -> list[dict[str, Any]]:
 
 def lines_of(settings: Iterable[Mapping[str, Any]], names: Iterable[str]) -> str:
     """Settings in YAML, a line each, with these of their keys."""
+    return "\n".join(f"    - {flow}" for flow in flows_of(settings, names))
+
+
+def flows_of(settings: Iterable[Mapping[str, Any]], names: Iterable[str]) -> list[str]:
+    """Settings in YAML's flow style, with these of their keys."""
     wanted = list(names)
-    lines = []
-    for setting in settings:
-        short = {name: setting[name] for name in wanted if name in setting}
-        flow = yaml.safe_dump(short, default_flow_style=True, sort_keys=False, width=10_000).strip()
-        lines.append(f"    - {flow}")
-    return "\n".join(lines)
+    short = ({name: setting[name] for name in wanted if name in setting} for setting in settings)
+    return [yaml.safe_dump(each, default_flow_style=True, sort_keys=False, width=10_000).strip() for each in short]
+
+
+def paragraph_of(flows: Iterable[str]) -> str:
+    """Settings in YAML as one list, with as many in a line as there is room for: a README is to be short."""
+    text = f"[{', '.join(flows)}]".replace(" ", "\0").replace("},\0{", "}, {")
+    lines = textwrap.wrap(text, README_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"      {line}" for line in lines).replace("\0", " ")
 
 
 def hub_definition() -> dict[str, Any]:
@@ -309,7 +324,7 @@ def files() -> dict[str, str]:
             texts["README.md"],
             "    settings:",
             "    select:",
-            lines_of(settings, ["name", "kind", "sensitive", "options"]),
+            paragraph_of(flows_of(settings, ["name", "kind", "sensitive", "options"])),
         ),
         "hub/tap-asana-export.yml": hub_file(),
     }

@@ -31,11 +31,14 @@ from tap_asana_export.replication.activity import (
 )
 from tap_asana_export.replication.coverage import TableState
 from tap_asana_export.replication.state import read_partition
+from tap_asana_export.report import READING, WAITING_TO_READ
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import Pause, side_by_side
 from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tap_asana_export.asana import Asana
     from tap_asana_export.sources import ExportRoot
     from tap_asana_export.transfer import RunContext, SelectedStream
@@ -80,6 +83,7 @@ class Activity:
         self._asana = asana
         self._workspace = workspace
         self._root = ActivityRoot(workspace)
+        self._part = run.report.part(self._root, "activity", workspace.context)
         self._selected = {each.stream.name: each for each in run.selected if each.source.kind == "activity"}
         self._state = StoredState()
         self._of = {
@@ -108,6 +112,7 @@ class Activity:
             yield from self._read_once()
         finally:
             self._is_read = True
+        self._part.enter(WAITING_TO_READ)
         while not self._has_export_ended:
             yield Pause(LOOK)
         if self._is_exported and not self._error:
@@ -127,6 +132,7 @@ class Activity:
 
     def _read_once(self) -> Waiting[None]:
         """Read what has happened since the last time, write its records, and move the bookmarks."""
+        self._part.enter(READING)
         now = datetime.now(timezone.utc)
         if any(each.completed_at and now - each.completed_at > KEPT for each in self._of.values()):
             self._note_gap(now, "activity was not read for longer than Asana keeps it")
@@ -147,10 +153,19 @@ class Activity:
                 for each in records.values():
                     each.finish()
                 self._move_bookmarks(now)
+        self._note_records(records, words)
         if words.unclear:
             unclear = count(words.unclear, "event")
             logger.warning("%s: %s tell of a deletion of nobody knows what, or when.", self._root, unclear)
         self._run.save_state()
+
+    def _note_records(self, records: Mapping[str, ActivityRecords], words: LastWords) -> None:
+        """Note in the report what was read."""
+        numbers = Counter(self._part.records) + Counter({name: each.count for name, each in records.items()})
+        self._part.records = dict(numbers)
+        if DELETIONS in records:
+            deleted = sum(each["is_deleted"] for each in words.records())
+            self._part.deletions = (self._part.deletions or 0) + deleted
 
     def _try(self, reading: Waiting[LastWords], words: LastWords, now: datetime) -> Waiting[None]:
         """Read the audit log or the events, and add what is told of deletions; what breaks off tells nothing."""
@@ -251,6 +266,7 @@ class Activity:
         before = self._run.gaps.get(self._workspace.gid)
         if before is None or before.at < at:
             self._run.gaps[self._workspace.gid] = Gap(at, reason)
+            self._part.gap = reason
             for state in self._of.values():
                 state.gap_at, state.gap = at, reason
 
@@ -311,6 +327,9 @@ class ActivityRecords:
         root: whose activity it is.
         selected: the stream.
         now: when the reading began.
+
+    Attributes:
+        count: how many were written.
     """
 
     def __init__(self, run: RunContext, root: ActivityRoot, selected: SelectedStream, now: datetime) -> None:
@@ -320,7 +339,7 @@ class ActivityRecords:
         self._sink = run.sink(root.workspace, f"{self._stream.name}-{root.workspace.gid}-{now:%Y%m%dT%H%M%S%f}", now)
         unknown = UnknownFields(str(root), run.limits.unknown_names)
         self._mapped = Mapped(self._stream, {}, lambda name: self._sink.buffer(name, None), unknown=unknown)
-        self._count = 0
+        self.count = 0
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -334,19 +353,19 @@ class ActivityRecords:
     def write(self, record: dict[str, Any]) -> None:
         """Write a record."""
         self._mapped.write(record, {})
-        self._count += 1
-        if self._count == self._sink.next_flush_line(self._count - 1) or self._count % FLUSH_EVERY == 0:
+        self.count += 1
+        if self.count == self._sink.next_flush_line(self.count - 1) or self.count % FLUSH_EVERY == 0:
             self._flush()
 
     def _flush(self) -> None:
         with self._run.writer.undisturbed():
-            self._sink.flush(self._count)
+            self._sink.flush(self.count)
 
     def finish(self) -> None:
         """See that all records are out for good, and count them."""
-        if self._count:
+        if self.count:
             self._flush()
             self._sink.finish()
             with self._stream.get_record_counter() as counter:
-                counter.increment(self._count)
-        logger.info("%s: %s", self._root, count(self._count, self._stream.name.removesuffix("s")))
+                counter.increment(self.count)
+        logger.info("%s: %s", self._root, count(self.count, self._stream.name.removesuffix("s")))

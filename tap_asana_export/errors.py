@@ -49,15 +49,27 @@ class TapError(Exception):
     """An error that ends the run with its message as one line on stderr, exit code 1.
 
     Args:
-        message: what happened. Secrets and line breaks, which may come from a server's answer, are removed.
+        what: what happened, and where. Secrets and line breaks, which may come from a server's answer, are removed.
+        to_do: what to do about it; None: `what` says it, or it is `TO_DO`.
+
+    Attributes:
+        what: as given, without secrets.
+        to_do: as given, or `TO_DO`.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(redact_line(message))
+    TO_DO: ClassVar[str] = "Run again; if it repeats, see docs/troubleshooting.md."
+    """What to do about an error whose text does not say it apart."""
+
+    def __init__(self, what: str, to_do: str | None = None) -> None:
+        self.what = redact_line(what)
+        self.to_do = self.TO_DO if to_do is None else redact_line(to_do)
+        super().__init__(f"{self.what} {self.to_do}" if to_do else self.what)
 
 
 class SettingError(TapError):
     """A setting, a catalog or a state file that cannot be used."""
+
+    TO_DO = "Correct what it names, then run again."
 
 
 class AnswerError(TapError):
@@ -99,7 +111,7 @@ class AnswerError(TapError):
         self.retry_after = retry_after
         usual = self.REMEDIES.get(status, "See https://developers.asana.com/docs/errors.")
         remedy = self.REMEDIES.get((status, re.sub(r"(?<=^GET /jobs).*", "", request)), usual)
-        super().__init__(f"{request}: Asana answered {status}: {message}. {remedy}")
+        super().__init__(f"{request}: Asana answered {status}: {message}.", remedy)
 
 
 class GrantError(AnswerError):
@@ -111,9 +123,9 @@ class GrantError(AnswerError):
     def __init__(self, request: str, status: int, message: str) -> None:
         TapError.__init__(
             self,
-            f"{request}: Asana answered {status}: {message}. Check the settings client_id, client_secret and "
-            "refresh_token; if they are right, the app's access was revoked: authorize it anew, and set the "
-            "refresh_token that this brings.",
+            f"{request}: Asana answered {status}: {message}.",
+            "Check the settings client_id, client_secret and refresh_token; if they are right, the app's access was "
+            "revoked: authorize it anew, and set the refresh_token that this brings.",
         )
         self.request = request
         self.status = 401
@@ -150,7 +162,7 @@ class UnreachableError(TapError):
     def __init__(self, request: str, cause: str, remedy: str = REMEDY, *, may_pass: bool = True) -> None:
         self.cause = cause
         self.may_pass = may_pass
-        super().__init__(f"{request}: {cause}. {remedy}")
+        super().__init__(f"{request}: {cause}.", remedy)
 
 
 class UnreadableError(TapError):
@@ -158,8 +170,9 @@ class UnreadableError(TapError):
 
     def __init__(self, request: str, cause: str) -> None:
         super().__init__(
-            f"{request}: the answer cannot be used: {cause}. Something between the tap and Asana may have answered: "
-            "check the network, its proxies and the setting api_url, then run again."
+            f"{request}: the answer cannot be used: {cause}.",
+            "Something between the tap and Asana may have answered: check the network, its proxies and the setting "
+            "api_url, then run again.",
         )
 
 
@@ -184,7 +197,7 @@ class SlotError(TapError):
                 "Enterprise+ organization."
             )
         super().__init__(
-            f"{root}: Asana refuses an export since {waited:.0f} s ({refusal.status}: {refusal.message}). {cause}"
+            f"{root}: Asana refuses an export since {waited:.0f} s ({refusal.status}: {refusal.message}).", cause
         )
 
 
@@ -194,8 +207,8 @@ class JobError(TapError):
     def __init__(self, root: object, job_gid: str, status: str) -> None:
         self.status = status
         super().__init__(
-            f"{root}: export job {job_gid} is '{status}'. Asana tells no reason. "
-            "Run again; if it repeats, ask Asana's support with the job's gid."
+            f"{root}: export job {job_gid} is '{status}'. Asana tells no reason.",
+            "Run again; if it repeats, ask Asana's support with the job's gid.",
         )
 
 
@@ -215,8 +228,8 @@ class WaitError(TapError):
 
     def __init__(self, root: object, job_gid: str, status: str, waited: float) -> None:
         super().__init__(
-            f"{root}: export job {job_gid} is still '{status}' after {waited:.0f} s. "
-            "The state keeps the job and the next run goes on with it; raise wait_timeout to wait longer."
+            f"{root}: export job {job_gid} is still '{status}' after {waited:.0f} s.",
+            "The state keeps the job and the next run goes on with it; raise wait_timeout to wait longer.",
         )
 
 
@@ -229,7 +242,7 @@ class DownloadError(TapError):
 
     def __init__(self, cause: str) -> None:
         self.cause = cause
-        super().__init__(f"The export file could not be read: {cause}. Run again.")
+        super().__init__(f"The export file could not be read: {cause}.", "Run again.")
 
 
 class DamagedError(DownloadError):
@@ -260,8 +273,8 @@ class LineError(TapError):
         self.is_of_file = is_of_file
         again = "If this repeats, another export is asked for." if is_of_file else "The same job is gone on with."
         super().__init__(
-            f"{root}: the file of export job {job_gid} breaks at line {line}: {cause}. "
-            f"Bookmarks stay where they were. Run again. {again}"
+            f"{root}: the file of export job {job_gid} breaks at line {line}: {cause}. Bookmarks stay where they were.",
+            f"Run again. {again}",
         )
 
 
@@ -281,10 +294,10 @@ class ListError(TapError):
     }
 
     def __init__(self, root: object, cause: TapError) -> None:
-        text = str(cause)
-        if isinstance(cause, AnswerError) and cause.status in self.REMEDIES:
-            text = f"{cause.request}: Asana answered {cause.status}: {cause.message}. {self.REMEDIES[cause.status]}"
-        super().__init__(text if text.startswith(str(root)) else f"{root}: {text}")
+        what, to_do = cause.what, cause.to_do if str(cause) != cause.what else None
+        if isinstance(cause, AnswerError):
+            to_do = self.REMEDIES.get(cause.status, to_do)
+        super().__init__(what if what.startswith(str(root)) else f"{root}: {what}", to_do)
 
 
 class FileError(TapError):
@@ -296,8 +309,8 @@ class FileError(TapError):
 
     def __init__(self, url: str, line: int, cause: str) -> None:
         super().__init__(
-            f"File {url} breaks at line {line}: {cause}. What came before may be out. Get the file once more, "
-            "then run again."
+            f"File {url} breaks at line {line}: {cause}. What came before may be out.",
+            "Get the file once more, then run again.",
         )
 
 
@@ -307,8 +320,8 @@ class MapError(TapError):
     def __init__(self, origin: str, stream: str, keys: str, name: str, reason: str) -> None:
         super().__init__(
             f"{origin}: stream {stream}: the expression for {name} in stream_maps cannot be evaluated for the object "
-            f"with {keys} ({reason}). Bookmarks stay where they were. Any value may be null: correct the expression, "
-            "for instance with `… if … else None`, then run again."
+            f"with {keys} ({reason}). Bookmarks stay where they were.",
+            "Any value may be null: correct the expression, for instance with `… if … else None`, then run again.",
         )
 
 
@@ -318,8 +331,8 @@ class UnknownFieldError(TapError):
     def __init__(self, origin: str, stream: str, name: str) -> None:
         super().__init__(
             f"{origin}: stream {stream}: Asana sends the field '{name}', which the schema does not know, and "
-            "unknown_fields is fail. Bookmarks stay where they were. Use a newer version of the tap, or set "
-            "unknown_fields to keep or warn, then run again."
+            "unknown_fields is fail. Bookmarks stay where they were.",
+            "Use a newer version of the tap, or set unknown_fields to keep or warn, then run again.",
         )
 
 
@@ -328,8 +341,8 @@ class BatchError(TapError):
 
     def __init__(self, path: str, cause: str) -> None:
         super().__init__(
-            f"The batch file {path} cannot be written ({cause}). No file was announced that is not complete. "
-            "See to the place that batch_config names, then run again."
+            f"The batch file {path} cannot be written ({cause}). No file was announced that is not complete.",
+            "See to the place that batch_config names, then run again.",
         )
 
 
@@ -354,8 +367,8 @@ class UnfitError(BatchError):
         TapError.__init__(
             self,
             f"Stream {stream}: the property {name} of the record with {where} is {kind} that its Parquet column, "
-            f"{column}, cannot hold as it is. It is not rounded, and no file was announced that is not complete. To "
-            "have the record, set batch_config.encoding.format to jsonl, or make the column text from now on with "
+            f"{column}, cannot hold as it is. It is not rounded, and no file was announced that is not complete.",
+            "To have the record, set batch_config.encoding.format to jsonl, or make the column text from now on with "
             f'the setting stream_maps: {{"{stream}": {{"{name}": "{self.text_of(name)}"}}}}; then run again.',
         )
 
@@ -386,14 +399,15 @@ class UnexpectedError(TapError):
         error: the exception. Its text is not shown, as it may contain a secret.
     """
 
-    def __init__(self, root: object, error: Exception) -> None:
+    def __init__(self, root: object, error: BaseException) -> None:
         super().__init__(
             f"{root}: {type(error).__name__} in {_place(error)}: the tap has a fault here, or met what it does not "
-            "know. Bookmarks stay where they were. Set the log level to DEBUG to see more, and report it."
+            "know. Bookmarks stay where they were.",
+            "Set the log level to DEBUG to see more, and report it.",
         )
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Return module and line where an exception was raised."""
     frame = error.__traceback__
     while frame and frame.tb_next:
@@ -406,5 +420,5 @@ class OutputError(TapError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(
-            f"Cannot write to stdout ({cause}). See to what takes it, the target or the disk, then run again."
+            f"Cannot write to stdout ({cause}).", "See to what takes it, the target or the disk, then run again."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,17 @@ from tap_asana_export.records import RecordRouter, blocks_in_time, workspace_of
 from tap_asana_export.replication.coverage import FIRST
 from tap_asana_export.replication.request import describe_export, export_request
 from tap_asana_export.replication.state import Failures, Pending
+from tap_asana_export.report import ASKING, READING, WAITING_FOR_JOB, WAITING_FOR_SLOT, WAITING_TO_READ
 from tap_asana_export.tables import Tables
 from tap_asana_export.times import format_time
-from tap_asana_export.transfer import build_handlers, file_facts, log_summary, read_until_flush, write_export_record
+from tap_asana_export.transfer import (
+    build_handlers,
+    file_facts,
+    log_summary,
+    read_until_flush,
+    unknown_fields,
+    write_export_record,
+)
 from tap_asana_export.waiting import Pause, finish
 
 if TYPE_CHECKING:
@@ -72,6 +81,7 @@ class Export:
         self._asana = asana
         self._root = root
         self._now = datetime.now(timezone.utc)
+        self._part = run.report.part(root, root.kind, root.context)
         streams = [each.stream for each in run.selected if each.source.kind == root.kind]
         self._states = RootState(root, run.exports, streams)
         self._state = self._states.export
@@ -122,23 +132,29 @@ class Export:
 
     def _job_with_file(self) -> Waiting[tuple[Job, AsanaExport]]:
         """The pending job, or a new one, as soon as its file is there."""
-        limits = self._limits()
+        limits, part = self._limits(), self._part
+        part.enter(ASKING)
         yield from self._run.job_slots.take(min(1, limits.poll_interval))
         try:
             job = (yield from self._pending_job()) or (yield from self._request_job())
             # Before any record: targets that confirm stream by stream hold on to the first state that they get.
             self._save_state()
+            part.enter(WAITING_FOR_JOB)
             yield Pause(0)  # all exports are asked for before any of them is read
-            return job, (yield from wait(self._asana, self._root, job, limits))
+            return job, (yield from wait(self._asana, self._root, job, limits, seen=self._see))
         finally:
             self._run.job_slots.give_back()
+
+    def _see(self, status: str) -> None:
+        """Note the job's status."""
+        self._part.job_status = status
 
     def _pending_job(self) -> Waiting[Job | None]:
         """The job that the settings, the state or the checkpoint have for this request; None if there is none."""
         pending, is_named = self._pending_or_named()
         if pending is None:
             return None
-        job_gid = pending.job_gid
+        job_gid = self._part.job_gid = pending.job_gid
         if pending.request != self._request.fingerprint:
             self._say(job_gid, "it is in the state, but of another request; a new one is needed")
             return None
@@ -184,9 +200,17 @@ class Export:
 
     def _request_job(self) -> Waiting[Job]:
         full = self._tables.is_full
-        logger.info("%s: requesting %s", self._root, describe_export(self._tables.requests(), is_full=full))
-        for kind, reason in self._tables.full_reason.items():
-            if reason and self._tables.is_incremental(kind) and not (full and reason == FIRST):
+        asked = describe_export(self._tables.requests(), is_full=full)
+        self._part.asked = asked
+        logger.info("%s: requesting %s", self._root, asked)
+        reasons = {
+            kind: reason
+            for kind, reason in self._tables.full_reason.items()
+            if reason and self._tables.is_incremental(kind)
+        }
+        self._part.full_reasons = reasons
+        for kind, reason in reasons.items():
+            if not (full and reason == FIRST):
                 names = ", ".join(stream.name for _, stream in self._tables.by_type[kind])
                 logger.info("%s: all of %s is asked for: %s", self._root, names, reason)
         asked_at = datetime.now(timezone.utc)
@@ -198,6 +222,7 @@ class Export:
             limits,
             self._keep_job,
             let_others=lambda pause: self._run.job_slots.let_others(pause, min(1, limits.poll_interval)),
+            refused=lambda: self._part.enter(WAITING_FOR_SLOT),
         )
         if self._root.graph and job.status == "succeeded" and job.export and job.export.created_at < asked_at:
             self._say(job.gid, f"its result is a cached one, of {format_time(job.export.created_at)}")
@@ -213,6 +238,7 @@ class Export:
 
     def _remember(self, job_gid: str, requested_at: datetime | None = None, *, pinned: bool = False) -> Pending:
         """Make a job the pending one."""
+        self._part.job_gid = job_gid
         self._state.pending = Pending(
             job_gid,
             requested_at or datetime.now(timezone.utc),
@@ -266,7 +292,9 @@ class Export:
             urls, user_agent=settings["user_agent"], timeout=settings["request_timeout"], block=limits.file_block
         )
         versions = self._tables.versions(export, pinned=pending.pinned)
+        self._part.enter(WAITING_TO_READ)
         yield from self._run.reading.take(READING_PAUSE)
+        self._part.enter(READING)
         try:
             with self._run.sink(self._root, export.gid, export.created_at) as sink:
                 handlers = build_handlers(self._tables.by_type, self._root, sink, versions, limits)
@@ -284,8 +312,16 @@ class Export:
                     self._count_lines(router.lines)
         finally:
             self._run.reading.give_back()
-        log_summary(f"{self._root}: export job {job.gid}", router, self._tables.by_type, handlers)
+            self._run.report.count_requests("GET storage", file.requests, file.retries)
+        self._note_reading(file, router)
+        what = f"{self._root}: export job {job.gid}"
+        self._part.records = log_summary(what, router, self._tables.by_type, handlers)
+        self._part.unknown_fields = unknown_fields(router)
         return file, router
+
+    def _note_reading(self, file: Download, router: RecordRouter) -> None:
+        """Note how far reading is."""
+        self._part.read(router.lines, dict(router.objects), file.bytes, file.total)
 
     def _read_lines(self, file: Download, router: RecordRouter, sink: Sink) -> Waiting[None]:
         """Route the lines of a file, flushing what comes of them, with a STATE now and then."""
@@ -301,10 +337,13 @@ class Export:
                 raise DamagedError(f"its objects are of workspace {workspace_of(text)}")
             for _ in read_until_flush(router, text, sink):
                 with self._run.writer.undisturbed():
+                    begun = time.monotonic()
                     self._count_lines(max(pending.lines, sink.flush(router.lines)))
+                    self._part.writing_seconds += time.monotonic() - begun
                 if pending.lines >= saved + limits.state_lines or (self._run.batch and pending.lines > saved):
                     saved = pending.lines
                     self._save_state()
+            self._note_reading(file, router)
             yield Pause(0)  # others may look at their jobs
 
     def _line_error(self, error: TapError, job_gid: str, file: Download, router: RecordRouter) -> LineError:
@@ -382,4 +421,5 @@ class Export:
 
     def _limits(self) -> PollingLimits:
         settings = self._run.settings
-        return PollingLimits(settings["poll_interval"], settings["wait_timeout"], settings["busy_timeout"])
+        timeouts = settings["wait_timeout"], settings["busy_timeout"]
+        return PollingLimits(settings["poll_interval"], *timeouts, self._run.say_every)

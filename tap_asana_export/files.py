@@ -15,6 +15,7 @@ from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import describe_url_error
 from tap_asana_export.records import RecordRouter, blocks, origins
 from tap_asana_export.redaction import without_credentials
+from tap_asana_export.report import READING, failure_of
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.times import with_zone
 from tap_asana_export.transfer import (
@@ -23,6 +24,7 @@ from tap_asana_export.transfer import (
     log_summary,
     read_until_flush,
     streams_by_type,
+    unknown_fields,
     write_export_record,
 )
 
@@ -58,6 +60,8 @@ def read_file(run: RunContext, url: str) -> None:
     """Write the objects of a file, then a record of it as an export; raises as `read_files` does."""
     root = root_of(ExportFile(url, run.limits), run.settings)
     file = ExportFile(url, run.limits)  # another one, as what looked for the subject may still be reading ahead
+    part = run.report.part(f"File {file.url}", "file", root.context)
+    part.enter(READING)
     selected = [each for each in run.selected if each.source.kind == root.kind]
     by_type = streams_by_type(selected)
     with run.sink(root, file.gid, file.modified_at) as sink:
@@ -67,10 +71,16 @@ def read_file(run: RunContext, url: str) -> None:
             for text in file.blocks():
                 for _ in read_until_flush(router, text, sink):
                     sink.flush(router.lines)
+                part.read(router.lines, dict(router.objects), file.bytes, file.total)
         except DownloadError as error:
-            raise FileError(file.url, router.lines + 1, error.cause) from None
+            failed = FileError(file.url, router.lines + 1, error.cause)
+            part.end("failed", failure_of(failed, part.name))
+            raise failed from None
         sink.finish()
-    log_summary(f"File {file.url}", router, by_type, handlers)
+    part.read(router.lines, dict(router.objects), file.bytes, file.total)
+    part.records = log_summary(part.name, router, by_type, handlers)
+    part.unknown_fields = unknown_fields(router)
+    part.end("succeeded")
     export_facts = {"gid": file.gid, "job_gid": None, "completed_at": None, "full": None, "bytes": file.bytes}
     write_export_record(run, root, file.modified_at, {**export_facts, **file_facts(router)})
 
@@ -87,6 +97,7 @@ class ExportFile:
         gid: what stands for the export's, which the file does not tell: the name, and what tells places apart.
         modified_at: when it was written, as far as its place tells; it holds no time of its own.
         bytes: how many were read so far.
+        total: how many it has, if its place tells.
 
     Raises:
         SettingError: it is not there, or its place cannot be read.
@@ -98,7 +109,7 @@ class ExportFile:
         self.url = without_credentials(url)
         try:
             self._place, self._path = fsspec.core.url_to_fs(url)
-            self._place.info(self._path)
+            size = self._place.info(self._path).get("size")
         except FileNotFoundError:
             raise SettingError(f"Settings: export_files names {self.url}, which is not there.") from None
         except (ImportError, ValueError, OSError) as error:
@@ -110,6 +121,7 @@ class ExportFile:
         self.name = without_credentials(self._path).rstrip("/").rpartition("/")[2]
         self.gid = f"{self.name}-{fingerprint(self.url).removeprefix('sha256:')[:8]}"
         self.modified_at = self._modified_at()
+        self.total = size if isinstance(size, int) else None
 
     def _modified_at(self) -> datetime:
         try:

@@ -24,6 +24,7 @@ class Limits:
         kept: how long Asana keeps the file of an export after its completion (reference of createResourceExport).
         cached_tasks: Asana gives a graph's result again if it has more tasks than this (reference of
             createGraphExport).
+        say_every: seconds between two lines of the log about the same thing.
     """
 
     file_block: int = 1 << 18
@@ -37,6 +38,7 @@ class Limits:
     uploads: int = 4
     kept: timedelta = timedelta(days=30)
     cached_tasks: int = 1000
+    say_every: float = 30
 
 
 USUAL = Limits()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,7 @@ from tap_asana_export.records import (
     selected_fields,
 )
 from tap_asana_export.replication.coverage import TableState, Wanted, coverage_of, finished, full_reason
+from tap_asana_export.report import ASKING, READING
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.transfer import read_until_flush, write_export_record
@@ -121,6 +123,7 @@ class AsanaList:
         self._noted = owners.get(root.stream)
         self._owners = owners[request.of_each] if request.of_each else None
         self._started_at = datetime.now(timezone.utc)
+        self._part = run.report.part(root, "list", root.workspace.context)
 
     def note_owners(self) -> Waiting[None]:
         """Read the gids alone: only the lists of the objects are wanted."""
@@ -180,9 +183,11 @@ class AsanaList:
             take(owner_gid, objects)
 
         noted = self._noted or Owners()
+        self._part.enter(ASKING)
         try:
             if self._owners:
                 yield from self._wait_for(self._owners)
+            self._part.enter(READING)
             noted.is_complete = yield from read_list(
                 self._asana,
                 self._request,
@@ -268,6 +273,7 @@ class ListRecords:
     ) -> None:
         self._run = run
         self._root = root
+        self._part = run.report.part(root, "list", root.workspace.context)
         self._stream = selected.stream
         self._sink = sink
         self._unknown = UnknownFields(str(root), run.limits.unknown_names)
@@ -307,7 +313,11 @@ class ListRecords:
         self._bytes += len(text)
         for _ in read_until_flush(self._router, text, self._sink):
             with self._run.writer.undisturbed():
+                begun = time.monotonic()
                 self._sink.flush(self._router.lines)
+                self._part.writing_seconds += time.monotonic() - begun
+        self._part.pages = self._pages
+        self._part.read(self._router.lines, dict(self._router.objects), self._bytes)
 
     def _new_of(self, owner_gid: str, objects: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
         """The objects that did not come before for this owner."""
@@ -323,13 +333,17 @@ class ListRecords:
             logger.warning(
                 "%s: it has %s of type '%s', which no stream takes.", self._root, count(objects[kind], "object"), kind
             )
+        number = sum(objects[kind] for kind in self._handlers)
         with self._stream.get_record_counter() as counter:
-            counter.increment(sum(objects[kind] for kind in self._handlers))
+            counter.increment(number)
+        unknown = {name: sorted(names) for name, names in sorted(self._unknown.names.items())}
+        self._part.records, self._part.unknown_fields = {self._stream.name: number}, unknown
+        self._part.pages = self._pages
         requests = count(self._pages, "request")
         logger.info("%s: it brought %s, in %s", self._root, counts(self._router.objects), requests)
         return {
             "objects": dict(sorted(objects.items())),
             "lines": self._router.lines,
             "bytes": self._bytes,
-            "unknown_fields": {name: sorted(names) for name, names in sorted(self._unknown.names.items())},
+            "unknown_fields": unknown,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,7 +26,12 @@ from tap_asana_export.limits import USUAL
 from tap_asana_export.lists import read_lists
 from tap_asana_export.output.batch import read_batch_config
 from tap_asana_export.output.checkpoint import Checkpoint, checkpoint_folder
+from tap_asana_export.output.progress import view_of
+from tap_asana_export.output.report_file import ReportFile
 from tap_asana_export.records import is_passthrough, schema_messages
+from tap_asana_export.redaction import without_credentials
+from tap_asana_export.report import Asked, Report, WarningsHandler
+from tap_asana_export.signals import Terminated
 from tap_asana_export.sources import SOURCES, ExportRoot
 from tap_asana_export.transfer import RunContext
 from tap_asana_export.waiting import run_concurrently
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
     from tap_asana_export.limits import Limits
     from tap_asana_export.lists import ListRoot
     from tap_asana_export.output.messages import MessageWriter
+    from tap_asana_export.report import Outcome
     from tap_asana_export.settings import Settings
     from tap_asana_export.transfer import SelectedStream
     from tap_asana_export.waiting import Waiting
@@ -76,9 +83,11 @@ def bring_all(
         TapError: what ended the run, or its only export.
         SomeFailedError: some of several exports failed.
     """
-    batch = read_batch_config(settings, limits)
+    state = exports.tap_state
+    report = Report(asked=asked_by(settings, selected), state_before=copy.deepcopy(dict(state)))
+    batch, file = read_batch_config(settings, limits), ReportFile(settings["report"])
 
-    def begin() -> RunContext:
+    def begin(say_every: float) -> RunContext:
         """Write the SCHEMA of every selected stream."""
         schemas = [message for each in selected for message in schema_messages(each.stream)]
         own_schemas = schema_messages(exports) if exports.selected else ()
@@ -98,35 +107,60 @@ def bring_all(
             batch,
             {message.stream: message.schema for message in [*schemas, *own_schemas]},
             Checkpoint(checkpoint_folder(settings)),
+            report,
             limits,
+            say_every=say_every,
         )
 
-    if settings["export_files"]:
-        read_files(begin())
-        return
-    with connect(settings, writer.undisturbed) as asana:
-        roots = export_roots(asana, settings, selected)
-        kinds = {each.source.kind for each in selected}
-        exported = [root for root in roots if root.kind in kinds]
-        warn_of_other_roots(settings, selected, roots)
-        run = begin()
-        workspaces = [root for root in roots if not root.graph]
-        works: dict[Root, Waiting[None]] = {root: export(run, asana, root) for root in exported}
-        if "activity" in kinds:
-            for root in workspaces:
-                activity = Activity(run, asana, root, is_exported=root in works)
-                if root in works:
-                    works[root] = activity.around(works[root])
-                works[ActivityRoot(root)] = activity.read()
-        works |= read_lists(run, asana, workspaces)
-        bring_side_by_side(settings, works, "exports and lists" if kinds & {"list", "activity"} else "exports")
+    with reported(report, file, state, writer, limits) as say_every:
+        if settings["export_files"]:
+            read_files(begin(say_every))
+        else:
+            with connect(settings, writer.undisturbed) as asana:
+                bring_from(asana, lambda: begin(say_every), settings, selected, report)
 
 
-def bring_side_by_side(settings: Settings, works: Mapping[Root, Waiting[None]], what: str) -> None:
+def bring_from(
+    asana: Asana,
+    begin: Callable[[], RunContext],
+    settings: Settings,
+    selected: Sequence[SelectedStream],
+    report: Report,
+) -> None:
+    """Bring all exports, lists and activity of a run from Asana; raises as `bring_all` does.
+
+    Args:
+        asana: the API.
+        begin: writes the SCHEMA of every selected stream, when it is known that there is something to bring.
+        settings: the tap's.
+        selected: the selected streams but `exports`.
+        report: what the run tells of itself.
+    """
+    report.requests, report.announcements = asana.requests, asana.announcements
+    roots = export_roots(asana, settings, selected)
+    kinds = {each.source.kind for each in selected}
+    exported = [root for root in roots if root.kind in kinds]
+    warn_of_other_roots(settings, selected, roots)
+    run = begin()
+    for root in exported:
+        report.part(root, root.kind, root.context)
+    workspaces = [root for root in roots if not root.graph]
+    works: dict[Root, Waiting[None]] = {root: export(run, asana, root) for root in exported}
+    if "activity" in kinds:
+        for root in workspaces:
+            activity = Activity(run, asana, root, is_exported=root in works)
+            if root in works:
+                works[root] = activity.around(works[root])
+            works[ActivityRoot(root)] = activity.read()
+    works |= read_lists(run, asana, workspaces)
+    bring_side_by_side(run, works, "exports and lists" if kinds & {"list", "activity"} else "exports")
+
+
+def bring_side_by_side(run: RunContext, works: Mapping[Root, Waiting[None]], what: str) -> None:
     """Bring each export and list; one that fails does not keep the others from coming through.
 
     Args:
-        settings: the tap's.
+        run: what the works have in common.
         works: what there is to do for each.
         what: what these are, for the error.
 
@@ -135,23 +169,81 @@ def bring_side_by_side(settings: Settings, works: Mapping[Root, Waiting[None]], 
         SomeFailedError: some of several failed.
     """
     failed: dict[Root, TapError] = {}
-    for root, ended in run_concurrently(works.items()):
+    for root, ended in run_concurrently(works.items(), say_every=run.say_every):
         if ended is None:
+            run.report.end_part(root, "succeeded")
             continue
         if isinstance(ended, OutputError):
             raise ended
-        if settings["defer"] and can_be_deferred(ended):
+        if run.settings["defer"] and can_be_deferred(ended):
+            run.report.end_part(root, "deferred")
             logger.info("%s Deferred, as the setting defer wants it.", ended)
             continue
         error = ended if isinstance(ended, TapError) else UnexpectedError(root, ended)
         if error is not ended:
             logger.debug("%s", root, exc_info=ended)
+        run.report.end_part(root, "failed", error)
         if len(works) == 1:
             raise error
         logger.error("%s failed, the others go on: %s", root, str(error).removeprefix(f"{root}: "))
         failed[root] = error
     if failed:
         raise SomeFailedError(failed, len(works), what)
+
+
+@contextlib.contextmanager
+def reported(
+    report: Report, file: ReportFile, state: Mapping[str, Any], writer: MessageWriter, limits: Limits
+) -> Iterator[float]:
+    """Show a report while a run fills it, and write it when the run has ended, however it did.
+
+    Args:
+        report: the report.
+        file: its place.
+        state: the run's state, which changes.
+        writer: lets a signal wait while the report is written.
+        limits: how often to say how far the run is.
+
+    Yields:
+        Seconds after which the log is to mention a long pause again.
+    """
+    view = view_of(report, limits.say_every)
+    warnings = WarningsHandler(report)
+    logging.getLogger("tap_asana_export").addHandler(warnings)
+    outcome: Outcome = "succeeded"
+    code = 0
+    try:
+        with view:
+            yield view.say_every
+        if any(part.outcome == "deferred" for part in report.parts):
+            outcome = "deferred"
+    except Terminated as ended:
+        outcome, code, report.signal = "ended", 128 + ended.number, ended.signal
+        raise
+    except BaseException as error:
+        outcome, code = "failed", 1
+        if not isinstance(error, SomeFailedError):
+            report.fail(error)
+        raise
+    finally:
+        with writer.undisturbed():
+            logging.getLogger("tap_asana_export").removeHandler(warnings)
+            report.end(outcome, code, copy.deepcopy(dict(state)))
+            view.show_table()
+            file.write(report)
+
+
+def asked_by(settings: Settings, selected: Iterable[SelectedStream]) -> Asked:
+    """What settings and catalog ask for, as the report has it."""
+    return Asked(
+        [each.stream.name for each in selected],
+        settings["workspaces"],
+        settings["graph_parents"],
+        settings["start_date"],
+        settings["filters"],
+        settings["full_export_interval"],
+        [without_credentials(url) for url in settings["export_files"]],
+    )
 
 
 def can_be_deferred(error: Exception) -> bool:
@@ -258,4 +350,6 @@ def connect(
             timeout=settings["request_timeout"],
             undisturbed=undisturbed,
             retries=retries,
+            enable=settings["asana_enable"],
+            disable=settings["asana_disable"],
         )

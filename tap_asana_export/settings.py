@@ -52,9 +52,12 @@ class Settings(TypedDict):
     request_timeout: float
     job_gids: dict[str, str]
     checkpoint: str | bool | None
+    report: str | None
     export_files: list[str]
     audit_log_event_types: list[str]
     api_url: str
+    asana_enable: list[str]
+    asana_disable: list[str]
     sandbox: bool | dict[str, Any]
     user_agent: str
     batch_config: NotRequired[dict[str, Any] | None]
@@ -357,7 +360,7 @@ def _rule(error: jsonschema.ValidationError) -> str:
         return f"knows no {unknown}, only {', '.join(sorted(schema.get('properties', {})))}"
     if error.validator == "enum":
         return f"must be {' or '.join(map(json.dumps, limit))}"
-    rule = f"format {limit}" if error.validator == "format" else str(error.validator)
+    rule = f"{error.validator} {limit}" if error.validator in {"format", "pattern"} else str(error.validator)
     return RULES.get(rule, "breaks the rule {rule} {limit}").format(rule=rule, limit=limit)
 
 
@@ -367,7 +370,8 @@ RULES = {
     "format uri": "must be a URL such as https://app.asana.com/api/1.0",
     "maximum": "must be at most {limit}",
     "minimum": "must be at least {limit}",
-    "pattern": "must be a gid, that is a text of digits",
+    "pattern ^[0-9]+$": "must be a gid, that is a text of digits",
+    "pattern ^[A-Za-z0-9_.-]+$": "must be the name of a change that Asana announces",
     "uniqueItems": "must not name the same gid twice",
 }
 """What a value must be, by keyword of JSON Schema."""

@@ -19,12 +19,14 @@ class Terminated(SystemExit):
     """A signal ended the run; the exit code is the one that shells expect, 128 + the signal's number.
 
     Attributes:
-        signal: name of the signal.
+        number: of the signal.
+        signal: its name.
         state: the run's last state.
     """
 
     def __init__(self, signum: int, state: Mapping[str, Any]) -> None:
         super().__init__(128 + signum)
+        self.number = signum
         self.signal = signal.Signals(signum).name
         self.state = state
 
@@ -33,12 +35,16 @@ class Signals:
     """Handles signals: the first one ends the run, or the process outside of a run; a second one ends the process.
 
     Within `undisturbed` the first signal waits.
+
+    Attributes:
+        tidy: is called before the process ends at once, to leave the terminal as it was.
     """
 
     def __init__(self) -> None:
         self._busy = 0
         self._came: int | None = None
         self._end_run: Callable[[], Mapping[str, Any]] | None = None
+        self.tidy: Callable[[], None] | None = None
 
     def handle(self) -> None:
         """Handle signals from now on; SIGHUP stays ignored if it was, as under nohup."""
@@ -83,7 +89,7 @@ class Signals:
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if self._came is not None:
-            os._exit(128 + signum)
+            self._exit(signum)
         self._came = signum
         if not self._busy:
             self._end(signum)
@@ -92,9 +98,14 @@ class Signals:
         # Nothing is logged here: the signal may have come while a line of the log was being written, and then Python
         # refuses to write another one (RuntimeError: reentrant call).
         if self._end_run is None:
-            os._exit(128 + signum)
+            self._exit(signum)
         self._busy += 1  # `end_run` writes, and must not end the run once more
         raise Terminated(signum, self._end_run())
+
+    def _exit(self, signum: int) -> NoReturn:
+        if self.tidy is not None:
+            self.tidy()
+        os._exit(128 + signum)
 
 
 SIGNALS = Signals()

@@ -40,6 +40,7 @@ VERSION = importlib.metadata.version("tap-asana-export")
 GID = th.StringType(pattern="^[0-9]+$")
 TEN_YEARS = 10 * 365 * 86400
 GIDS = th.CustomType({"type": ["array", "null"], "items": GID.type_dict, "uniqueItems": True})
+CHANGES = th.ArrayType(th.StringType(pattern="^[A-Za-z0-9_.-]+$"))
 
 # https://developers.asana.com/reference/createresourceexport
 PEOPLE = ("commented_on_by.any", "created_by.any", "followers.any", "liked_by.any")
@@ -211,6 +212,15 @@ SETTINGS = th.PropertiesList(
         ),
     ),
     th.Property(
+        "report",
+        th.StringType,
+        title="Report",
+        description=(
+            "File (path or URL) for the report of each run, as JSON: what was asked, how long it took, what came, what "
+            "failed and what to do. Default: the report stands in the log only."
+        ),
+    ),
+    th.Property(
         "export_files",
         th.ArrayType(th.StringType),
         default=[],
@@ -245,6 +255,20 @@ SETTINGS = th.PropertiesList(
         default="https://app.asana.com/api/1.0",
         title="API URL",
         description="Base URL of Asana's API.",
+    ),
+    th.Property(
+        "asana_enable",
+        CHANGES,
+        default=[],
+        title="Asana enable",
+        description="Names of announced changes of Asana's API to have early, for the header `Asana-Enable`.",
+    ),
+    th.Property(
+        "asana_disable",
+        CHANGES,
+        default=[],
+        title="Asana disable",
+        description="Names of announced changes of Asana's API to have late, for the header `Asana-Disable`.",
     ),
     th.Property(
         "sandbox",

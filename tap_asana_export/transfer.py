@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from tap_asana_export.output.messages import ExportOrigin, RecordMessages
 from tap_asana_export.records import Mapped, ObjectHandler, StreamOutput, UnknownFields
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time
-from tap_asana_export.waiting import Slots
+from tap_asana_export.waiting import SAY_EVERY, Slots
 from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tap_asana_export.output.messages import MessageWriter, Schemas, Sink
     from tap_asana_export.records import RecordRouter
     from tap_asana_export.replication.activity import Gap, Renewal
+    from tap_asana_export.report import Report
     from tap_asana_export.settings import Settings
     from tap_asana_export.sources import ExportRoot, Source
 
@@ -54,9 +56,11 @@ class RunContext:
         batch: where records go in files; None makes messages of them.
         schemas: JSON Schema of the records, by the name that they go under.
         checkpoint: where running jobs are kept besides the state.
+        report: what the run tells of itself.
         limits: how much to take at a time.
         job_slots: how many jobs may still be started.
         reading: the slot of the one export whose file is being read.
+        say_every: seconds after which the log mentions a long pause again.
         gaps: by gid of a workspace, when something happened there last that no event may tell of.
         renewals: by gid of a workspace, what was undeleted there.
     """
@@ -70,11 +74,13 @@ class RunContext:
     batch: BatchConfig | None
     schemas: Schemas
     checkpoint: Checkpoint
+    report: Report
     limits: Limits = USUAL
     job_slots: Slots = field(default_factory=lambda: Slots(JOBS_AT_ONCE))
     reading: Slots = field(default_factory=lambda: Slots(1))
     gaps: dict[str, Gap] = field(default_factory=dict)
     renewals: dict[str, Renewal] = field(default_factory=dict)
+    say_every: float = SAY_EVERY
 
     def sink(self, root: ExportRoot, export_gid: str, created_at: datetime) -> Sink:
         """Takes the records of an export."""
@@ -176,7 +182,7 @@ def log_summary(
     router: RecordRouter,
     by_type: Mapping[str, Iterable[SelectedStream]],
     handlers: Mapping[str, ObjectHandler],
-) -> None:
+) -> dict[str, int]:
     """Say what a file brought, and count it.
 
     Args:
@@ -184,15 +190,22 @@ def log_summary(
         router: the pass over it.
         by_type: the streams that took something of each type.
         handlers: how they did.
+
+    Returns:
+        The number of records by stream.
     """
     known = {kind for source in SOURCES for kind in source.resource_types}
     for kind in router.objects.keys() - by_type.keys() - known:
         logger.warning(
             "%s: it brought %s of type '%s', which no stream takes.", what, count(router.objects[kind], "object"), kind
         )
+    records: Counter[str] = Counter()
     for kind, selected in by_type.items():
         nested = {nested_stream.name: nested_stream.count for nested_stream in handlers[kind].nested}
         for _, stream in selected:
+            number = nested.get(stream.name, router.objects[kind])
+            records[stream.name] += number
             with stream.get_record_counter() as counter:
-                counter.increment(nested.get(stream.name, router.objects[kind]))
+                counter.increment(number)
     logger.info("%s: it brought %s", what, counts(router.objects))
+    return dict(records)

@@ -37,7 +37,7 @@ class Pause(NamedTuple):
 
     Attributes:
         seconds: how long to wait.
-        say: logs what the work waits for; it is called every half minute of a long pause.
+        say: logs what the work waits for; it is called now and then in a long pause.
     """
 
     seconds: float
@@ -162,9 +162,14 @@ def side_by_side(works: Iterable[Waiting[None]], most: int, clock: Clock = time)
 
 
 def run_concurrently(
-    works: Iterable[tuple[K, Waiting[None]]], clock: Clock = time
+    works: Iterable[tuple[K, Waiting[None]]], clock: Clock = time, say_every: float = SAY_EVERY
 ) -> Iterator[tuple[K, Exception | None]]:
     """Run several works at a time in one thread: while one pauses, the others go on.
+
+    Args:
+        works: the works by key.
+        clock: the time.
+        say_every: seconds after which a long pause is mentioned again.
 
     Yields:
         The key of each work when it ends, and the exception that ended it, or None.
@@ -174,7 +179,7 @@ def run_concurrently(
     due: list[tuple[float, int, float, K, Waiting[None], Pause]] = []
 
     def put(end: float, key: K, work: Waiting[None], pause: Pause) -> None:
-        at = min(end, clock.monotonic() + SAY_EVERY) if pause.say else end
+        at = min(end, clock.monotonic() + say_every) if pause.say else end
         heapq.heappush(due, (at, next(order), end, key, work, pause))
 
     for key, work in works:

@@ -59,3 +59,12 @@ def size(number: float) -> str:
             break
         number /= 1000
     return f"{number:.1f} {unit}" if unit != "bytes" and number < 10 else f"{number:.0f} {unit}"  # noqa: PLR2004
+
+
+def records(numbers: Mapping[str, int]) -> str:
+    """Numbers of records by their streams, whose names are plurals: `5,000 tasks, 1 story`."""
+    told = []
+    for stream, number in sorted(numbers.items(), key=lambda each: -each[1]):
+        one = f"{stream[:-3]}y" if stream.endswith("ies") else stream.removesuffix("s")
+        told.append(f"{number:,} {(one if number == 1 else stream).replace('_', ' ')}")
+    return ", ".join(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import re
 import time
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -32,10 +33,11 @@ from tap_asana_export.asana.pace import Pace
 from tap_asana_export.asana.session import new_session
 from tap_asana_export.errors import AnswerError, ExpiredTokenError, GrantError, UnreachableError, UnreadableError
 from tap_asana_export.redaction import redact_line
+from tap_asana_export.report import Announcement, Requests
 from tap_asana_export.waiting import Clock, Pause, Waiting, finish, stop_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 T = TypeVar("T")
 
@@ -64,6 +66,12 @@ class Asana:
         retries: how often to try again.
         clock: tells when an OAuth token is over.
         undisturbed: the context in which a job is asked for and taken note of, so that no signal comes between the two.
+        enable: changes of the API to have early.
+        disable: changes of the API to have late.
+
+    Attributes:
+        requests: how many were sent, by method and path.
+        announcements: changes of the API that Asana has announced.
     """
 
     # urllib3 reckons the pauses where Asana sends no Retry-After: 0, 2, 4, 8 … s, each with up to 1 s of jitter.
@@ -83,14 +91,22 @@ class Asana:
         retries: int = 6,
         clock: Clock = time,
         undisturbed: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+        enable: Collection[str] = (),
+        disable: Collection[str] = (),
     ) -> None:
         self._url = api_url.rstrip("/")
         self._retries = retries
         self._timeout = timeout
         self._undisturbed = undisturbed
         self._has_answered = False
+        self.requests: dict[str, Requests] = {}
+        self.announcements: list[Announcement] = []
         self._pace = Pace(clock)
         self._session = new_session(user_agent=user_agent, api_url=api_url)
+        # https://developers.asana.com/docs/deprecations
+        for header, changes in {"Asana-Enable": enable, "Asana-Disable": disable}.items():
+            if changes:
+                self._session.headers[header] = ",".join(changes)
         self._auth = Bearer(token) if isinstance(token, str) else OAuth(token, self._exchange, clock)
 
     def request_export(
@@ -268,15 +284,19 @@ class Asana:
         method = request.partition(" ")[0]
         retries = self._retries if retries is None else min(retries, self._retries)
         tries = self.PAUSES
+        tally = self.requests.setdefault(endpoint(request), Requests())
         while True:
             headers = {"Authorization": f"Bearer {(yield from auth.token())}"} if auth else {}
             send = functools.partial(
                 self._session.request, method, url, timeout=self._timeout, headers=headers, **kwargs
             )
+            tally.count += 1
+            tally.retries += bool(tries.history)
             try:
                 with contextlib.nullcontext() if method == "GET" else self._undisturbed():
                     response = (yield from self._pace.ask(send)) if is_paced else send()
                     self._has_answered = True
+                    self._note_announcements(response)
                     status = response.status_code
                     if status not in self.RETRIED or (status == requests.codes.too_many_requests and not waits_for_429):
                         return read(response)
@@ -303,6 +323,39 @@ class Asana:
             )
             say()
             yield Pause(seconds, say)
+
+    def _note_announcements(self, response: requests.Response) -> None:
+        """Say once of each change of the API that an answer announces."""
+        known = {each.name for each in self.announcements}
+        for change in announced(response.headers.get("Asana-Change", "")):
+            if change.name not in known:
+                known.add(change.name)
+                self.announcements.append(change)
+                logger.log(
+                    logging.WARNING if change.affected else logging.INFO,
+                    "Asana announces a change of its API, %s, which %s: %s. The settings asana_enable and "
+                    "asana_disable take it early or late.",
+                    change.name,
+                    "affects this run" if change.affected else "does not affect this run",
+                    change.info or "see https://developers.asana.com/docs/deprecations",
+                )
+
+
+def endpoint(request: str) -> str:
+    """A request without what differs from one object to the next: `GET /jobs/{gid}`."""
+    return re.sub(r"/[0-9]+(?=/|$)", "/{gid}", request)
+
+
+def announced(header: str) -> list[Announcement]:
+    """The changes in the header `Asana-Change`: `name=…;info=https://…;affected=true`, perhaps several."""
+    changes = []
+    for text in re.split(r",\s*(?=name=)", header):
+        values = dict(re.findall(r"\b(name|info|affected)=([^;,\s]+)", redact_line(text)))
+        if name := values.get("name"):
+            info = values.get("info", "")
+            link = info if info.startswith("https://") else None
+            changes.append(Announcement(name, link, affected=values.get("affected", "").lower() == "true"))
+    return changes
 
 
 def ask_now(work: Waiting[T], seconds: float) -> T:

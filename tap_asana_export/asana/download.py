@@ -102,6 +102,9 @@ class Download:
         bytes: how many of the file came in so far.
         left: to be set when nobody wants any more of them, so that no further try is made.
         is_whole: whether all of them have come.
+        total: how many the whole file has, if storage has told.
+        requests: how many were sent to storage.
+        retries: how many of these after a connection that broke, or an answer without the file.
         file_id: tells this file from another one at the same place, if storage told enough.
     """
 
@@ -114,7 +117,7 @@ class Download:
         clock: Clock = time,
         block: int = USUAL.file_block,
     ) -> None:
-        self.bytes = 0
+        self.bytes = self.requests = self.retries = 0
         self.file_id: str | None = None
         self._urls = urls
         self._timeout = timeout
@@ -125,6 +128,11 @@ class Download:
         self.left = threading.Event()
         self._session = new_session(user_agent=user_agent)
         self._session.headers["Accept-Encoding"] = "identity"
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of the whole file; None if storage has not told."""
+        return self._version.total
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the file as storage keeps it: any Content-Encoding is left on.
@@ -156,6 +164,7 @@ class Download:
                 cause = type(broken).__name__  # its text may hold the URL, and whoever has the URL has the file
             if self.left.is_set():
                 return
+            self.retries += 1
             failures = 1 if self.bytes > reached else failures + 1
             if failures > TRIES:
                 raise error(f"the connection to storage broke ({cause}), and {TRIES} more tries did not help")
@@ -170,6 +179,7 @@ class Download:
             # If-Match, not If-Range: to the latter storage would send all of another file, which is of no use.
             # Neither may hold a weak ETag (RFC 9110, section 13.1).
             headers["If-Match"] = self._version.strong_etag
+        self.requests += 1
         with self._session.get(next(self._urls), headers=headers, stream=True, timeout=self._timeout) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable and start:
                 self._require_end(response)

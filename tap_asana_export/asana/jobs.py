@@ -51,11 +51,16 @@ LONGEST_JOB = timedelta(hours=12)
 
 
 class PollingLimits(NamedTuple):
-    """How long to wait for what, in seconds."""
+    """How long to wait for what, in seconds, and after how many to say so again."""
 
     poll_interval: float
     wait_timeout: float
     busy_timeout: float
+    say_every: float = SAY_EVERY
+
+
+def do_nothing(*_: object) -> None:
+    """Take whatever is told, and do nothing with it."""
 
 
 def just(pause: Pause) -> Waiting[None]:
@@ -72,6 +77,7 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
     *,
     clock: Clock = time,
     let_others: Callable[[Pause], Waiting[None]] = just,
+    refused: Callable[[], None] = do_nothing,
 ) -> Waiting[Job]:
     """Start an export, waiting while the workspace's one slot is busy, or the token has as many jobs as it may have.
 
@@ -85,6 +91,7 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
         begun: takes the job before anything else can happen.
         clock: tells the time.
         let_others: makes a pause in which other workspaces may ask, as only this one's slot is busy.
+        refused: is called when there is no free slot.
 
     Raises:
         AnswerError: Asana refuses for good.
@@ -134,6 +141,7 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
                 raise
             holder = (yield from _find_holder(asana, root, error)) if refusal is None else holder
             refusal = error
+            refused()
             seconds = error.retry_after or pause
             say()
         is_own_slot = refusal is not None and refusal.status != TOO_MANY and not lost
@@ -156,8 +164,24 @@ def _find_holder(asana: Asana, root: ExportRoot, refusal: AnswerError) -> Waitin
     return (yield from read_last_start(asana, root.gid, format_time(datetime.now(timezone.utc) - LONGEST_JOB)))
 
 
-def wait(asana: Asana, root: ExportRoot, job: Job, limits: PollingLimits, clock: Clock = time) -> Waiting[AsanaExport]:
+def wait(
+    asana: Asana,
+    root: ExportRoot,
+    job: Job,
+    limits: PollingLimits,
+    clock: Clock = time,
+    *,
+    seen: Callable[[str], None] = do_nothing,
+) -> Waiting[AsanaExport]:
     """Look at a job until its file is there.
+
+    Args:
+        asana: whom to ask.
+        root: what is exported.
+        job: as it was seen last.
+        limits: how long to wait.
+        clock: tells the time.
+        seen: takes the job's status at each look.
 
     Returns:
         What the job made, with a `download_url` signed just now.
@@ -183,7 +207,8 @@ def wait(asana: Asana, root: ExportRoot, job: Job, limits: PollingLimits, clock:
         return WaitError(root, job.gid, status, clock.monotonic() - start)
 
     for pause in _pauses(limits.poll_interval):
-        if job.status != said or clock.monotonic() + pause > said_at + SAY_EVERY:
+        seen(job.status)
+        if job.status != said or clock.monotonic() + pause > said_at + limits.say_every:
             say()
         if job.status == "succeeded" and job.export is not None and job.export.download_url is not None:
             return job.export

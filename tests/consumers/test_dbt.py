@@ -146,7 +146,7 @@ def act(sandbox: Sandbox) -> None:
         roots = [task for task in tasks if task["memberships"]]
         parents = {task["parent"]["gid"] for task in tasks if task["parent"]}
         projects = [str(each["gid"]) for each in sandbox.listed(workspace, "projects")]
-        organization.delete(sorted(parents)[0])  # its subtasks go with it
+        organization.delete(min(parents))  # its subtasks go with it
         organization.delete(roots[2]["stories"][0]["gid"])
         organization.delete(next(str(each["gid"]) for each in sandbox.objects(workspace, "message")))
         organization.move(roots[4]["gid"])

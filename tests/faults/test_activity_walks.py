@@ -372,12 +372,12 @@ class World:
         if act.what in OF_PROJECTS:
             self.due[organization.gid] = self.clock.now
         for gid, trashed in organization.trash.items():
-            if gid not in before and not trashed.is_told:
+            if gid not in before and not trashed.is_reported:
                 self.doubts[gid] = Doubt(organization.gid, NEVER, self.clock.now)
         for gid, trashed in before.items():
             if gid not in organization.trash and gid in organization:
                 # Tasks that changed meanwhile have lost their membership of an undeleted project.
-                is_clear = trashed.is_told and act.what not in OF_PROJECTS
+                is_clear = trashed.is_reported and act.what not in OF_PROJECTS
                 since = NEVER + timedelta(milliseconds=trashed.instant) if is_clear else NEVER
                 self.doubts[gid] = Doubt(organization.gid, since, self.clock.now)
 
