@@ -54,6 +54,9 @@ DELETIONS, EVENTS, AUDIT_LOG = "deletions", "events", "audit_log_events"
 FLUSH_EVERY = 1000
 """Records after which they are written out."""
 
+MOST_ASKED = 100
+"""Undeleted objects of which Asana is asked, one by one, when they were deleted; of more nobody knows."""
+
 REFUSED = {requests.codes.payment_required, requests.codes.forbidden}
 """Answers of Asana that say that the plan, or the token, has no audit log or no events."""
 
@@ -273,7 +276,7 @@ class Activity:
     def _note_undeletions(self, words: LastWords) -> Waiting[None]:
         """Remember what was undeleted, and is not in the last export, until a later one brings it."""
         state = self._of[DELETIONS]
-        last = state.undeleted_at
+        last, asked = state.undeleted_at, 0
         bookmarks = self._bookmarks()
         renewal = self._run.renewals.get(self._workspace.gid)
         if renewal and not any(map(renewal.is_due, bookmarks)):
@@ -282,7 +285,10 @@ class Activity:
             if last and undeleted_at <= last:
                 continue
             state.undeleted_at = max(filter(None, (state.undeleted_at, undeleted_at)))
-            since = deleted_at or (yield from self._deleted_at(gid, undeleted_at))
+            since = deleted_at
+            if since is None and asked < MOST_ASKED:
+                asked += 1
+                since = yield from self._deleted_at(gid, undeleted_at)
             # What was deleted after the last export was in it, and if it was changed in between, the next one has that.
             if bookmarks and (since is None or since <= max(bookmarks)):
                 later = max(undeleted_at, max(bookmarks) + timedelta(milliseconds=1))

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from tap_asana_export.limits import Limits
-    from tap_asana_export.output.buffers import RecordBuffer, Row
+    from tap_asana_export.output.buffers import RecordBuffer, JsonRow
     from tap_asana_export.output.messages import ExportOrigin, MessageWriter, Schemas
     from tap_asana_export.settings import Settings
 
-Records: TypeAlias = "bytes | list[Row]"
+Records: TypeAlias = "bytes | list[JsonRow]"
 """Records as whole lines of text, or as rows."""
 
 BATCH_SIZE = 10_000
@@ -347,7 +347,7 @@ class BatchFile:
             return self.take_fitting_lines(found, begin, records)
         return self.take_fitting_rows(found, begin, records)
 
-    def take_fitting_rows(self, rows: list[Row], begin: int, records: int) -> int:
+    def take_fitting_rows(self, rows: list[JsonRow], begin: int, records: int) -> int:
         """Do what `take_fitting` says, for rows."""
         last = min(begin + records - self._records, len(rows))
         for end in range(begin, last):

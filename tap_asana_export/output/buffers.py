@@ -92,7 +92,7 @@ class TextBuffer:
         return text
 
 
-class Row(NamedTuple):
+class JsonRow(NamedTuple):
     """A record for a format that has columns.
 
     Attributes:
@@ -114,11 +114,11 @@ class RowBuffer:
 
     def __init__(self, appended: bytes) -> None:
         self.appended = appended
-        self._rows: list[Row] = []
+        self._rows: list[JsonRow] = []
 
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:  # noqa: ARG002 - as in RecordBuffer
         """Add a record. A column without a place in the schema is left out by the file."""
-        self._rows.append(Row(record.__struct_encode_fields__, msgspec.structs.astuple(record), added))
+        self._rows.append(JsonRow(record.__struct_encode_fields__, msgspec.structs.astuple(record), added))
 
     def add_all(self, records: Iterable[msgspec.Struct], added: bytes) -> None:
         """Add records that have the same properties added."""
@@ -128,9 +128,9 @@ class RowBuffer:
     def add_text(self, text: bytes) -> None:
         """Add a record that is JSON text."""
         properties = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        self._rows.append(Row((*properties,), (*properties.values(),), self.appended + b"}"))
+        self._rows.append(JsonRow((*properties,), (*properties.values(),), self.appended + b"}"))
 
-    def take(self) -> list[Row]:
+    def take(self) -> list[JsonRow]:
         """Return the rows so far, and begin anew."""
         rows, self._rows = self._rows, []
         return rows

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from tap_asana_export.output.buffers import Row
+    from tap_asana_export.output.buffers import JsonRow
 
 ROW_GROUP = 1 << 22
 """Bytes of JSON text in a row group. Twice as many take 20 MB more memory."""
@@ -94,7 +94,7 @@ class ParquetFile:
         self._size = 0
         self._writer: pq.ParquetWriter | None = None
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[JsonRow]) -> None:
         """Append rows.
 
         Raises:
@@ -196,7 +196,7 @@ class Column:
         return ARRAY_MAKERS.get(self.kind, string_array)(self)
 
 
-def texts_by_column(rows: Sequence[Row], names: Iterable[str]) -> dict[str, list[Any]]:
+def texts_by_column(rows: Sequence[JsonRow], names: Iterable[str]) -> dict[str, list[Any]]:
     """Return the JSON texts of the rows' values by name of the column."""
     found: dict[str, list[Any]] = {name: [] for name in names}
     for properties, of_them in itertools.groupby(rows, key=operator.itemgetter(0)):
