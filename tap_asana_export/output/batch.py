@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from tap_asana_export.limits import Limits
-    from tap_asana_export.output.buffers import RecordBuffer, JsonRow
+    from tap_asana_export.output.buffers import JsonRow, RecordBuffer
     from tap_asana_export.output.messages import ExportOrigin, MessageWriter, Schemas
     from tap_asana_export.settings import Settings
 
