@@ -162,13 +162,13 @@ def test_out_of_target_duckdb_with_activity_what_is_deleted_goes_and_what_is_mov
 ) -> None:
     target = target_duckdb(tmp_path, add_metadata_columns=True, flush_all_streams=True)
     warehouse = in_duckdb(tmp_path, tmp_path / "asana.duckdb")
-    catalog = only(catalog, [*DEFAULT, "deletions", "events"])
+    catalog = only(catalog, [*DEFAULT, "deletions", "events", "sections"])  # an event names a section, not its project
     state = load(arguments(of_all(sandbox), catalog=catalog), target)
     act(sandbox)
     load(arguments(of_all(sandbox), catalog=catalog, state=state), target)
     assert {row["full"] for row in target.rows("exports") if row["kind"] == "resource"} == {True, False}
     warehouse.build()
-    compare(warehouse, exported(sandbox, target.rows("exports"), []))
+    compare(warehouse, exported(sandbox, target.rows("exports"), ["sections"]))
 
 
 def test_out_of_target_duckdb_with_all_streams_flattened(
@@ -203,7 +203,7 @@ def test_out_of_postgresql_with_all_streams_after_changes_and_another_full_expor
     assert (len(answers), all(answers)) == (10, True)
 
 
-def test_out_of_postgresql_with_the_default_streams_flattened(
+def test_out_of_postgresql_with_activity_flattened(
     sandbox: Sandbox,
     catalog: dict[str, Any],
     arguments: Callable[..., list[str]],
@@ -211,9 +211,12 @@ def test_out_of_postgresql_with_the_default_streams_flattened(
     tmp_path: Path,
 ) -> None:
     target, warehouse = target_postgres(postgres, tmp_path), in_postgres(tmp_path, postgres)
-    load(arguments(of_all(sandbox, **FLATTENED), catalog=only(catalog, DEFAULT)), target)
+    catalog = only(catalog, [*DEFAULT, "deletions", "events", "sections"])
+    state = load(arguments(of_all(sandbox, **FLATTENED), catalog=catalog), target)
+    act(sandbox)
+    load(arguments(of_all(sandbox, **FLATTENED), catalog=catalog, state=state), target)
     warehouse.build()
-    compare(warehouse, exported(sandbox, target.rows("exports"), []))
+    compare(warehouse, exported(sandbox, target.rows("exports"), ["sections"]))
 
 
 def test_a_database_without_any_table_makes_empty_models(tmp_path: Path) -> None:
