@@ -59,9 +59,12 @@ class MessageWriter(MsgSpecWriter):
 
 def _write(stdout: BinaryIO, data: bytes | bytearray) -> None:
     # With PYTHONUNBUFFERED=1 this is a raw file, whose write may take less than it is given.
-    view = memoryview(data)
-    while view:
-        view = view[stdout.write(view) :]
+    # Views are released also when the target has gone: the SDK makes all messages in one buffer, which grows only then.
+    written = 0
+    with memoryview(data) as whole:
+        while written < len(whole):
+            with whole[written:] as rest:
+                written += stdout.write(rest)
     stdout.flush()
 
 
