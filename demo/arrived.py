@@ -25,6 +25,9 @@ def main(path: str) -> None:
                 rows.append((table, f"{count:,}", "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"))
     for table, count, at in rows:
         print(f"{table:<12} {count:>9}   {at}".rstrip())
+    missed = next((count for table, count, _ in rows if table == "missed_deletions"), None)
+    if missed:
+        print(f"{missed} {'deletion' if missed == '1' else 'deletions'} that no event told of")
     print("`meltano run answers` makes a report to look at: output/asana.html")
 
 
