@@ -12,6 +12,9 @@ only what the catalog names, and drop the rest without a word. Where a query wan
 `from_json(assignee, 'gid string, name string')`. A value that does not fit its column, and a damaged or cut off file,
 end the job.
 
+Where there are batch files of the stream deletions, what was deleted since the export that it came with is left out,
+and what is within it too: stories, attachments, subtasks, memberships. Moves come with the next export of the task.
+
 A gzipped file is read by one task, and several small ones too: `--conf spark.sql.files.maxPartitionBytes=16m`, which
 counts gzipped bytes, spreads them evenly over the cores.
 """
@@ -30,7 +33,7 @@ from pyspark.sql import functions as F  # noqa: N812 - as everywhere where Spark
 from pyspark.sql import types as T  # noqa: N812
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
+    from pyspark.sql import Column, DataFrame, Row
 
 # By JSON Schema's type or format. All else is text.
 TYPES: dict[str, T.DataType] = {
@@ -42,6 +45,10 @@ TYPES: dict[str, T.DataType] = {
 }
 # Asana exports all teams each time: every export tells which there are.
 ALWAYS_WHOLE = ("teams",)
+# The columns that say what a record is of, or within.
+OF_OBJECTS = {"gid", "task_gid", "message_gid", "project_gid"}
+# Asana allows five levels of subtasks.
+MOST_LEVELS = 5
 
 
 def main() -> None:
@@ -59,16 +66,26 @@ def main() -> None:
     spark = SparkSession.builder.appName("merge Asana exports").getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-    files = {stream: batch_files(spark, f"{options.batches}{stream}") for stream in ("exports", *options.streams)}
+    read_too = ("exports", "deletions", "tasks", *options.streams)
+    files = {stream: batch_files(spark, f"{options.batches}{stream}") for stream in read_too}
     if not any(files.values()):
         sys.exit(
             f"There is no file {options.batches}<stream>/<workspace>/….jsonl: give the batch_config's root and prefix."
         )
     exports = finished(read(spark, files["exports"], schemas["exports"]))
-    for stream in options.streams:
+
+    def rows(stream: str) -> DataFrame:
+        """The last record of each object of a stream, and its file."""
         paths = current_files(files[stream], last_whole(exports, stream))
-        records = latest(read(spark, paths, schemas[stream]), keys[stream])
-        records.write.mode("overwrite").parquet(f"{options.tables}/{stream}")
+        return latest(read(spark, paths, schemas[stream]), keys[stream])
+
+    deletions = latest(read(spark, files["deletions"], schemas["deletions"]), keys["deletions"])
+    gone = with_subtasks(deletions, rows("tasks")).cache() if files["deletions"] else None
+    for stream in options.streams:
+        records = rows(stream)
+        for name in OF_OBJECTS & {*records.columns} if gone is not None else ():
+            records = without(records, gone, name)
+        records.drop("_file").write.mode("overwrite").parquet(f"{options.tables}/{stream}")
     spark.stop()
 
 
@@ -95,7 +112,7 @@ def read(spark: SparkSession, paths: list[str], schema: T.StructType) -> DataFra
 
 def finished(exports: DataFrame) -> list[Row]:
     """The exports whose files are all there, with the time that the names of their files begin with."""
-    time = F.date_format("created_at", "yyyyMMdd'T'HHmmssSSS'Z'")
+    time = file_time("created_at")
     return exports.select("workspace_gid", "full", "list", "objects", time.alias("time")).collect()
 
 
@@ -133,9 +150,46 @@ def current_files(files: list[str], since: dict[str, str]) -> list[str]:
 
 def latest(records: DataFrame, keys: list[str]) -> DataFrame:
     """Of each object the record that came last."""
-    order = [F.desc("_file"), *([F.desc("modified_at")] if "modified_at" in records.columns else [])]
+    order = [F.desc(name) for name in ("changed_at", "_file", "modified_at") if name in records.columns]
+    # Of a deletion and an undeletion of the same moment, the undeletion counts.
+    order += [F.asc("is_deleted")] if "is_deleted" in records.columns else []
     newest = F.row_number().over(Window.partitionBy(*keys).orderBy(*order))
-    return records.withColumn("_age", newest).where("_age = 1").drop("_age", "_file")
+    return records.withColumn("_age", newest).where("_age = 1").drop("_age")
+
+
+def file_time(time: str) -> Column:
+    """A time as the names of files begin with it."""
+    return F.date_format(time, "yyyyMMdd'T'HHmmssSSS'Z'")
+
+
+def with_subtasks(deletions: DataFrame, tasks: DataFrame) -> DataFrame:
+    """When what is deleted was deleted: `_gid` and `_gone_at`; a subtask goes with its parent.
+
+    Args:
+        deletions: the last word on each object.
+        tasks: each task's last record.
+    """
+    told = deletions.select(F.col("gid").alias("_gid"), "is_deleted", file_time("changed_at").alias("_gone_at"))
+    gone = told.where("is_deleted").drop("is_deleted")
+    back = told.where("not is_deleted").select("_gid", F.col("_gone_at").alias("_back_at"))
+    children = tasks.select("gid", F.get_json_object("parent", "$.gid").alias("_parent")).where("_parent is not null")
+    parents = gone
+    for _ in range(MOST_LEVELS):
+        parents = (
+            children.join(parents, F.col("_parent") == F.col("_gid"))
+            .select(F.col("gid").alias("_gid"), "_gone_at")
+            .join(back, "_gid", "left")
+            .where("_back_at is null or _back_at < _gone_at")
+            .drop("_back_at")
+        )
+        gone = gone.union(parents)
+    return gone.groupBy("_gid").agg(F.max("_gone_at").alias("_gone_at"))
+
+
+def without(records: DataFrame, gone: DataFrame, name: str) -> DataFrame:
+    """The records but those whose object, or what it is part of, was deleted after the export that they came with."""
+    is_gone = (records[name] == gone["_gid"]) & (gone["_gone_at"] >= F.split(records["_file"], "-")[0])
+    return records.join(gone, is_gone, "left_anti")
 
 
 if __name__ == "__main__":
