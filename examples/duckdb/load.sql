@@ -192,16 +192,15 @@ from query(reading({
 }))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
 
--- A subtask goes with its parent, whether or not its own deletion is told, unless it was undeleted since.
+-- A subtask goes with its parent, whether or not its own deletion is told, unless it was undeleted. The time of that tells
+-- nothing: 30 days after a parent was deleted, its deletion for good is told.
 insert into gone
 with recursive below as (
   from gone where not exists (from tasks where gid = gone_gid and _exported > gone_at)
   union
   select gid, gone_at
   from tasks join below on (parent->>'gid') = gone_gid
-  where not exists (
-    from deletions told where told.gid = tasks.gid and not is_deleted and file_time(changed_at) >= gone_at
-  )
+  where not exists (from deletions told where told.gid = tasks.gid and not is_deleted)
 )
 from below;
 

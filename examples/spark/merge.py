@@ -163,25 +163,20 @@ def file_time(time: str) -> Column:
 
 
 def with_subtasks(deletions: DataFrame, tasks: DataFrame) -> DataFrame:
-    """When what is deleted was deleted: `_gid` and `_gone_at`; a subtask goes with its parent.
+    """When what is deleted was deleted: `_gid` and `_gone_at`; a subtask goes with its parent, if it was not undeleted.
 
     Args:
         deletions: the last word on each object.
         tasks: each task's last record.
     """
-    told = deletions.select(F.col("gid").alias("_gid"), "is_deleted", file_time("changed_at").alias("_gone_at"))
-    gone = told.where("is_deleted").drop("is_deleted")
-    back = told.where("not is_deleted").select("_gid", F.col("_gone_at").alias("_back_at"))
+    gone = deletions.where("is_deleted").select(F.col("gid").alias("_gid"), file_time("changed_at").alias("_gone_at"))
+    undeleted = deletions.where("not is_deleted").select("gid")
     children = tasks.select("gid", F.get_json_object("parent", "$.gid").alias("_parent")).where("_parent is not null")
+    children = children.join(undeleted, "gid", "left_anti")
     parents = gone
     for _ in range(MOST_LEVELS):
-        parents = (
-            children.join(parents, F.col("_parent") == F.col("_gid"))
-            .select(F.col("gid").alias("_gid"), "_gone_at")
-            .join(back, "_gid", "left")
-            .where("_back_at is null or _back_at < _gone_at")
-            .drop("_back_at")
-        )
+        below = children.join(parents, F.col("_parent") == F.col("_gid"))
+        parents = below.select(F.col("gid").alias("_gid"), "_gone_at")
         gone = gone.union(parents)
     return gone.groupBy("_gid").agg(F.max("_gone_at").alias("_gone_at"))
 

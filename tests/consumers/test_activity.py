@@ -104,6 +104,23 @@ def test_a_full_export_tells_of_the_deletions_that_nothing_told_of(
     assert f"{len(missed)} deletions that no event told of" in said.stdout.decode()
 
 
+def test_a_subtask_that_was_undeleted_by_itself_stays_when_its_parent_is_deleted_for_good(
+    sandbox: Sandbox, selected: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = settings_for(sandbox, overlap=0, **into(tmp_path / "batches", 15))
+    organization = sandbox.organizations[WORKSPACE]
+    subtask = next(task for task in sandbox.objects(WORKSPACE, "task") if task["parent"])
+    state = sync(settings, selected).state
+    organization.delete(subtask["parent"]["gid"])
+    state = sync(settings, selected, state).state
+    organization.undelete(subtask["gid"])
+    organization.delete_for_good(subtask["parent"]["gid"])
+    sync(settings, selected, state)
+    with load_sql(tmp_path / "batches") as database:
+        assert {*database.sql("select gid from tasks").fetchall()} == there_is(sandbox)["tasks"]
+    assert (subtask["gid"],) in there_is(sandbox)["tasks"]
+
+
 def test_the_views_of_the_docs_show_what_there_is_when_target_duckdb_has_taken_the_records(
     sandbox: Sandbox, selected: dict[str, Any], arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:

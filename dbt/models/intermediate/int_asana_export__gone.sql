@@ -1,5 +1,5 @@
 -- What is deleted, and when it was. A subtask goes with its parent, whether or not its own deletion is told, unless it was
--- restored since.
+-- restored. The time of that tells nothing: 30 days after a parent was deleted, its deletion for good is told.
 with recursive tasks as (
     {{ asana_export.current('tasks', ['gid'], {
         'gid': 'text',
@@ -26,10 +26,7 @@ gone as (
     select tasks.gid, gone.gone_at
     from tasks
     inner join gone on gone.gid = tasks.parent_gid
-    where not exists (
-        select 1 from told
-        where told.gid = tasks.gid and not told.is_deleted and told.changed_at >= gone.gone_at
-    )
+    where not exists (select 1 from told where told.gid = tasks.gid and not told.is_deleted)
 )
 
 select gid, max(gone_at) as gone_at
