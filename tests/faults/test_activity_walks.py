@@ -652,6 +652,7 @@ def walk(seed: int, folder: Path, server: Postgres | None = None) -> None:
         events_lost=chance.choice((0, 0, 3)),
         events_of_tasks=chance.random() < 0.7,
         tasks_of_deleted_projects=chance.choice(ALONG),
+        sync_seconds=86_400 if seed % 2 else 10**7,
         clock=clock,
     ) as sandbox:
         records = Records(folder)
