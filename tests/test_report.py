@@ -17,6 +17,7 @@ from scripts import update_report
 from tap_asana_export.sandbox import Sandbox
 from tests.support.leaks import TOKEN
 from tests.support.lists import only
+from tests.support.scripted_api import Answer, ScriptedApi
 from tests.support.tap import ROOT, WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
@@ -305,3 +306,85 @@ def test_the_example_for_slack_makes_a_short_message_of_a_report(
     report["failures"] *= 50
     place.write_text(json.dumps(report))
     assert len(json.loads(example("slack", place))["text"]) <= 2900
+
+
+# ── changes of the API ────────────────────────────────────────────────────────────────────────────────────
+
+CHANGES = {"new_goals": "https://forum.asana.com/t/1", "string_ids": "https://forum.asana.com/t/2"}
+
+
+def test_changes_that_asana_announces_are_said_once_with_their_link(
+    sandbox: Sandbox, run_tap: Callable[..., Run], place: Path
+) -> None:
+    sandbox.announcements = CHANGES
+    run = run_tap(settings_for(sandbox, report=str(place)))
+
+    said = [each for each in run.warnings if "Asana announces a change of its API" in each]
+    assert [each.partition(": ")[2] for each in said] == [
+        f"{link}. The settings asana_enable and asana_disable take it early or late." for link in CHANGES.values()
+    ]
+    assert "string_ids, which affects this run" in said[1]
+    assert read(place)["announcements"] == [
+        {"name": name, "info": link, "affected": True} for name, link in CHANGES.items()
+    ]
+
+
+def test_settings_take_a_change_early_or_late(sandbox: Sandbox, run_tap: Callable[..., Run], place: Path) -> None:
+    sandbox.announcements = CHANGES
+    settings = settings_for(sandbox, report=str(place), asana_enable=["new_goals"], asana_disable=["string_ids", "x"])
+    run_tap(settings)
+
+    [post] = [each for each in sandbox.requests if each.method == "POST"]
+    assert (post.headers["asana-enable"], post.headers["asana-disable"]) == ("new_goals", "string_ids,x")
+    [download] = [each for each in sandbox.requests if "/download/" in each.path]
+    assert download.headers.keys().isdisjoint({"asana-enable", "asana-disable"})
+    assert read(place)["announcements"] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("name=a;info=https://x.example/1;affected=true", [("a", "https://x.example/1", True)]),
+        ("name=a; info=https://x.example/1, name=b", [("a", "https://x.example/1", False), ("b", None, False)]),
+        ("name=a;info=javascript:alert(1)", [("a", None, False)]),
+        ("", []),
+        ("nonsense", []),
+    ],
+)
+def test_announcements_are_read_as_asana_writes_them(
+    header: str,
+    names: list[tuple[str, str | None, bool]],
+    catalog: dict[str, Any],
+    run_tap: Callable[..., Run],
+    place: Path,
+) -> None:
+    answer = Answer(200, {"data": {"gid": "1", "resource_type": "workspace"}}, {"Asana-Change": header})
+    with ScriptedApi({"/workspaces/1": answer}) as api:
+        run_tap(api.settings(report=str(place)), catalog=only(catalog, ["workspaces"]))
+    assert [(each["name"], each["info"], each["affected"]) for each in read(place)["announcements"]] == names
+
+
+def test_a_change_has_a_name_that_can_be_sent(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox, asana_enable=["a, b"]))
+    assert run.last_line.startswith("Settings: asana_enable[0] must be the name of a change that Asana announces.")
+
+
+def test_the_docs_tell_of_every_property_of_the_report() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    for name, definition in SCHEMA["$defs"].items():
+        rows = page.partition(f"\n### {name}\n")[2].partition("\n#")[0]
+        told = {
+            each for cell in re.findall(r"^\| ([^|]+) \|", rows, re.MULTILINE) for each in re.findall(r"`(\w+)`", cell)
+        }
+        assert told == definition["properties"].keys(), name
+
+
+@pytest.mark.soak
+def test_the_pictures_are_made_from_a_real_run(tmp_path: Path) -> None:
+    pytest.importorskip("termios")
+    from scripts.update_pictures import make_pictures  # noqa: PLC0415 - Windows has no pseudo-terminals
+
+    make_pictures(tmp_path, tasks=3000)
+    pictures = {name: (tmp_path / name).read_text(encoding="utf-8") for name in ("run.svg", "table.svg")}
+    assert "parts&#160;under&#160;way" in pictures["run.svg"]
+    assert "The&#160;run&#160;succeeded" in pictures["table.svg"]

@@ -159,6 +159,13 @@ class Sandbox:
     retry_after: float | str = field(
         default=1, metadata=_means("Retry-After of other answers 429: seconds, or any text to send as it is")
     )
+    announcements: dict[str, str] = field(
+        default_factory=dict,
+        metadata=_means(
+            "changes of the API that every answer announces in the header Asana-Change unless the request takes them"
+            " early or late: names, each with the link that explains it"
+        ),
+    )
     access_token: str = field(default="sandbox", metadata=_means("the token of the service account"))
     client_id: str = field(default="sandbox", metadata=_means("id of the OAuth app"))
     client_secret: str = field(default="sandbox", metadata=_means("secret of the OAuth app"))
@@ -335,6 +342,12 @@ class Sandbox:
     def _respond(self, request: Request) -> Answer:
         if not request.path.startswith(API):
             return self._control(request)
+        answer = self._api_answer(request)
+        if announced := announcements(self.announcements, request):
+            answer.headers["Asana-Change"] = announced
+        return answer
+
+    def _api_answer(self, request: Request) -> Answer:
         refusal: Answer | None = next(self.strikes("request", self.retry_after), None)
         if refusal:
             return refusal
@@ -647,6 +660,8 @@ def _checked(name: str, default: Any, value: Any) -> Any:
     types, words = _SETTING_TYPES[float if name == "retry_after" else type(default)]
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         raise ValueError(f"{name} must be {words}, not {shown(value)}.")
+    if name == "announcements" and isinstance(value, dict):
+        return _checked_announcements(value)
     if isinstance(value, dict) and not all(isinstance(each, int) for each in value.values()):
         words = "how often it strikes" if name == "faults" else "with which status it is refused"
         raise ValueError(f"{name} must say of each {words}: {shown(value)}.")
@@ -654,6 +669,20 @@ def _checked(name: str, default: Any, value: Any) -> Any:
     if isinstance(value, (int, float, Decimal)) and not least <= value <= most:
         raise ValueError(f"{name} must be between {least} and {most}, not {value}.")
     return float(value) if isinstance(value, Decimal) else value
+
+
+def _checked_announcements(value: dict[str, Any]) -> dict[str, str]:
+    """Return the setting `announcements`; raise ValueError if it cannot stand in a header."""
+    if not all(isinstance(each, str) and re.fullmatch(r"[^\s;,]+", each) for each in (*value, *value.values())):
+        raise ValueError(f"announcements must have texts without blanks, commas and semicolons, not {shown(value)}.")
+    return value
+
+
+def announcements(changes: dict[str, str], request: Request) -> str:
+    """Return the header `Asana-Change` of an answer: the changes that the request does not take early or late."""
+    headers = (request.headers.get(name, "") for name in ("Asana-Enable", "Asana-Disable"))
+    taken = {name.strip() for header in headers for name in header.split(",")}
+    return ", ".join(f"name={name};info={link};affected=true" for name, link in changes.items() if name not in taken)
 
 
 def _oauth_error(kind: str, description: str, status: int = 400) -> Answer:

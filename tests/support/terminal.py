@@ -51,8 +51,8 @@ class PseudoTerminal:
         env: Mapping[str, str] = NO_VARIABLES,
     ) -> None:
         self.written = b""
-        self._screen = pyte.HistoryScreen(columns, rows, history=10_000)
-        self._stream = pyte.ByteStream(self._screen)
+        self.screen = pyte.HistoryScreen(columns, rows, history=10_000)
+        self._stream = pyte.ByteStream(self.screen)
         self._changed = threading.Condition()
         self._is_over = False
         self._master, self._slave = pty.openpty()
@@ -121,11 +121,11 @@ class PseudoTerminal:
 
     def lines(self) -> list[str]:
         """What stands on the screen now."""
-        return [line.rstrip() for line in self._screen.display]
+        return [line.rstrip() for line in self.screen.display]
 
     def everything(self) -> list[str]:
         """What has scrolled off the screen, and what stands on it."""
-        before = ["".join(line[x].data for x in range(self._screen.columns)) for line in self._screen.history.top]
+        before = ["".join(line[x].data for x in range(self.screen.columns)) for line in self.screen.history.top]
         return [line.rstrip() for line in before] + self.lines()
 
     def said(self) -> str:
@@ -135,7 +135,7 @@ class PseudoTerminal:
     @property
     def is_as_before(self) -> bool:
         """Whether the whole screen scrolls, and the cursor can be seen."""
-        return self._screen.margins in (None, (0, self._screen.lines - 1)) and not self._screen.cursor.hidden
+        return self.screen.margins in (None, (0, self.screen.lines - 1)) and not self.screen.cursor.hidden
 
     def press(self, keys: bytes) -> None:
         """Press keys."""
@@ -149,7 +149,7 @@ class PseudoTerminal:
         """Make the terminal larger or smaller."""
         with self._changed:
             self._set_size(columns, rows)
-            self._screen.resize(rows, columns)
+            self.screen.resize(rows, columns)
 
     def _set_size(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
