@@ -16,6 +16,7 @@ from tap_asana_export.asana import ask_now
 from tap_asana_export.errors import AnswerError
 from tap_asana_export.files import ExportFile
 from tap_asana_export.run import connect, workspace_gids
+from tap_asana_export.words import count
 
 if TYPE_CHECKING:
     from tap_asana_export.asana import Asana
@@ -76,14 +77,26 @@ def check_access(settings: Settings) -> None:
     Raises:
         TapError: Asana refuses the token, does not know a workspace or does not answer soon; or a file is missing.
     """
-    for url in settings["export_files"]:
-        logger.info("File %s can be read. This was only a test: it was not.", ExportFile(url).url)
-    if settings["export_files"]:
+    if files := settings["export_files"]:
+        for url in files:
+            logger.info("File %s is there.", ExportFile(url).url)
+        logger.info(TOLD, f"{count(len(files), 'file')}", "what the files hold, and the target")
         return
     logger.info("This is only a test: looking for the workspaces, with few tries.")
     with connect({**settings, "request_timeout": REQUEST_TIMEOUT}, retries=RETRIES) as asana:
-        for workspace_gid in workspace_gids(asana, {**settings, "wait_timeout": MAX_PAUSES}):
+        gids = workspace_gids(asana, {**settings, "wait_timeout": MAX_PAUSES})
+        for workspace_gid in gids:
             check_workspace(asana, workspace_gid)
+    parents = "the graph parents, " if settings["graph_parents"] else ""
+    logger.info(
+        TOLD,
+        f"the token and {count(len(gids), 'workspace')}",
+        f"{parents}filters, the target, and whether the token may export: only asking for an export tells that",
+    )
+
+
+TOLD = "The test is over. It looked at the settings, %s, and found nothing wrong. It did not look at %s."
+"""What a test looked at, and what it could not."""
 
 
 def check_workspace(asana: Asana, workspace_gid: str) -> None:
@@ -95,5 +108,9 @@ def check_workspace(asana: Asana, workspace_gid: str) -> None:
         # A service account may be limited to exports, without access to the rest of the API.
         if error.status != requests.codes.forbidden:
             raise
-        logger.warning("Workspace %s: %s", workspace_gid, error)
-    logger.info("Workspace %s: the token is accepted. This was only a test: no export was requested.", workspace_gid)
+        logger.warning(
+            "Workspace %s: the token is accepted, but may not look at the workspace. It may be one for exports alone.",
+            workspace_gid,
+        )
+    else:
+        logger.info("Workspace %s: the token is accepted.", workspace_gid)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.metadata
 import io
 import itertools
 import json
 import logging
+import textwrap
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -29,7 +31,7 @@ from tap_asana_export.stream_maps import map_streams
 from tap_asana_export.streams import Exports, ObjectStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -382,6 +384,22 @@ class TapAsanaExport(Tap):
                 read.config |= read_config(path)
         return read
 
+    @classmethod
+    def print_about(cls, output_format: str | None = None) -> None:
+        """Print what there is to know of the tap; as text with the descriptions of settings, which the SDK leaves out.
+
+        Args:
+            output_format: text, json or markdown.
+        """
+        if output_format not in {None, "text"}:
+            super().print_about(output_format)
+            return
+        with contextlib.redirect_stdout(io.StringIO()) as about:
+            super().print_about("text")
+        schema = copy.deepcopy(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        click.echo(with_descriptions(about.getvalue(), schema["properties"]), nl=False)
+
     def run_discovery(self) -> str:
         """Write the catalog to stdout, and return its text."""
         text = self.catalog_json_text
@@ -411,6 +429,22 @@ UNINFORMATIVE = (
     "Skipping parse of env var settings",
 )
 """Beginnings of log messages of the SDK's that tell the user nothing."""
+
+
+def with_descriptions(about: str, settings: Mapping[str, Any]) -> str:
+    """What `--about` tells as text, with the description of each setting.
+
+    Args:
+        about: as the SDK has it, with a line `  - Name: …` for each setting.
+        settings: JSON Schema of each setting.
+    """
+    lines = []
+    for line in about.splitlines():
+        lines.append(line)
+        name = line.removeprefix("  - Name: ")
+        if name != line and (description := settings.get(name, {}).get("description")):
+            lines.append(textwrap.fill(description, 100, initial_indent="    ", subsequent_indent="    "))
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 class JsonFile(click.ParamType):  # type: ignore[type-arg]

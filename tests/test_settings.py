@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pytest
 from tap_asana_export.access import is_config_test
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sandbox import Sandbox
-from tap_asana_export.tap import TapAsanaExport
+from tap_asana_export.tap import SETTINGS, TapAsanaExport
 from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
@@ -379,6 +380,13 @@ def test_settings_of_a_later_file_come_before_those_of_an_earlier_one_whatever_i
     assert run.code == 0
 
 
+def test_about_as_text_describes_every_setting(run_command: Callable[..., Run]) -> None:
+    about = run_command({}, "--about").stdout.decode()
+    told = re.findall(r"^  - Name: (\w+)\n    (.+)$", about, re.MULTILINE)
+    assert {name for name, text in told if not text.startswith("Type: ")} >= SETTINGS.to_dict()["properties"].keys()
+    assert "    Token of a service account, or a personal access token." in about
+
+
 # ── the test of the connection ────────────────────────────────────────────────────────────────────────────
 
 
@@ -390,6 +398,19 @@ def test_testing_the_connection_starts_no_export_and_writes_no_record(
     assert (run.code, {message["type"] for message in run.messages}) == (0, {"SCHEMA"})
     assert [(each.method, each.path) for each in sandbox.requests] == [("GET", f"/api/1.0/workspaces/{WORKSPACE}")]
     assert f"Workspace {WORKSPACE}: the token is accepted." in run.stderr
+    assert "METRIC" not in run.stderr
+    assert run.last_line == (
+        "The test is over. It looked at the settings, the token and 1 workspace, and found nothing wrong. It did not "
+        "look at filters, the target, and whether the token may export: only asking for an export tells that."
+    )
+
+
+def test_a_token_for_exports_alone_passes_the_test_with_a_word(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    sandbox.refused_lists = {"workspaces": 403}
+    run = run_tap(settings_for(sandbox), "--test")
+
+    assert run.code == 0
+    assert f"Workspace {WORKSPACE}: the token is accepted, but may not look at the workspace." in run.stderr
 
 
 def test_testing_export_files_reads_none(run_tap: Callable[..., Run], tmp_path: Path) -> None:
@@ -398,7 +419,8 @@ def test_testing_export_files_reads_none(run_tap: Callable[..., Run], tmp_path: 
     run = run_tap({"export_files": [str(file)]}, "--test")
 
     assert (run.code, run.of("RECORD")) == (0, [])
-    assert f"File {file} can be read." in run.stderr
+    assert f"File {file} is there." in run.stderr
+    assert "It did not look at what the files hold, and the target." in run.last_line
 
 
 def test_testing_the_connection_without_a_network_ends_within_seconds_and_says_what_it_tried(

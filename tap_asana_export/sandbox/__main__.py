@@ -11,6 +11,9 @@ import threading
 
 from tap_asana_export.sandbox.server import Sandbox
 
+PARENTS = ("goal", "team", "portfolio", "project")
+"""What graphs can be of."""
+
 JSON_SETTINGS = ("workspaces", "retry_after")
 """Settings with a number or another type as value, which are given as JSON."""
 
@@ -38,9 +41,22 @@ def main() -> None:
         sys.stdout.write(
             f"api_url: {sandbox.api_url}\naccess_token: {sandbox.access_token}\n"
             f"curl -H 'Authorization: Bearer {sandbox.access_token}' {sandbox.api_url}/users/me\n"
+            f"{described(sandbox)}"
         )
         sys.stdout.flush()
         stopped.wait()
+
+
+def described(sandbox: Sandbox) -> str:
+    """Return what a user may want to know: the workspaces, which gids graphs can be of, and what can be set."""
+    lines = []
+    for workspace in sandbox.organizations:
+        lines.append(f"workspace {workspace}; graph_parents may name, for instance:")
+        for kind in PARENTS:
+            gids = sandbox.parents(workspace, kind)
+            lines.append(f"  {kind}: {', '.join(gids[:3]) or 'none'}{f' and {len(gids) - 3} more' if gids[3:] else ''}")
+    lines.append(f"can be set (asana-sandbox --help): {', '.join(Sandbox.settings())}")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

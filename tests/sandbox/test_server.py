@@ -1078,3 +1078,21 @@ def test_every_fault_is_tried_here(request: pytest.FixtureRequest) -> None:
         (request.path.parent / name).read_text() for name in ("test_server.py", "test_lists.py", "test_activity.py")
     )
     assert [name for name in NAMES if f'"{name}"' not in source] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to stop it with")
+def test_the_command_says_what_graphs_can_be_of_and_what_can_be_set() -> None:
+    line = [sys.executable, "-m", "tap_asana_export.sandbox", "--tasks", "5", "--goals", "1"]
+    program = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    said: list[str] = []
+    while not (said and said[-1].startswith("can be set")):
+        said.append(program.stdout.readline())
+    program.terminate()
+    program.communicate()
+
+    with Sandbox(tasks=5, goals=1) as sandbox:
+        [goal], [first, *_] = (sandbox.parents(WORKSPACE, kind) for kind in ("goal", "project"))
+    assert f"  goal: {goal}\n" in said
+    assert any(each.startswith(f"  project: {first}, ") for each in said)
+    assert {*said[-1].rpartition(": ")[2].strip().split(", ")} == {*Sandbox.settings()}
