@@ -184,12 +184,20 @@ class SlotError(TapError):
         waited: seconds.
         refusal: Asana's last answer.
         is_busy: whether the token certainly may export, so that only the slot can be the reason.
+        holder: who holds the slot, as a sentence; None: nobody tells.
     """
 
-    def __init__(self, root: object, waited: float, refusal: AnswerError, *, is_busy: bool) -> None:
+    def __init__(
+        self, root: object, waited: float, refusal: AnswerError, *, is_busy: bool, holder: str | None = None
+    ) -> None:
         self.is_busy = is_busy
         if refusal.status == TOO_MANY_REQUESTS:
             cause = "Asana runs five jobs of a token at a time, and others hold them: wait or raise busy_timeout."
+        elif holder:
+            cause = (
+                f"{holder} Wait for its end or raise busy_timeout. If it has ended, the token may not export: use a "
+                "service account's of an Enterprise+ organization."
+            )
         else:
             cause = (
                 "Either another export, perhaps one of ours that lost its run, holds the workspace's one slot: "

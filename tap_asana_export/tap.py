@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import logging
+import os
 import textwrap
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,7 @@ from tap_asana_export.catalog import check_catalog, read_catalog
 from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import COMPRESSIONS
 from tap_asana_export.output.messages import MessageWriter
+from tap_asana_export.output.progress import is_for_people
 from tap_asana_export.replication.state import check_state
 from tap_asana_export.settings import check_settings, read_config, read_environment, read_json, read_settings
 from tap_asana_export.signals import unchanged
@@ -417,7 +419,8 @@ def is_informative(record: logging.LogRecord) -> bool:
     point = record.args[0] if isinstance(record.args, tuple) and record.args else None
     if isinstance(point, Point):
         # The time of the stream `exports` is that of the run, which may have failed for any reason, or was only a test.
-        return point.metric_type == "counter" and bool(point.value)
+        # On a terminal no program reads metrics.
+        return point.metric_type == "counter" and bool(point.value) and not is_for_people(os.environ)
     return not str(record.msg).startswith(UNINFORMATIVE)
 
 

@@ -105,6 +105,10 @@ SENTENCES: list[tuple[TapError, str]] = [
         "Workspace 1: Asana refuses an export since 10 s (403: An export is in progress). Either another export, perhaps one of ours that lost its run, holds the workspace's one slot: wait or raise busy_timeout. Or the token may not export: use a service account's of an Enterprise+ organization.",
     ),
     (
+        SlotError(ROOT, 10.4, BUSY, is_busy=True, holder="Anna started an export at 10:00, says the audit log."),
+        "Workspace 1: Asana refuses an export since 10 s (403: An export is in progress). Anna started an export at 10:00, says the audit log. Wait for its end or raise busy_timeout. If it has ended, the token may not export: use a service account's of an Enterprise+ organization.",
+    ),
+    (
         SlotError(ROOT, 10.4, MANY, is_busy=True),
         "Workspace 1: Asana refuses an export since 10 s (429: Too many). Asana runs five jobs of a token at a time, and others hold them: wait or raise busy_timeout.",
     ),

@@ -62,6 +62,7 @@ def test_a_terminal_shows_a_block_while_the_run_goes_on_and_a_table_at_its_end(
 
     assert terminal.is_as_before
     assert not any("under way" in line for line in lines)
+    assert "METRIC" not in text
     assert f"{HERE}: requesting a full export of tasks, messages and teams" in text
     assert "it brought 40 tasks, 10 messages, 3 teams" in text
     assert "The run succeeded after" in text

@@ -249,7 +249,7 @@ def test_a_place_that_does_not_exist_at_all_is_an_error_before_anything_is_asked
 def test_the_table_of_the_run_is_in_the_log(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     run = run_tap(settings_for(sandbox))
 
-    table = [line.split(" | ", 3)[3] for line in run.stderr.split("\n") if "output.progress" in line]
+    table = [line.split(" | ", 3)[3] for line in run.stderr.split("\n") if "tap_asana_export.progress" in line]
     assert re.split(" {2,}", table[0]) == [
         "part",
         "outcome",
@@ -261,7 +261,7 @@ def test_the_table_of_the_run_is_in_the_log(sandbox: Sandbox, run_tap: Callable[
         "records",
     ]
     assert re.split(" {2,}", table[1])[::7] == [HERE, "40 tasks, 10 messages, 3 teams"]
-    assert table[2] == ("Requests: GET /jobs/{gid} 1, GET storage 1, POST /exports/resource 1; 0 of them once more")
+    assert table[2] == ("Requests: GET /jobs/{gid} 1, GET storage 1, POST /exports/resource 1")
     assert re.fullmatch(r"The run succeeded after \d+ s: 53 records, \d+ kB", table[3])
 
 

@@ -85,7 +85,7 @@ def test_an_error_is_one_line_the_last_and_none_before_it_frightens(
 
     levels = [line.split(" | ")[1].strip() for line in run.stderr.strip().split("\n")]
     assert (run.code, levels[-1], {*levels[:-1]}) == (1, "CRITICAL", {"INFO"})
-    before_the_table = [line for line in run.stderr.strip().split("\n") if "output.progress" not in line]
+    before_the_table = [line for line in run.stderr.strip().split("\n") if "tap_asana_export.progress" not in line]
     assert not any("fail" in line for line in before_the_table[:-1])
 
 

@@ -121,7 +121,8 @@ def request_export(  # noqa: PLR0913 - the last two have defaults
                 f"POST /exports for {root}", "Asana wants to be asked later than busy_timeout allows"
             )
         is_busy = lost or refusal.status == TOO_MANY or bool(IN_PROGRESS.search(refusal.message))
-        return SlotError(root, clock.monotonic() - start, refusal, is_busy=is_busy)
+        by = held_by(refusal, holder) if holder else None
+        return SlotError(root, clock.monotonic() - start, refusal, is_busy=is_busy, holder=by)
 
     deadline = start + limits.busy_timeout
     for pause in _pauses(limits.poll_interval):

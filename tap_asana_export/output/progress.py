@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from tap_asana_export.report import Part, Report
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("tap_asana_export.progress")
+"""It has a short name, so that the table's columns stand below those of other lines."""
 
 PLAIN = ("NO_COLOR", "SINGER_SDK_LOG_CONFIG", "MELTANO_EXTRACTOR_NAME", "MELTANO_PROJECT_ROOT")
 """Variables that want plain lines: https://no-color.org, a log configuration of one's own, and Meltano."""
@@ -135,7 +136,7 @@ class Lines:
 
     def show_table(self) -> None:
         """Log the table, a line each."""
-        rows = [HEADINGS, *rows_of(self._report)]
+        rows = [HEADINGS, *rows_of(self._report)] if self._report.parts else []
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             logger.info("%s", "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
@@ -202,7 +203,7 @@ def remarks(report: Report) -> Iterator[str]:
     retries = sum(each.retries for each in report.requests.values())
     requests = ", ".join(f"{name} {each.count:,}" for name, each in sorted(report.requests.items()))
     if requests:
-        yield f"Requests: {requests}; {retries:,} of them once more"
+        yield f"Requests: {requests}{f'; {retries:,} of them once more' if retries else ''}"
     for part in report.parts:
         if part.deletions:
             yield f"{part.name}: {words.count(part.deletions, 'deletion')}"
@@ -213,10 +214,9 @@ def remarks(report: Report) -> Iterator[str]:
     if len(report.failures) > 1:  # a single one is the last line of the log anyway
         for failure in report.failures:
             yield f"Failed: {failure.what} What to do: {failure.to_do}"
-    yield (
-        f"The run {OUTCOMES[report.outcome]} after {words.seconds(report.seconds or 0)}: "
-        f"{words.count(sum(report.records.values()), 'record')}, {words.size(report.bytes)}"
-    )
+    ended = f"The run {OUTCOMES[report.outcome]} after {words.seconds(report.seconds or 0)}"
+    brought = f": {words.count(sum(report.records.values()), 'record')}, {words.size(report.bytes)}"
+    yield ended + brought if report.parts else ended
 
 
 OUTCOMES = {

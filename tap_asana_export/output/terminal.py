@@ -77,7 +77,8 @@ class Terminal:
 
     def show_table(self) -> None:
         """Print the table of the run."""
-        self._console.print(table_of(self._report))
+        if self._report.parts:
+            self._console.print(table_of(self._report))
         for line in remarks(self._report):
             self._console.print(Text(line), soft_wrap=True)
 
@@ -149,7 +150,7 @@ def block_of(report: Report, most: int, columns: int) -> Table:
     longest = max(map(len, [report.tap, *(part.name for part in parts)]))
     so_far = words.seconds(report.seconds_so_far)
     more = f", {ended} ended" if ended else ""
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True, overflow="ellipsis", width=min(longest, columns // 3))
     table.add_column(width=BAR)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
