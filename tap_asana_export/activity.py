@@ -24,7 +24,6 @@ from tap_asana_export.replication.activity import (
     ActivityState,
     Gap,
     LastWords,
-    Renewal,
     deletion_types,
     inner,
     text,
@@ -96,7 +95,7 @@ class Activity:
             if state.gap_at:
                 self._note_gap(state.gap_at, state.gap or "something may have been missed")
             if state.renew_at:
-                run.renewals[workspace.gid] = Renewal(state.renew_at, state.renew_since)
+                run.renewals[workspace.gid] = state.renew_at
         self._newest: datetime | None = None
         self._sync: str | None = None
         self._error: TapError | None = None
@@ -277,34 +276,32 @@ class Activity:
         """Remember what was undeleted, and is not in the last export, until a later one brings it."""
         state = self._of[DELETIONS]
         last, asked = state.undeleted_at, 0
-        bookmarks = self._bookmarks()
-        renewal = self._run.renewals.get(self._workspace.gid)
-        if renewal and not any(map(renewal.is_due, bookmarks)):
-            renewal = None
+        tables = self._tables()
         for gid, (undeleted_at, deleted_at) in words.undeleted().items():
             if last and undeleted_at <= last:
                 continue
             state.undeleted_at = max(filter(None, (state.undeleted_at, undeleted_at)))
             since = deleted_at
-            if since is None and asked < MOST_ASKED:
+            if tables and since is None and asked < MOST_ASKED:
                 asked += 1
                 since = yield from self._deleted_at(gid, undeleted_at)
             # What was deleted after the last export was in it, and if it was changed in between, the next one has that.
-            if bookmarks and (since is None or since <= max(bookmarks)):
-                later = max(undeleted_at, max(bookmarks) + timedelta(milliseconds=1))
-                renewal = renewal.and_also(Renewal(later, since)) if renewal else Renewal(later, since)
-        if renewal:
-            self._run.renewals[self._workspace.gid] = renewal
-            state.renew_at, state.renew_since = renewal.at, renewal.since
+            lacking = [bookmark for bookmark, _ in tables if since is None or since <= bookmark]
+            if lacking and (since is None or any(since <= full_at for _, full_at in tables)):
+                self._note_gap(undeleted_at, "something was undeleted that the last full export may lack")
+            elif lacking:
+                renew_at = max(undeleted_at, max(lacking) + timedelta(milliseconds=1))
+                state.renew_at = max(filter(None, (state.renew_at, renew_at)))
+                self._run.renewals[self._workspace.gid] = state.renew_at
 
-    def _bookmarks(self) -> list[datetime]:
-        """`created_at` of the last exports of tasks and messages."""
+    def _tables(self) -> list[tuple[datetime, datetime]]:
+        """Of the tables of tasks, messages and what is within them, the last export and the last full one."""
         states = (
             read_partition(TableState, each.stream.get_context_state(self._workspace.context))
             for each in self._run.selected
             if each.source.kind == "resource"
         )
-        return [state.bookmark for state in states if state.bookmark]
+        return [(state.bookmark, state.full_at) for state in states if state.bookmark and state.full_at]
 
     def _deleted_at(self, gid: str, undeleted_at: datetime) -> Waiting[datetime | None]:
         """When something was deleted that was in the trash until then; None: nobody knows."""

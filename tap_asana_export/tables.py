@@ -11,7 +11,7 @@ import msgspec
 from tap_asana_export.bookmarks import lowest_version
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.records import TAG, activate_version_messages, selected_fields, usual_fields
-from tap_asana_export.replication.activity import Gap, is_due
+from tap_asana_export.replication.activity import is_due
 from tap_asana_export.replication.coverage import (
     Wanted,
     coverage_of,
@@ -63,7 +63,7 @@ class Tables:
         self.by_type = streams_by_type(self.selected.values())
         self._wanted = {name: self._want(each) for name, each in self.selected.items()}
         self._gap = run.gaps.get(root.gid) if is_interval_kept and not root.graph else None
-        self._renewal = run.renewals.get(root.gid) if is_interval_kept and not root.graph else None
+        self._renew_at = run.renewals.get(root.gid) if is_interval_kept and not root.graph else None
         days = run.settings["full_export_interval"] if is_interval_kept else None
         full_every, now = timedelta(days=days) if days else None, datetime.now(timezone.utc)
         self.full_reason = {kind: self._full_reason(kind, full_every, now) for kind in self.by_type}
@@ -189,23 +189,14 @@ class Tables:
             return "it has no other way"
         names = [stream.name for _, stream in self.by_type[kind]]
         reasons = (full_reason(self._states[name], self._wanted[name], full_every, now) for name in names)
-        gaps = (gap for name in names for gap in self._gaps(name) if is_due(gap, self._states[name].full_at, now))
+        gaps = (self._gap for name in names if self._gap and is_due(self._gap, self._states[name].full_at, now))
         return next(itertools.chain(filter(None, reasons), (gap.reason for gap in gaps)), None)
-
-    def _gaps(self, name: str) -> Iterator[Gap]:
-        """What makes an export of all objects necessary."""
-        full_at = self._states[name].full_at
-        if self._gap:
-            yield self._gap
-        if self._renewal and full_at and not self._renewal.is_in_reach(full_at):
-            yield Gap(self._renewal.at, "something was undeleted that the last full export may lack")
 
     def _bookmark(self, name: str) -> datetime | None:
         """The time since when the objects of a table may have changed, or have come back out of the trash."""
         state = self._states[name]
-        if self._renewal and state.bookmark and state.full_at and self._renewal.is_due(state.bookmark):
-            return state.full_at
-        return state.bookmark
+        lacks_undeleted = self._renew_at and state.bookmark and state.bookmark < self._renew_at
+        return state.full_at if lacks_undeleted and state.full_at else state.bookmark
 
     def _filters(self, kind: str) -> list[dict[str, Any]]:
         filters: Mapping[str, Any] = {} if self._graph else self._settings["filters"]

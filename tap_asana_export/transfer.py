@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tap_asana_export.output.checkpoint import Checkpoint
     from tap_asana_export.output.messages import MessageWriter, Schemas, Sink
     from tap_asana_export.records import RecordRouter
-    from tap_asana_export.replication.activity import Gap, Renewal
+    from tap_asana_export.replication.activity import Gap
     from tap_asana_export.report import Report
     from tap_asana_export.settings import Settings
     from tap_asana_export.sources import ExportRoot, Source
@@ -62,7 +62,7 @@ class RunContext:
         reading: the slot of the one export whose file is being read.
         say_every: seconds after which the log mentions a long pause again.
         gaps: by gid of a workspace, when something happened there last that no event may tell of.
-        renewals: by gid of a workspace, what was undeleted there.
+        renewals: by gid of a workspace, the time before which exports lack something that was undeleted there.
     """
 
     settings: Settings
@@ -79,7 +79,7 @@ class RunContext:
     job_slots: Slots = field(default_factory=lambda: Slots(JOBS_AT_ONCE))
     reading: Slots = field(default_factory=lambda: Slots(1))
     gaps: dict[str, Gap] = field(default_factory=dict)
-    renewals: dict[str, Renewal] = field(default_factory=dict)
+    renewals: dict[str, datetime] = field(default_factory=dict)
     say_every: float = SAY_EVERY
 
     def sink(self, root: ExportRoot, export_gid: str, created_at: datetime) -> Sink:

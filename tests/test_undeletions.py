@@ -112,13 +112,21 @@ def test_what_was_deleted_before_the_last_full_export_comes_with_the_next_one_wh
     sandbox: Sandbox, run: Callable[[Run | None], Run], clock: Clock
 ) -> None:
     organization = sandbox.organizations[WORKSPACE]
-    gid = next(iter(sandbox.objects(WORKSPACE, "task")))["gid"]
+    gid, later = (task["gid"] for task in [*sandbox.objects(WORKSPACE, "task")][:2])
     organization.delete(gid)
     first = run(None)
     clock.sleep(1)
     organization.undelete(gid)
     second = run(first)
     assert brought(second) == (False, set())
+
+    # What is in reach does not make it forget what is not.
+    organization.delete(later)
+    second = run(second)
+    organization.undelete(later)
+    second = run(second)
+    assert brought(second) == (False, set())
+
     clock.sleep(DAY)
     third = run(second)
     assert brought(third)[0]

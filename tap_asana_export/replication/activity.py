@@ -70,8 +70,8 @@ class ActivityState(msgspec.Struct, rename={"bookmark": "replication_key_value"}
         gap_at: since when something may have been missed, so that only an export of all objects can tell.
         gap: why.
         undeleted_at: when something was undeleted last, as far as was read.
-        renew_at: as `Renewal.at`; None: there was nothing to renew yet.
-        renew_since: as `Renewal.since`.
+        renew_at: exports that were created before this lack something that was undeleted, or what it was last; the last
+            full one has it as it was then. None: nothing was undeleted yet.
     """
 
     replication_key: str | None = None
@@ -82,13 +82,12 @@ class ActivityState(msgspec.Struct, rename={"bookmark": "replication_key_value"}
     gap: str | None = None
     undeleted_at: datetime | None = None
     renew_at: datetime | None = None
-    renew_since: datetime | None = None
 
     def __post_init__(self) -> None:
         """Take a time without a zone for UTC."""
         self.bookmark, self.completed_at = with_zone(self.bookmark), with_zone(self.completed_at)
         self.gap_at, self.undeleted_at = with_zone(self.gap_at), with_zone(self.undeleted_at)
-        self.renew_at, self.renew_since = with_zone(self.renew_at), with_zone(self.renew_since)
+        self.renew_at = with_zone(self.renew_at)
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -114,31 +113,6 @@ def is_due(gap: Gap | None, full_at: datetime | None, now: datetime) -> bool:
         now: the present.
     """
     return gap is not None and full_at is not None and full_at < gap.at and now - full_at >= gap.most_often
-
-
-class Renewal(msgspec.Struct, frozen=True):
-    """Something was undeleted, which is not modified by that: exports since its deletion lack it, and what it was last.
-
-    Attributes:
-        at: exports that were created before this lack it.
-        since: when it was deleted: an export before that had it as it was; None: nobody knows.
-    """
-
-    at: datetime
-    since: datetime | None
-
-    def is_due(self, bookmark: datetime) -> bool:
-        """Whether the last export, created then, lacks what was undeleted."""
-        return bookmark < self.at
-
-    def is_in_reach(self, full_at: datetime) -> bool:
-        """Whether an export of what has changed since the last full one, created then, brings it."""
-        return self.since is not None and full_at < self.since
-
-    def and_also(self, other: Renewal) -> Renewal:
-        """A renewal of both."""
-        since = None if self.since is None or other.since is None else min(self.since, other.since)
-        return Renewal(max(self.at, other.at), since)
 
 
 def deletion_types(streams: Collection[str]) -> list[str]:
