@@ -822,7 +822,7 @@ def download_threads() -> list[threading.Thread]:
 
 def test_the_thread_ends_with_the_download() -> None:
     with Server(WHOLE) as server:
-        blocks = blocks_of(download_from(server.url))
+        blocks = blocks_of(download_from(server.url, block=300))
         begun = [next(blocks)]
         [thread] = download_threads()
         assert b"\n".join([*begun, *blocks]) == TEXT
