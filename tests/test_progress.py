@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import threading
 from datetime import timedelta
@@ -143,7 +144,10 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_the_terminal_as_it_was(argument
             terminal.press(b"\x03")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 terminal.program.wait(0.1)
-        assert terminal.wait() == 130
+        assert terminal.wait() in {
+            130,
+            -signal.SIGINT,
+        }  # one more may come when Python is ending, which shells call 130
 
     assert terminal.is_as_before
     assert not any("under way" in line for line in terminal.lines())
