@@ -10,6 +10,17 @@ import msgspec
 T = TypeVar("T", datetime, "datetime | None")
 
 
+class UtcStruct(msgspec.Struct):
+    """A Struct that takes a time without a zone for UTC."""
+
+    def __post_init__(self) -> None:
+        """Give each time a zone."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, datetime):
+                msgspec.structs.force_setattr(self, name, with_zone(value))
+
+
 def parse_time(text: str) -> datetime:
     """Read a date-time of RFC 3339, or a date; without a zone it is UTC.
 

@@ -17,7 +17,7 @@ import platformdirs
 from fsspec.implementations.local import LocalFileSystem
 
 from tap_asana_export.leftovers import OWNER, remove_leftovers
-from tap_asana_export.times import with_zone
+from tap_asana_export.times import UtcStruct
 
 if TYPE_CHECKING:
     from tap_asana_export.settings import Settings
@@ -29,7 +29,7 @@ KEPT = timedelta(days=1)
 """Age up to which a job is gone on with."""
 
 
-class RunningJob(msgspec.Struct):
+class RunningJob(UtcStruct):
     """A job that was asked for, and whose file nobody has read to its end.
 
     Attributes:
@@ -41,10 +41,6 @@ class RunningJob(msgspec.Struct):
     job_gid: str
     request: str
     requested_at: datetime
-
-    def __post_init__(self) -> None:
-        """Take a time without a zone for UTC."""
-        self.requested_at = with_zone(self.requested_at)
 
 
 class Checkpoint:

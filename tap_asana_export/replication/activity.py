@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from tap_asana_export.times import parse_time, with_zone
+from tap_asana_export.times import UtcStruct, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -60,7 +60,7 @@ DELETED = {"deleted": True, "undeleted": False}
 """Actions of workspace events that tell of deletions."""
 
 
-class ActivityState(msgspec.Struct, rename={"bookmark": "replication_key_value"}):
+class ActivityState(UtcStruct, rename={"bookmark": "replication_key_value"}):
     """What the state says of one stream of activity in one workspace.
 
     Attributes:
@@ -82,12 +82,6 @@ class ActivityState(msgspec.Struct, rename={"bookmark": "replication_key_value"}
     gap: str | None = None
     undeleted_at: datetime | None = None
     renew_at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        """Take a time without a zone for UTC."""
-        self.bookmark, self.completed_at = with_zone(self.bookmark), with_zone(self.completed_at)
-        self.gap_at, self.undeleted_at = with_zone(self.gap_at), with_zone(self.undeleted_at)
-        self.renew_at = with_zone(self.renew_at)
 
 
 class Gap(msgspec.Struct, frozen=True):

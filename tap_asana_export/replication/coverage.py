@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tap_asana_export.times import format_time, parse_time, with_zone
+from tap_asana_export.times import UtcStruct, format_time, parse_time, with_zone
 
 if TYPE_CHECKING:
     StartDate = datetime | None
@@ -68,7 +68,7 @@ class Coverage(msgspec.Struct, frozen=True, rename={"rows_since": "start_date", 
         return Wanted(self.full_since, self.filters, self.fields)
 
 
-class TableState(msgspec.Struct, rename={"bookmark": "replication_key_value", "coverage": "scope"}):
+class TableState(UtcStruct, rename={"bookmark": "replication_key_value", "coverage": "scope"}):
     """What the state says of one stream's table in one workspace, or below one graph parent.
 
     Attributes:
@@ -85,11 +85,6 @@ class TableState(msgspec.Struct, rename={"bookmark": "replication_key_value", "c
     full_at: datetime | None = None
     coverage: Coverage | None = None
     version: int | None = None
-
-    def __post_init__(self) -> None:
-        """Take a time without a zone for UTC."""
-        self.bookmark, self.completed_at = with_zone(self.bookmark), with_zone(self.completed_at)
-        self.full_at = with_zone(self.full_at)
 
 
 def coverage_of(table: TableState, wanted: Wanted) -> Coverage:

@@ -12,7 +12,7 @@ import msgspec
 
 from tap_asana_export.errors import SettingError
 from tap_asana_export.replication.coverage import TableState
-from tap_asana_export.times import format_time, with_zone
+from tap_asana_export.times import UtcStruct, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,7 +30,7 @@ class Failures(msgspec.Struct):
     times: int
 
 
-class Pending(msgspec.Struct, rename={"pinned": "picked", "file_id": "etag"}):
+class Pending(UtcStruct, rename={"pinned": "picked", "file_id": "etag"}):
     """A job that was asked for, and whose file has not been read to its end.
 
     Attributes:
@@ -55,12 +55,8 @@ class Pending(msgspec.Struct, rename={"pinned": "picked", "file_id": "etag"}):
     file_id: str | None = None
     failures: Failures | None = None
 
-    def __post_init__(self) -> None:
-        """Take a time without a zone for UTC."""
-        self.requested_at = with_zone(self.requested_at)
 
-
-class ExportState(msgspec.Struct, rename={"pinned": "picked"}):
+class ExportState(UtcStruct, rename={"pinned": "picked"}):
     """What the state says of the exports of one workspace or graph parent.
 
     Attributes:
@@ -77,10 +73,6 @@ class ExportState(msgspec.Struct, rename={"pinned": "picked"}):
     pinned: str | None = None
     cached_until: datetime | None = None
     pending: Pending | None = None
-
-    def __post_init__(self) -> None:
-        """Take a time without a zone for UTC."""
-        self.completed_at, self.cached_until = with_zone(self.completed_at), with_zone(self.cached_until)
 
 
 def read_partition(kind: type[S], partition: Mapping[str, Any]) -> S:
