@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from tap_asana_export.errors import TapError, UnexpectedError
-from tap_asana_export.times import format_time
+from tap_asana_export.times import as_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -350,15 +350,4 @@ class WarningsHandler(logging.Handler):
 
 def as_json(report: Report) -> bytes:
     """The report as JSON, with times as Asana writes them."""
-    return msgspec.json.format(msgspec.json.encode(_plain(report)), indent=2) + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    """JSON's types."""
-    if isinstance(value, datetime):
-        return format_time(value)
-    if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+    return msgspec.json.format(msgspec.json.encode(as_plain(report)), indent=2) + b"\n"

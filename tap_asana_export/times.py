@@ -1,9 +1,9 @@
-"""Times in the form that Asana and the state have."""
+"""Times in the form that Asana and the state have, by themselves and within other values."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,18 @@ def parse_time(text: str) -> datetime:
 def with_zone(time: T) -> T:
     """Return a time with a zone: UTC if it has none, as Asana's (https://developers.asana.com/docs/dates-and-times)."""
     return time.replace(tzinfo=timezone.utc) if time is not None and time.tzinfo is None else time
+
+
+def as_plain(value: Any) -> Any:
+    """Return a value in JSON's types: Structs as objects with their encoded names, times as `format_time` has them."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+        return {encoded: as_plain(getattr(value, name)) for name, encoded in names}
+    if isinstance(value, dict):
+        return {name: as_plain(each) for name, each in value.items()}
+    return [as_plain(each) for each in value] if isinstance(value, list) else value
 
 
 def format_time(time: datetime) -> str:

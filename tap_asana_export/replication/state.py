@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from tap_asana_export.errors import SettingError
 from tap_asana_export.replication.coverage import TableState
-from tap_asana_export.times import UtcStruct, format_time
+from tap_asana_export.times import UtcStruct, as_plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -82,22 +82,12 @@ def read_partition(kind: type[S], partition: Mapping[str, Any]) -> S:
 
 def write_partition(value: msgspec.Struct, partition: dict[str, Any]) -> None:
     """Write a typed value into its partition; keys that this version does not know stay, and no null is added."""
-    for name, plain in _plain(value).items():
+    for name, plain in as_plain(value).items():
         before = partition.get(name)
         if isinstance(before, dict) and isinstance(plain, dict) and before.get("job_gid") == plain.get("job_gid"):
             partition[name] = {**before, **plain}
         elif plain is not None or name in partition:
             partition[name] = plain
-
-
-def _plain(value: Any) -> Any:
-    """JSON's types, with times as Asana writes them."""
-    if isinstance(value, datetime):
-        return format_time(value)
-    if isinstance(value, msgspec.Struct):
-        names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-        return {encoded: _plain(getattr(value, name)) for name, encoded in names}
-    return value
 
 
 class _Context(msgspec.Struct):
