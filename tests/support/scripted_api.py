@@ -53,6 +53,12 @@ def paged(objects: list[Any]) -> Callable[[Asked], Answer]:
     return answer
 
 
+class Server(ThreadingHTTPServer):
+    """A server that lets more connections wait than the tap makes at a time; by default it is five."""
+
+    request_queue_size = 64
+
+
 class ScriptedApi:
     """Serves lists on the loopback.
 
@@ -75,7 +81,7 @@ class ScriptedApi:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     def __enter__(self) -> Self:
