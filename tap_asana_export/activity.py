@@ -27,12 +27,13 @@ from tap_asana_export.replication.activity import (
     deletion_types,
     inner,
     text,
+    time_of,
 )
 from tap_asana_export.replication.coverage import TableState
 from tap_asana_export.replication.state import read_partition
 from tap_asana_export.report import READING, WAITING_TO_READ
-from tap_asana_export.times import format_time, parse_time
-from tap_asana_export.waiting import Pause, side_by_side
+from tap_asana_export.times import format_time
+from tap_asana_export.waiting import side_by_side, until
 from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from tap_asana_export.waiting import Waiting
 
 logger = logging.getLogger(__name__)
-
-LOOK = 0.02
-"""Seconds between two looks whether the export has ended."""
 
 DELETIONS, EVENTS, AUDIT_LOG = "deletions", "events", "audit_log_events"
 
@@ -115,8 +113,7 @@ class Activity:
         finally:
             self._is_read = True
         self._part.enter(WAITING_TO_READ)
-        while not self._has_export_ended:
-            yield Pause(LOOK)
+        yield from until(lambda: self._has_export_ended)
         if self._is_exported and not self._error:
             yield from self._read_once()
         if self._error:
@@ -124,8 +121,7 @@ class Activity:
 
     def around(self, export: Waiting[None]) -> Waiting[None]:
         """Run an export when the activity has been read; raises as the export does."""
-        while not self._is_read:
-            yield Pause(LOOK)
+        yield from until(lambda: self._is_read)
         try:
             yield from export
             self._is_exported = True
@@ -148,7 +144,6 @@ class Activity:
             yield from self._try(self._read_events(now, records.get(EVENTS)), words, now)
             if DELETIONS in records:
                 yield from self._note_undeletions(words)
-            if DELETIONS in records:
                 for record in words.records():
                     records[DELETIONS].write(record)
             with self._run.writer.undisturbed():
@@ -312,14 +307,6 @@ class Activity:
         except TapError as error:
             logger.warning("%s: nobody knows when %s was deleted: %s", self._root, gid, error)
         return words.undeleted().get(gid, (undeleted_at, None))[1]
-
-
-def time_of(event: dict[str, Any]) -> datetime | None:
-    """When an event happened; None if it does not say."""
-    try:
-        return parse_time(text(event, "created_at"))
-    except ValueError:
-        return None
 
 
 class ActivityRecords:

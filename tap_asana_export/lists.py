@@ -27,7 +27,7 @@ from tap_asana_export.report import ASKING, READING
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.transfer import read_until_flush, write_export_record
-from tap_asana_export.waiting import Pause
+from tap_asana_export.waiting import until
 from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
@@ -38,14 +38,12 @@ if TYPE_CHECKING:
 
     from tap_asana_export.asana import Asana, TakeObjects
     from tap_asana_export.output.messages import Sink
+    from tap_asana_export.report import Part
     from tap_asana_export.sources import ExportRoot, ListRequest
     from tap_asana_export.transfer import RunContext, SelectedStream
     from tap_asana_export.waiting import Waiting
 
 logger = logging.getLogger(__name__)
-
-LOOK = 0.02
-"""Seconds between two looks whether the list has been read whose objects have lists themselves."""
 
 EDITED = timedelta(days=60)
 """How far back entries of time are asked for anew each time, since people edit them."""
@@ -142,7 +140,7 @@ class AsanaList:
         since = None if self._full_reason(table, wanted, is_incremental=is_incremental) else table.bookmark
         version = self._version(table, is_full=since is None)
         with self._run.sink(workspace, gid, self._started_at) as sink:
-            records = ListRecords(self._run, self._root, selected, sink, version)
+            records = ListRecords(self._run, self._root, self._part, selected, sink, version)
             is_full = yield from self._read(fields, records.write, first_day(since, wanted.start_date))
             with self._run.writer.undisturbed():
                 sink.finish()
@@ -209,8 +207,7 @@ class AsanaList:
 
     def _wait_for(self, owners: Owners) -> Waiting[None]:
         """Wait until the objects are known whose lists are wanted; raise ListError if they cannot be."""
-        while not owners.has_ended:
-            yield Pause(LOOK)
+        yield from until(lambda: owners.has_ended)
         if owners.has_failed:
             raise ListError(self._root, TapError(f"it needs the list of {self._request.of_each}, which broke."))
 
@@ -263,17 +260,18 @@ class ListRecords:
     Args:
         run: has the writer and the settings.
         root: the list.
+        part: the list in the report.
         selected: the stream.
         sink: takes the records.
         version: of the rows; None if they have none.
     """
 
     def __init__(
-        self, run: RunContext, root: ListRoot, selected: SelectedStream, sink: Sink, version: int | None
+        self, run: RunContext, root: ListRoot, part: Part, selected: SelectedStream, sink: Sink, version: int | None
     ) -> None:
         self._run = run
         self._root = root
-        self._part = run.report.part(root, "list", root.workspace.context)
+        self._part = part
         self._stream = selected.stream
         self._sink = sink
         self._unknown = UnknownFields(str(root), run.limits.unknown_names)
@@ -289,7 +287,7 @@ class ListRecords:
         self._router = RecordRouter(
             self._handlers, repeated=() if self._owner_key else self._handlers, limits=run.limits
         )
-        self._pages = self._bytes = 0
+        self._bytes = 0
 
     def write(self, owner_gid: str, objects: Sequence[msgspec.Raw]) -> None:
         """Write the records of a page.
@@ -302,7 +300,7 @@ class ListRecords:
             ListError: one is no object of Asana's.
             TapError: the target, or the place of the files, takes no more.
         """
-        self._pages += 1
+        self._part.pages = (self._part.pages or 0) + 1
         if self._owner_key:
             objects = self._new_of(owner_gid, objects)
             for handler in self._handlers.values():
@@ -316,7 +314,6 @@ class ListRecords:
                 begun = time.monotonic()
                 self._sink.flush(self._router.lines)
                 self._part.writing_seconds += time.monotonic() - begun
-        self._part.pages = self._pages
         self._part.read(self._router.lines, dict(self._router.objects), self._bytes)
 
     def _new_of(self, owner_gid: str, objects: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
@@ -338,8 +335,7 @@ class ListRecords:
             counter.increment(number)
         unknown = {name: sorted(names) for name, names in sorted(self._unknown.names.items())}
         self._part.records, self._part.unknown_fields = {self._stream.name: number}, unknown
-        self._part.pages = self._pages
-        requests = count(self._pages, "request")
+        requests = count(self._part.pages or 0, "request")
         logger.info("%s: it brought %s, in %s", self._root, counts(self._router.objects), requests)
         return {
             "objects": dict(sorted(objects.items())),

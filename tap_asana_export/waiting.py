@@ -48,6 +48,16 @@ Waiting: TypeAlias = "Generator[Pause, None, T]"
 """A work: it yields its pauses, and returns a result."""
 
 
+LOOK = 0.02
+"""Seconds between two looks whether another work has come so far."""
+
+
+def until(is_so: Callable[[], bool], seconds: float = LOOK) -> Waiting[None]:
+    """Wait until something is so, which another work brings about; look every so many seconds."""
+    while not is_so():
+        yield Pause(seconds)
+
+
 class Slots:
     """A limit for the number of works that do something at the same time."""
 
@@ -56,8 +66,7 @@ class Slots:
 
     def take(self, seconds: float) -> Waiting[None]:
         """Wait until a slot is free, with pauses of some seconds, and take it."""
-        while self._free <= 0:
-            yield Pause(seconds)
+        yield from until(lambda: self._free > 0, seconds)
         self._free -= 1
 
     def give_back(self) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
-from tap_asana_export.waiting import Clock, Pause, Waiting, in_thread
+from tap_asana_export.waiting import LOOK, Clock, Pause, Waiting, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +18,6 @@ AT_ONCE = 8
 
 A_MINUTE = 1400
 """Requests a minute. Asana lets a token make 1,500, and counts those that it refuses; exports need a few of them."""
-
-LOOK = 0.02
-"""Seconds between two looks for a free place."""
 
 
 class Pace:

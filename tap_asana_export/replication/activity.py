@@ -154,24 +154,20 @@ class LastWords:
         *,
         is_audited: bool,
     ) -> None:
-        gid, changed_at = text(inner(event, "resource"), "gid"), text(event, "created_at")
-        try:
-            rank = (parse_time(changed_at), not is_deleted, is_audited)
-        except ValueError:
-            gid = ""
-        if not gid:
+        gid, at = text(inner(event, "resource"), "gid"), time_of(event)
+        if not gid or at is None:
             self.unclear += 1
             return
         record = {
             "gid": gid,
             "resource_type": resource_type,
             "is_deleted": is_deleted,
-            "changed_at": changed_at,
+            "changed_at": event["created_at"],
             "actor_gid": actor.get("gid"),
             "source": "audit_log" if is_audited else "events",
             "workspace_gid": self._workspace_gid,
         }
-        self._keep(gid, rank, record)
+        self._keep(gid, (at, not is_deleted, is_audited), record)
 
     def _keep(self, gid: str, rank: Rank, record: dict[str, Any]) -> None:
         if gid not in self._of or self._of[gid][0] <= rank:
@@ -203,6 +199,14 @@ def text(event: Mapping[str, Any], name: str) -> str:
     """A property of an event that is a text; empty if it is none."""
     value = event.get(name)
     return value if isinstance(value, str) else ""
+
+
+def time_of(event: Mapping[str, Any]) -> datetime | None:
+    """When an event happened; None if it does not say."""
+    try:
+        return parse_time(text(event, "created_at"))
+    except ValueError:
+        return None
 
 
 def inner(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
