@@ -16,7 +16,8 @@ import msgspec
 import platformdirs
 from fsspec.implementations.local import LocalFileSystem
 
-from tap_asana_export.leftovers import OWNER, remove_leftovers
+from tap_asana_export.leftovers import remove_leftovers
+from tap_asana_export.output.whole_file import write_whole
 from tap_asana_export.times import UtcStruct
 
 if TYPE_CHECKING:
@@ -90,18 +91,9 @@ class Checkpoint:
 
     @staticmethod
     def _write(place: Any, path: str, content: bytes) -> None:
-        if not isinstance(place, LocalFileSystem):
-            place.pipe_file(path, content)  # object stores show a file only when it is whole
-            return
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(file.parent.glob(".*.part"))
-        part = file.with_name(f".{file.name}.{OWNER}.part")
-        try:
-            part.write_bytes(content)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+        if isinstance(place, LocalFileSystem):
+            remove_leftovers(Path(path).parent.glob(".*.part"))
+        write_whole(place, path, content)
 
     @staticmethod
     def _read(place: Any, path: str) -> RunningJob | None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from tap_asana_export.errors import SettingError
-from tap_asana_export.leftovers import OWNER
 from tap_asana_export.output.batch import describe_url_error
+from tap_asana_export.output.whole_file import write_whole
 from tap_asana_export.redaction import redact, without_credentials
 from tap_asana_export.report import Report, as_json
 
@@ -48,20 +46,7 @@ class ReportFile:
             return
         content = redact(as_json(report).decode()).encode()
         try:
-            self._write(content)
+            write_whole(self._place, self._path, content)
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own
             cause = getattr(error, "strerror", None) or type(error).__name__
             logger.warning("The report cannot be written to %s (%s). Set report to another place.", self._url, cause)
-
-    def _write(self, content: bytes) -> None:
-        if not isinstance(self._place, LocalFileSystem):
-            self._place.pipe_file(self._path, content)
-            return
-        file = Path(self._path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{file.name}.{OWNER}.part")
-        try:
-            part.write_bytes(content)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
