@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+AUDIT_LOG = "/workspaces/{}/audit_log_events"
+"""Path of a workspace's audit log, https://developers.asana.com/docs/audit-log-events."""
+
 PAGE = 100
 """Events of a page of the audit log."""
 
@@ -37,7 +40,7 @@ def read_audit_log(
         UnreachableError: no answer.
         UnreadableError: an answer is no page of events, or leads back to one that came before.
     """
-    path = f"/workspaces/{workspace_gid}/audit_log_events"
+    path = AUDIT_LOG.format(workspace_gid)
     params = {"limit": PAGE, "start_at": start_at, **{name: value for name, value in only.items() if value}}
     offsets: list[str] = []
     while True:
@@ -93,7 +96,7 @@ class Started(NamedTuple):
 
 
 def read_last_start(asana: Asana, workspace_gid: str, since: str) -> Waiting[Started | None]:
-    """Ask the audit log who started the workspace's last export; None: it does not tell, or the token may not read it.
+    """Ask the audit log once who started the workspace's last export; None: it does not tell, or may not be read.
 
     Args:
         asana: the API.
@@ -101,7 +104,8 @@ def read_last_start(asana: Asana, workspace_gid: str, since: str) -> Waiting[Sta
         since: exports that were started before this time are not looked for.
     """
     try:
-        page = yield from asana.started_exports(workspace_gid, since)
+        params = {"event_type": "object_export_started", "start_at": since, "limit": PAGE}
+        page = yield from asana.events(AUDIT_LOG.format(workspace_gid), params, retries=0, is_paced=False)
     except (AnswerError, UnreachableError, UnreadableError) as error:
         logger.debug("Workspace %s: the audit log does not tell who exports: %s", workspace_gid, error)
         return None

@@ -194,8 +194,16 @@ class Asana:
         """An object as JSON text; asks and raises as `page` does."""
         return (yield from self._ask_for(f"GET {path}", OneObject, params=params, is_paced=True)).data
 
-    def events(self, path: str, params: dict[str, Any]) -> Waiting[EventPage]:
+    def events(
+        self, path: str, params: dict[str, Any], *, retries: int | None = None, is_paced: bool = True
+    ) -> Waiting[EventPage]:
         """Events of the audit log, or of a workspace; asks and raises as `page` does.
+
+        Args:
+            path: path of the audit log or of the events.
+            params: the query.
+            retries: how often to ask again; None: as often as for any other request.
+            is_paced: whether it waits for its turn, beside other requests.
 
         Raises:
             ExpiredTokenError: the sync token is not good, or there is none: the error has a fresh one.
@@ -207,20 +215,7 @@ class Asana:
                 raise ExpiredTokenError(request, _message(response), _decode(request, response, FreshToken).sync)
             return _read(request, response, EventPage)
 
-        return self._ask(request, read, params=params, is_paced=True)
-
-    def started_exports(self, workspace_gid: str, start_at: str) -> Waiting[EventPage]:
-        """What the audit log tells of exports that were started since a time; asked for once.
-
-        https://developers.asana.com/docs/audit-log-events
-
-        Raises:
-            AnswerError: the token may not read the audit log.
-            UnreachableError: no answer, or "not now".
-            UnreadableError: the answer holds no events.
-        """
-        params = {"event_type": "object_export_started", "start_at": start_at, "limit": 100}
-        return self._ask_for(f"GET /workspaces/{workspace_gid}/audit_log_events", EventPage, params=params, retries=0)
+        return self._ask(request, read, params=params, is_paced=is_paced, retries=retries)
 
     def _start_job(self, path: str, body: Any, begun: Begun, *, is_repeatable: bool) -> Waiting[Job]:
         request = f"POST {path}"
