@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,22 @@ logger = logging.getLogger(__name__)
 
 MAX_TYPES = 64
 """Types of objects that get a Struct; lines of further types are slow, as each new Struct takes milliseconds."""
+
+
+class ObjectType(NamedTuple):
+    """What the router knows of one type of objects.
+
+    Attributes:
+        name: its `resource_type`.
+        handler: writes the records of its lines.
+        decode: decodes a line; fails if the line is of another type, or has a property that the Struct does not know.
+        seen: the gids that came before; None if the file holds each object once.
+    """
+
+    name: str
+    handler: LineHandler
+    decode: Callable[[Any], Any]
+    seen: Gids | None
 
 
 class RecordRouter:
@@ -66,16 +82,15 @@ class RecordRouter:
         self._skip = skip
         self._utf8_slice = limits.utf8_slice
         self._is_utf8 = True
-        self._types: dict[type[msgspec.Struct], tuple[str, LineHandler, Gids | None]] = {}
-        self._decoders: dict[str, Callable[[Any], Any]] = {}
+        self._types: dict[str, ObjectType] = {}
         for name in self.handlers:
             self._compile(name)
 
     def _compile(self, name: str) -> None:
         """Define the Struct of a type anew, and its decoder, which is the next to be tried."""
-        struct = self.handlers[name].struct()
-        self._types[struct] = (name, self.handlers[name], self._seen.get(name))
-        self._decode = self._decoders[name] = msgspec.json.Decoder(struct).decode
+        handler = self.handlers[name]
+        decode = msgspec.json.Decoder(handler.struct()).decode
+        self._type = self._types[name] = ObjectType(name, handler, decode, self._seen.get(name))
 
     def read(self, text: bytes, begin: int = 0, until: int = sys.maxsize) -> int | None:
         r"""Write the records of lines that are separated by `\n`.
@@ -107,11 +122,11 @@ class RecordRouter:
             rest = NO_PROPERTIES
             record: Any
             try:
-                record = self._decode(line)
+                record = self._type.decode(line)
             except UNDECODABLE:
                 record, line, rest = self._decode_otherwise(line)
             if record is not None:
-                resource_type, handler, seen = self._types[type(record)]
+                resource_type, handler, _, seen = self._type
                 if seen is None or seen.add(record.gid):
                     if self.lines >= self._skip:
                         self._write(handler, record, line, rest)
@@ -121,12 +136,12 @@ class RecordRouter:
 
     def _decode_otherwise(self, line: memoryview | bytes) -> tuple[Any, memoryview | bytes, Properties]:
         """Decode a line that is not like the one before; returns and raises as `_decode_odd` does."""
-        for decode in self._decoders.values():
+        for each in self._types.values():
             try:
-                record = decode(line)
+                record = each.decode(line)
             except UNDECODABLE:
                 continue
-            self._decode = decode
+            self._type = each
             return record, line, NO_PROPERTIES
         return self._decode_odd(line)
 
@@ -159,7 +174,8 @@ class RecordRouter:
             self._compile(resource_type)
         known, rest = handler.split(properties)
         try:
-            record = self._decoders[resource_type](encode(known))
+            self._type = self._types[resource_type]
+            record = self._type.decode(encode(known))
         except UNDECODABLE as wrong:
             raise DamagedError(f"it is not as Asana documents ({wrong}) but {_begins(line)}") from None
         if surrogates:
