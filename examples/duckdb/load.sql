@@ -14,13 +14,18 @@
 -- A line can have megabytes of notes.
 set variable longest = 1_000_000_000;
 
+-- The batch files of a stream, or of all for `*`; what begins with a dot is not complete.
+create or replace temp macro batch_files(stream) as table
+  select file
+  from glob(coalesce(getvariable('batches')::varchar, '') || stream || '/*/[!.]*')
+  where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$');
+
 -- Where there is no file at all the variable is wrong, and the tables stay as they are.
 select case
   when count(*) = 0 or getvariable('batches') is null then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
     'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream.')
 end
-from glob(coalesce(getvariable('batches')::varchar, '') || '*/*/[!.]*')
-where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$');
+from batch_files('*');
 
 -- A statement that reads the variable `files`, or makes an empty table where there are none, which read_json refuses to do.
 -- Parquet files lack the columns that are deselected; their times have a zone, and their nested columns are text.
@@ -47,9 +52,7 @@ end;
 -- A time as the names of files have it.
 create or replace temp macro file_time(at) as strftime(at, '%Y%m%dT%H%M%S%gZ');
 
-set variable files = (
-  select list(file) from glob(getvariable('batches') || 'exports/*/[!.]*') where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$')
-);
+set variable files = (select list(file) from batch_files('exports'));
 create or replace table exports as
 select * exclude (filename)
 from query(reading({
@@ -73,11 +76,11 @@ qualify row_number() over (partition by gid order by filename desc) = 1;
 -- since then, or has been moved to another project, the streams deletions and events tell; without them, the next full export.
 create or replace temp macro files(stream, is_full) as (
   select list(file)
-  from glob(getvariable('batches') || stream || '/*/[!.]*')
+  from batch_files(stream)
   left join (
     select workspace_gid, max(file_time(created_at)) as since from exports where is_full group by all
   ) on workspace_gid = split_part(file, '/', -2)
-  where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$') and (since is null or parse_filename(file) >= since)
+  where since is null or parse_filename(file) >= since
 );
 
 -- What the audit log and the workspace's events tell. Without these streams there are only exports to go by.
@@ -987,7 +990,7 @@ alter table task_memberships drop column _exported;
 
 create or replace temp macro files_before(stream, is_full) as (
   select list(file)
-  from glob(getvariable('batches') || stream || '/*/[!.]*.jsonl*')
+  from batch_files(stream)
   join (
     select workspace_gid, list(distinct file_time(created_at)).list_reverse_sort() as full
     from exports

@@ -78,10 +78,14 @@ def load_sql(root: Path) -> Any:
     return database
 
 
+FORMATS = {"JSON Lines": {}, "Parquet": {"format": "parquet", "compression": "zstd"}}
+
+
+@pytest.mark.parametrize("encoding", FORMATS.values(), ids=FORMATS)
 def test_a_full_export_tells_of_the_deletions_that_nothing_told_of(
-    sandbox: Sandbox, selected: dict[str, Any], tmp_path: Path
+    encoding: dict[str, str], sandbox: Sandbox, selected: dict[str, Any], tmp_path: Path
 ) -> None:
-    settings = settings_for(sandbox, **into(tmp_path / "batches", 15))
+    settings = settings_for(sandbox, **into(tmp_path / "batches", 15, **encoding))
     organization = sandbox.organizations[WORKSPACE]
     gids = [task["gid"] for task in sandbox.objects(WORKSPACE, "task") if not task["parent"]]
     state = sync(settings, selected).state
