@@ -1,8 +1,10 @@
-"""The targets that the runs of the fault tests feed."""
+"""What fault tests share: the targets that their runs feed, and quiet for many runs."""
 
 from __future__ import annotations
 
 import itertools
+import logging
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tests.support.targets import Target, hasty_postgres, target_duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -25,6 +27,17 @@ def of_postgres(request: pytest.FixtureRequest) -> Callable[[Path], Target]:
     """Each stores and confirms what has come every fifth of a second, where the SDK has five minutes."""
     server = request.getfixturevalue("postgres")
     return lambda folder: hasty_postgres(server, folder)
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """No log of the many runs of a walk; and the handlers of signals as they were."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(params=[of_duckdb, of_postgres])

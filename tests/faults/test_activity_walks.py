@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import random
 import re
-import signal
 import subprocess
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import pytest
 
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sandbox.organization import Organization
 from tests.support.batches import into
 from tests.support.clock import Clock
 from tests.support.tap import ROOT, select, settings_for
@@ -30,14 +29,13 @@ from tests.support.targets import target_postgres
 from tests.support.walks import discovered, present, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tap_asana_export.sandbox.organization import Organization
     from tap_asana_export.sandbox.wire import Request
     from tests.support.targets import Postgres
 
-pytestmark = [pytest.mark.soak, pytest.mark.external]
+pytestmark = [pytest.mark.soak, pytest.mark.external, pytest.mark.usefixtures("quiet")]
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
@@ -573,43 +571,33 @@ def _delete_part(organization: Organization, act: Act) -> str:
     return gid
 
 
-def _undelete(organization: Organization, act: Act) -> str:
-    gid = _trash(organization, act, projects=False)
-    organization.undelete(gid)
-    return gid
-
-
-def _delete_for_good(organization: Organization, act: Act) -> str:
-    gid = _trash(organization, act, projects=False)
-    organization.delete_for_good(gid)
-    return gid
-
-
 def _delete_project(organization: Organization, act: Act) -> str:
     gid = _pick(_projects(organization), act.number // 10)
     organization.delete(gid)
     return gid
 
 
-def _undelete_project(organization: Organization, act: Act) -> str:
-    gid = _trash(organization, act, projects=True)
-    organization.undelete(gid)
-    return gid
+def _to(
+    pick: Callable[[Organization, Act], str], do: Callable[[Organization, str], Any]
+) -> Callable[[Organization, Act], str]:
+    """Does something to what is picked."""
 
-
-def _to_object(do: Callable[[Organization, str], Any]) -> Callable[[Organization, Act], str]:
     def done(organization: Organization, act: Act) -> str:
-        gid = _object(organization, act)
+        gid = pick(organization, act)
         do(organization, gid)
         return gid
 
     return done
 
 
+_trashed = functools.partial(_trash, projects=False)
+_trashed_project = functools.partial(_trash, projects=True)
+
+
 DO: dict[str, Callable[[Organization, Act], str]] = {
-    "touch": _to_object(lambda organization, gid: organization.touch(gid)),
-    "comment": _to_object(lambda organization, gid: organization.comment(gid)),
-    "attach": _to_object(lambda organization, gid: organization.attach(gid)),
+    "touch": _to(_object, Organization.touch),
+    "comment": _to(_object, Organization.comment),
+    "attach": _to(_object, Organization.attach),
     "add": _add,
     "move": _move,
     "section": _section,
@@ -617,21 +605,11 @@ DO: dict[str, Callable[[Organization, Act], str]] = {
     "take_out": _take_out,
     "delete": _delete,
     "delete_part": _delete_part,
-    "undelete": _undelete,
-    "delete_for_good": _delete_for_good,
+    "undelete": _to(_trashed, Organization.undelete),
+    "delete_for_good": _to(_trashed, Organization.delete_for_good),
     "delete_project": _delete_project,
-    "undelete_project": _undelete_project,
+    "undelete_project": _to(_trashed_project, Organization.undelete),
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def walk(seed: int, folder: Path, server: Postgres | None = None) -> None:

@@ -10,12 +10,10 @@ README's promises, and nothing of how the tap works.
 from __future__ import annotations
 
 import json
-import logging
 import random
-import signal
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,10 +24,7 @@ from tests.support.tap import select, settings_for
 from tests.support.targets import STREAMS
 from tests.support.walks import discovered, run
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.usefixtures("quiet")]
 
 A, B = "1200000000000001", "1200000000000002"
 COLUMNS = {"gid", "name", "title", "notes", "html_notes", "followers", "projects", "created_at", "modified_at"}
@@ -409,16 +404,6 @@ class World:
 def earlier(one: datetime | None, other: datetime | None) -> bool:
     """Whether one start_date lets more through than another one."""
     return other is not None and (one is None or one < other)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_whatever_changes_and_breaks_the_tables_stay_true(pytestconfig: pytest.Config) -> None:
