@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
+OF_A_TERMINAL = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+"""Variables that tell of the terminal of this process, and that rich believes more than the terminal it is on."""
+
 PATIENCE = 60
 """Seconds after which a test gives up to wait for what should be seen."""
 
@@ -67,7 +70,11 @@ class PseudoTerminal:
             stdin=self._slave,
             stdout=stdout,
             stderr=self._slave,
-            env={**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, "TERM": "xterm", **env},
+            env={
+                **{name: value for name, value in os.environ.items() if name not in OF_A_TERMINAL},
+                "TERM": "xterm",
+                **env,
+            },
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
 
