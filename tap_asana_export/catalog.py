@@ -125,7 +125,7 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
             continue
         known = {breadcrumb for breadcrumb, _ in all_properties(stream.schema)} | {()}
         mask = stream.mask
-        named = {breadcrumb for breadcrumb, _ in all_properties(entry.schema.to_dict()) if mask[breadcrumb]}
+        named = {breadcrumb for breadcrumb, _ in all_properties(stream.effective_schema) if mask[breadcrumb]}
         named |= {breadcrumb for breadcrumb, metadata in stream.metadata.items() if metadata.selected}
         for breadcrumb in sorted(named - known):
             close = difflib.get_close_matches(".".join(breadcrumb[1::2]), [".".join(each[1::2]) for each in known], n=1)

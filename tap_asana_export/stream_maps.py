@@ -9,10 +9,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
-from singer_sdk.singerlib import Schema
 
 from tap_asana_export.errors import SettingError
-from tap_asana_export.sdk import get_selected_schema
+from tap_asana_export.records import selected_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,10 +39,7 @@ def map_streams(settings: Settings, streams: Mapping[str, Stream]) -> PluginMapp
         mapper = PluginMapper(config, logger)
         for name, stream in streams.items():
             if stream.selected:
-                # Only Singer's own keywords, without x-asana-opt-in.
-                schema = Schema.from_dict(stream.effective_schema).to_dict()
-                selected = get_selected_schema(name, schema, stream.mask)
-                mapper.register_raw_stream_schema(name, selected, stream.primary_keys)
+                mapper.register_raw_stream_schema(name, selected_schema(stream), stream.primary_keys)
     except Exception as error:  # noqa: BLE001 - a map's expression is Python code, which may raise anything
         raise SettingError(f"Setting stream_maps: {str(error).rstrip('.')}. Correct the map.") from None
     _check_names(mapper)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.exceptions import AbortedSyncPausedException
-from singer_sdk.singerlib import Catalog, MetadataMapping, RecordMessage, Schema
+from singer_sdk.singerlib import Catalog, MetadataMapping, RecordMessage, Schema, SelectionMask
 
 from tap_asana_export.access import check_access, under_meltano_config_test
 from tap_asana_export.catalog import complete
@@ -45,6 +45,12 @@ class AsanaStream(Stream):
         self.primary_keys = self.primary_keys or keys
         if self.forced_replication_method is None:
             self.replication_key = self.replication_key or replication_key
+
+    @property
+    def mask(self) -> SelectionMask:
+        """What is selected, by breadcrumb; where the stream is not, its hundreds of properties are not looked at."""
+        stream_itself = MetadataMapping({(): super().metadata.root}).resolve_selection()
+        return super().mask if stream_itself[()] else stream_itself
 
     @property
     def effective_schema(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tap_asana_export.records.selection import (
     all_properties,
     opt_in,
     selected_fields,
+    selected_schema,
     usual_fields,
     without_items,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "origins",
     "schema_messages",
     "selected_fields",
+    "selected_schema",
     "usual_fields",
     "without_items",
     "workspace_of",

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
 from singer_sdk.singerlib import ActivateVersionMessage, SchemaMessage
 
-from tap_asana_export.records.selection import deselected, selected_schema
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,13 +16,10 @@ if TYPE_CHECKING:
 def schema_messages(stream: Stream) -> Iterator[SchemaMessage]:
     """Yield a SCHEMA message for each name that a stream's records go under."""
     bookmark_properties = [stream.replication_key] if stream.replication_key else None
-    unwanted = deselected(stream.effective_schema, stream.mask)
     for stream_map in active_maps(stream):
-        schema = stream_map.transformed_schema
         yield SchemaMessage(
             stream_map.stream_alias,
-            # The SDK drops deselected properties, but not those of objects in arrays.
-            selected_schema(schema, unwanted) if is_passthrough(stream) else schema,
+            stream_map.transformed_schema,
             stream_map.transformed_key_properties,
             bookmark_properties,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from singer_sdk.singerlib import SelectionMask
@@ -87,14 +86,22 @@ def drop(value: Any, unwanted: Unwanted) -> None:
                 drop(value.get(name), below)
 
 
-def selected_schema(schema: Mapping[str, Any], unwanted: Unwanted) -> dict[str, Any]:
-    """Return a copy of a schema without the deselected properties."""
-    result = copy.copy(dict(schema))
+def selected_schema(stream: Stream) -> dict[str, Any]:
+    """Return a copy of a stream's schema without the properties that the catalog deselects, and without OPT_IN.
+
+    The SDK's own way leaves deselected properties of objects in arrays in.
+    """
+    schema = stream.effective_schema
+    return _without_deselected(schema, deselected(schema, stream.mask))
+
+
+def _without_deselected(schema: Mapping[str, Any], unwanted: Unwanted) -> dict[str, Any]:
+    result = {keyword: value for keyword, value in schema.items() if keyword != OPT_IN}
     if "items" in result:
-        result["items"] = selected_schema(result["items"], unwanted)
+        result["items"] = _without_deselected(result["items"], unwanted)
     elif "properties" in result:
         result["properties"] = {
-            name: selected_schema(child, unwanted.get(name) or {})
+            name: _without_deselected(child, unwanted.get(name) or {})
             for name, child in result["properties"].items()
             if unwanted.get(name, {}) is not None
         }
