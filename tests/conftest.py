@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_asana_export import redaction
 from tap_asana_export.command import run_command_line
 from tap_asana_export.limits import USUAL, Limits
 from tap_asana_export.sandbox import Sandbox
@@ -66,16 +67,25 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked `external` or `soak`, unless --all, or -m with an expression of one's own, wants it."""
+    """Leave out what takes long, unless --all, or -m with an expression of one's own, wants it.
+
+    That is what is marked `external` or `soak` and, if neither a file nor -k was given, all but two cases of each test.
+    """
     for item in items:
         if EXTERNAL_FIXTURES & {*getattr(item, "fixturenames", ())}:
             item.add_marker("external")
     if config.getoption("--all") or config.getoption("-m"):
         return
-    left_out = [item for item in items if {"external", "soak"} & {mark.name for mark in item.iter_markers()}]
+    left_out = {item for item in items if {"external", "soak"} & {mark.name for mark in item.iter_markers()}}
+    if not config.getoption("keyword") and [Path(each).resolve() for each in config.args] == [Path(__file__).parent]:
+        cases: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        for test in cases.values():
+            left_out.update(test[1:-1])
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in {*left_out}]
+        config.hook.pytest_deselected(items=[*left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +119,8 @@ def _no_secret_gets_out(
         return outputs
 
     monkeypatch.setattr(subprocess.Popen, "communicate", communicate_without_secrets)
+    # Secrets of a thousand tests would make one long pattern.
+    monkeypatch.setattr(redaction, "_secrets", redaction._Secrets())  # noqa: SLF001
     before = log_of_everything.stat().st_size if log_of_everything else 0
     yield
     require_no_secret(caplog.text)

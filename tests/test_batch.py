@@ -30,7 +30,6 @@ from tests.support.batches import announced, exports_state, files, held, in_fold
 from tests.support.graphs import STREAMS as GRAPHS
 from tests.support.graphs import in_graph, parents, selecting
 from tests.support.organizations import expected, export_file, parameters
-from tests.support.samples import soak
 from tests.support.selections import PARTS
 from tests.support.tap import WORKSPACE, Run, select, settings_for
 from tests.support.targets import STREAMS
@@ -230,7 +229,7 @@ def test_files_are_compressed_or_not(
         assert file.read_bytes().startswith(b"\x1f\x8b" if compression == "gzip" else b"{")
 
 
-@pytest.mark.parametrize("compression", ["zstd", *soak("snappy", "gzip", "none")])
+@pytest.mark.parametrize("compression", ["zstd", "snappy", "gzip", "none"])
 def test_parquet_holds_the_same_values(
     sandbox: Sandbox, run_tap: Callable[..., Run], everything: dict[str, Any], tmp_path: Path, compression: str
 ) -> None:
@@ -393,6 +392,7 @@ def test_values_that_a_column_of_parquet_holds_exactly_are_held_though_written_o
     ]
 
 
+@pytest.mark.soak
 def test_a_file_that_gets_too_large_is_cut(
     sandbox: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -532,7 +532,8 @@ def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
     assert lines_of(run.state) > 0
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, *soak(signal.SIGINT)])
+@pytest.mark.soak
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_after_a_signal_no_half_file_is_left_and_the_next_run_makes_the_rest(
     large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path, signum: int
 ) -> None:
@@ -732,7 +733,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 BLOCKED = "import sys; sys.modules.update(dict.fromkeys({}))"
 
 
-@pytest.mark.parametrize("name", [*list(WRONG)[:2], *soak(*list(WRONG)[2:])])
+@pytest.mark.parametrize("name", WRONG)
 def test_a_batch_config_that_cannot_be_used_starts_no_export(
     name: str, sandbox: Sandbox, arguments: Callable[..., list[str]]
 ) -> None:

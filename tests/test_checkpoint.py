@@ -18,7 +18,6 @@ from tap_asana_export.leftovers import OWNER
 from tap_asana_export.output.checkpoint import checkpoint_folder
 from tap_asana_export.times import format_time
 from tests.support.organizations import expected, parameters
-from tests.support.samples import soak
 from tests.support.tap import WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
@@ -76,7 +75,8 @@ def test_a_job_whose_state_was_lost_is_finished_before_a_full_export_that_is_due
     assert len(parameters(sandbox)) == 3
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, *soak(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)])
+@pytest.mark.soak
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_run_that_is_killed_while_it_waits_leaves_its_job_to_the_next_one(
     signum: signal.Signals, sandbox: Sandbox, arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
 ) -> None:

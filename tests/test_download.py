@@ -13,7 +13,6 @@ from tap_asana_export.errors import DownloadError
 from tap_asana_export.records.reader import read_text
 from tests.support.export_text import text_of
 from tests.support.organizations import expected
-from tests.support.samples import soak
 from tests.support.tap import TAP, WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
@@ -149,8 +148,8 @@ def test_the_url_is_asked_for_right_before_the_download(sandbox: Sandbox, run_ta
     assert "/jobs/" in paths[-2]
 
 
-@pytest.mark.parametrize("settings", [{}, *soak({"access_token": "0/an-outdated-5ecret"})])
-@pytest.mark.parametrize("fault", [None, "expired_url", *soak("corrupt", "drop_download", "html_page")])
+@pytest.mark.parametrize("settings", [{}, {"access_token": "0/an-outdated-5ecret"}])
+@pytest.mark.parametrize("fault", [None, "expired_url", "corrupt", "drop_download", "html_page"])
 def test_no_log_at_any_level_and_no_message_holds_the_token_or_a_signed_url(
     settings: dict[str, str], fault: str | None, sandbox: Sandbox, run_tap: Callable[..., Run]
 ) -> None:

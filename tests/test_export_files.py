@@ -21,7 +21,6 @@ from tap_asana_export.sandbox import Sandbox
 from tests.support.graphs import STREAMS as GRAPHS
 from tests.support.graphs import in_graph, selecting
 from tests.support.organizations import ask, export_file
-from tests.support.samples import soak
 from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
 
 if TYPE_CHECKING:
@@ -133,6 +132,7 @@ def gid_of(url: Path | str, name: str) -> str:
     return f"{name}-{hashlib.sha256(json.dumps(str(url)).encode()).hexdigest()[:8]}"
 
 
+@pytest.mark.soak
 def test_files_of_one_name_in_two_folders_are_two_exports(
     online: tuple[Run, Run, bytes, bytes], put: Callable[[str, bytes], Path], read: Callable[..., Run], tmp_path: Path
 ) -> None:
@@ -469,7 +469,8 @@ def test_a_corrupt_file_tells_where(
     )
 
 
-@pytest.mark.parametrize("form", [*[*FORMS][:1], *soak(*[*FORMS][1:])])
+@pytest.mark.soak
+@pytest.mark.parametrize("form", FORMS)
 def test_wherever_a_file_is_cut_or_changed_the_run_ends_well_or_with_its_words(
     form: str, lines: list[bytes], put: Callable[[str, bytes], Path]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -30,7 +31,6 @@ from tests.support.activity import ACTIVITY_MOMENTS
 from tests.support.graphs import RESOURCES, STREAMS, in_graph, parents, selecting
 from tests.support.lists import LIST_MOMENTS
 from tests.support.organizations import expected
-from tests.support.samples import first_of_each, soak
 from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
 from tests.support.targets import Postgres, load, target_postgres
 
@@ -395,7 +395,7 @@ def test_a_graph_is_whole_each_time(
 # ── going on ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("form", ["lines", *soak("array", "object")])
+@pytest.mark.parametrize("form", ["lines", "array", "object"])
 def test_after_a_file_that_ended_too_early_each_row_comes_exactly_once(
     form: str, run_tap: Callable[..., Run], graph_catalog: dict[str, Any]
 ) -> None:
@@ -519,13 +519,7 @@ FAILING = {"forbidden", "bad_line", "unknown_status", "truncated", "corrupt", "h
 """Faults that end the run if they strike once."""
 
 
-@pytest.mark.parametrize(
-    ("fault", "form"),
-    first_of_each(
-        ((fault, form) for fault in OF_GRAPHS for form in FORMS),
-        lambda case: case[0],
-    ),
-)
+@pytest.mark.parametrize(("fault", "form"), [*itertools.product(OF_GRAPHS, FORMS)])
 def test_whatever_goes_wrong_once_the_next_run_brings_the_rest(
     fault: str, form: str, clock: Clock, graph_catalog: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -558,7 +552,7 @@ def rows_of(*runs: Run, stream: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(each["parent_gid"], each["gid"]): each for run in runs for each in run.records(stream)}
 
 
-@pytest.mark.parametrize("form", soak(*FORMS))
+@pytest.mark.parametrize("form", FORMS)
 def test_killed_again_and_again_every_row_before_a_state_comes_exactly_once(
     form: str, arguments: Callable[..., list[str]], graph_catalog: dict[str, Any]
 ) -> None:

@@ -17,7 +17,6 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.wire import Answer, Listener, json_answer
 from tap_asana_export.waiting import finish
 from tests.support.organizations import expected
-from tests.support.samples import soak
 from tests.support.tap import WORKSPACE, settings_for
 
 if TYPE_CHECKING:
@@ -116,6 +115,7 @@ def test_a_token_that_runs_out_while_the_job_runs_is_followed_by_another(sandbox
     assert forms(sandbox) == [FORM] * 3
 
 
+@pytest.mark.soak
 def test_short_tokens_are_renewed_while_a_real_run_polls(run_tap: Callable[..., Run]) -> None:
     with Sandbox(**SMALL, job_seconds=2.5, token_seconds=1) as sandbox:
         run = run_tap(oauth_settings(sandbox, poll_interval=0.1))
@@ -430,7 +430,7 @@ def test_secrets_do_not_follow_a_redirect(api: Callable[..., Api], run_tap: Call
     assert run.last_line.startswith("POST /-/oauth_token: ")
 
 
-@pytest.mark.parametrize("fault", [None, "expired_url", *soak("unavailable", "corrupt", "drop_download", "failed_job")])
+@pytest.mark.parametrize("fault", [None, "expired_url", "unavailable", "corrupt", "drop_download", "failed_job"])
 def test_no_secret_is_told_at_any_level_nor_sent_to_storage(
     fault: str | None, sandbox: Sandbox, run_tap: Callable[..., Run]
 ) -> None:

@@ -15,7 +15,6 @@ from tap_asana_export.errors import FileError, MapError, TapError, UnknownFieldE
 from tap_asana_export.limits import Limits
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
-from tests.support.samples import soak
 from tests.support.selections import PARTS, on
 from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
 
@@ -131,7 +130,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("way", [*list(MAPS)[:1], *soak(*list(MAPS)[1:])])
+@pytest.mark.parametrize("way", MAPS)
 def test_an_unusual_value_comes_through(bring: Callable[..., Brought], way: str, value: str) -> None:
     text = VALUES[value]
     line = '{"gid":"1","resource_type":"task","num_likes":%s,"custom_fields":[{"gid":"5","number_value":%s}]}'
@@ -160,7 +159,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-@pytest.mark.parametrize("way", [*list(MAPS)[:1], *soak(*list(MAPS)[1:])])
+@pytest.mark.parametrize("way", MAPS)
 def test_what_cannot_be_read_is_an_error_of_one_line_with_its_number(
     bring: Callable[..., Brought], way: str, name: str
 ) -> None:
@@ -270,7 +269,7 @@ def test_a_map_that_fails_for_one_workspace_leaves_the_others_running(run_tap: C
     assert run.last_line.endswith("The other 1 came through.")
 
 
-@pytest.mark.parametrize("depth", [2, *soak(1, 3)])
+@pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("keeps", ["warn", "keep"])
 def test_every_flattened_record_fits_its_schema(
     bring: Callable[..., Brought], sandbox: Sandbox, depth: int, keeps: str

@@ -88,6 +88,7 @@ def test_what_the_target_writes_to_the_same_terminal_stays(
     assert said == [f"the target says {number}" for number in range(60)]
 
 
+@pytest.mark.soak
 @posix
 @pytest.mark.parametrize(("columns", "rows"), [(60, 16), (140, 40), (100, 12)])
 def test_a_terminal_may_be_resized(
@@ -106,6 +107,7 @@ def test_a_terminal_may_be_resized(
     assert any("The run succeeded after" in line for line in terminal.lines())
 
 
+@pytest.mark.soak
 @posix
 def test_a_terminal_that_is_too_small_has_no_block(slow_sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
     with PseudoTerminal(arguments(settings_for(slow_sandbox, **SELDOM)), stdout=subprocess.DEVNULL, rows=6) as terminal:
@@ -153,6 +155,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_the_terminal_as_it_was(argument
     assert not any("under way" in line for line in terminal.lines())
 
 
+@pytest.mark.soak
 @posix
 def test_several_workspaces_stand_side_by_side(arguments: Callable[..., list[str]]) -> None:
     with (
@@ -169,6 +172,7 @@ def test_several_workspaces_stand_side_by_side(arguments: Callable[..., list[str
     assert "The run succeeded after" in terminal.said()
 
 
+@pytest.mark.soak
 @posix
 @pytest.mark.parametrize(
     "env",

@@ -164,6 +164,7 @@ def test_a_download_that_breaks_goes_on_at_its_byte_with_a_fresh_url(
     assert asked[-5:] == ["storage", "job", "storage", "job", "storage"]
 
 
+@pytest.mark.soak
 def test_the_lines_of_another_file_are_not_skipped(
     arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
 ) -> None:

@@ -23,7 +23,6 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.waiting import finish
 from tests.support.leaks import LEAK, MARK, TOKEN, log_config, require_no_secret, write_log_config
 from tests.support.odd_asana import SIGNATURE, OddAsana, Storage, cut, raw
-from tests.support.samples import soak
 from tests.support.tap import settings_for
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ SCENES: dict[str, tuple[list[Any], int, str]] = {
 }
 
 
-@pytest.mark.parametrize("scene", [*list(SCENES)[::4], *soak(*(each for n, each in enumerate(SCENES) if n % 4))])
+@pytest.mark.parametrize("scene", SCENES)
 def test_no_secret_is_in_any_log_of_a_download(scene: str, debug: dict[str, str], run_tap: Callable[..., Run]) -> None:
     scenes, code, words = SCENES[scene]
     with OddAsana(STORAGE, scenes) as server:
@@ -125,6 +124,7 @@ def test_what_the_api_repeats_is_not_shown(answer: str, debug: dict[str, str], r
     assert (run.code, words in run.stderr, "Traceback" in run.stderr) == (1, True, False)
 
 
+@pytest.mark.soak
 def test_no_secret_is_in_any_log_of_oauth(debug: dict[str, str], run_tap: Callable[..., Run]) -> None:
     small: dict[str, Any] = {**GRANT, "tasks": 5, "large": 0, "change_interval": 0, "access_token": "none"}
     with Sandbox(**small, job_seconds=1, token_seconds=1) as sandbox:
@@ -136,6 +136,7 @@ def test_no_secret_is_in_any_log_of_oauth(debug: dict[str, str], run_tap: Callab
     assert not any(token in output for token in given for output in (run.stderr, run.stdout.decode()))
 
 
+@pytest.mark.soak
 def test_no_secret_is_in_any_log_of_a_resumed_run(
     sandbox: Sandbox, debug: dict[str, str], run_tap: Callable[..., Run]
 ) -> None:

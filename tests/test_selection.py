@@ -102,6 +102,7 @@ def test_a_selected_opt_in_field_comes_beside_the_others(
     assert all(task["html_notes"].startswith("<body>") for task in run.records("tasks"))
 
 
+@pytest.mark.soak
 def test_selecting_everything_as_meltano_does_asks_for_every_field(
     sandbox: Sandbox, run_tap: Callable[..., Run], catalog: dict[str, Any]
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_signal_does_not_wait_for_another_thread() -> None:
     thread.join()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_signal_while_the_target_is_slow_to_take_records(
     unbuffered: str, arguments: Callable[..., list[str]]
@@ -119,6 +120,7 @@ def test_a_signal_while_the_target_is_slow_to_take_records(
     assert messages[-1]["value"]["bookmarks"]["exports"]["partitions"][0]["pending"] is not None
 
 
+@pytest.mark.soak
 def test_a_second_signal_ends_the_run_at_once(sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
     tap = start(arguments(settings_for(sandbox)))
     assert tap.stdout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.odd_asana import CREATED_AT, SIGNATURE, OddAsana, Request, Storage, raw
-from tests.support.samples import first_of_each, soak
 from tests.support.tap import Run
 
 if TYPE_CHECKING:
@@ -155,10 +155,7 @@ def test_a_refusal_is_told_in_one_line_whatever_its_words(errors: Any, words: st
 
 @pytest.mark.parametrize(
     ("signum", "delay"),
-    first_of_each(
-        ((signum, delay) for delay in (0, 0.05, 0.2) for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)),
-        lambda case: case[1],
-    ),
+    [*itertools.product((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), (0, 0.05, 0.2))],
 )
 def test_a_signal_while_asana_answers_waits_for_the_job(
     signum: signal.Signals, delay: float, arguments: Callable[..., list[str]], state_folder: Any
@@ -179,7 +176,7 @@ def test_a_signal_while_asana_answers_waits_for_the_job(
     assert json.loads((state_folder / "workspace-1.json").read_text())["job_gid"] == "9"
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, *soak(signal.SIGINT, signal.SIGHUP)])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_while_asana_does_not_answer_ends_the_run_as_soon_as_the_request_is_given_up(
     signum: signal.Signals, arguments: Callable[..., list[str]]
 ) -> None:

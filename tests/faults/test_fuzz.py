@@ -435,6 +435,7 @@ def test_any_bytes_at_all(streams: dict[str, Stream], file: bytes, cuts: list[in
 # ── long lines ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("megabytes", [0, 1, 3, 40])
 def test_a_line_of_any_length_comes_out(megabytes: int, streams: dict[str, Stream]) -> None:
     notes = os.urandom(1 << 19).hex() * megabytes

@@ -16,7 +16,6 @@ from tap_asana_export.limits import Limits
 from tap_asana_export.tap import TapAsanaExport
 from tests.support.clock import Clock
 from tests.support.odd_asana import CREATED_AT, OddAsana, Storage, cut, raw, replace
-from tests.support.samples import first_of_each
 from tests.support.tap import Run, sync
 
 if TYPE_CHECKING:
@@ -72,16 +71,14 @@ BREAKS: dict[str, tuple[float, ...]] = {"no break": (), "one break": (0.4,), "th
 
 @pytest.mark.parametrize(
     ("framing", "ranges", "validators", "breaks"),
-    first_of_each(
-        itertools.product(
+    [
+        *itertools.product(
             ["length", "chunked", "close"],
             ["honoured", "ignored", "parts", "parts of an unknown whole"],
             VALIDATORS,
             BREAKS,
-        ),
-        lambda case: (case[0], case[1]),
-        lambda case: (case[2], case[3]),
-    ),
+        )
+    ],
 )
 def test_a_file_comes_whole_however_it_is_sent(framing: str, ranges: str, validators: str, breaks: str) -> None:
     for data, interim in ((PLAIN, b""), (GZIP, INTERIM)):

@@ -313,6 +313,7 @@ def test_a_line_break_within_an_object_does_not_split_it(catalog: dict[str, Any]
     assert [record["name"] for record in run.records("users")] == ["a\nb\u2028c"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_ends_in_the_middle_of_a_list_deletes_nothing_and_the_next_one_has_all(
     signum: int, catalog: dict[str, Any], arguments: Callable[..., list[str]]

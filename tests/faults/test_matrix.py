@@ -18,7 +18,6 @@ from tap_asana_export.sandbox.faults import BUSY, FAULTS, NAMES
 from tap_asana_export.tap import TapAsanaExport
 from tests.support.clock import Clock
 from tests.support.organizations import expected
-from tests.support.samples import first_of_each
 from tests.support.tap import WORKSPACE, Run, settings_for, sync
 
 if TYPE_CHECKING:
@@ -396,16 +395,12 @@ def try_cell(cell: Cell, striker: Striker, everything: Records, sandbox: Sandbox
 
 @pytest.mark.parametrize(
     ("fault", "phase", "often"),
-    first_of_each(
-        (
-            (fault, phase, often)
-            for fault, phases in CELLS.items()
-            for phase, (once, always) in phases.items()
-            for often in (["always"] if once == always else ["once", "always"])
-        ),
-        lambda cell: cell[0],
-        lambda cell: cell[1:],
-    ),
+    [
+        (fault, phase, often)
+        for fault, phases in CELLS.items()
+        for phase, (once, always) in phases.items()
+        for often in (["always"] if once == always else ["once", "always"])
+    ],
 )
 def test_a_fault_ends_the_run_as_it_should_and_the_next_one_brings_the_rest(
     fault: str, phase: str, often: str, everything: Records, sandbox: Sandbox
@@ -426,10 +421,7 @@ NOT_STRIKING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("fault", "phase"),
-    first_of_each((each for each in NOT_STRIKING if each[0] != "corrupt"), lambda each: each[1]),
-)
+@pytest.mark.parametrize(("fault", "phase"), [each for each in NOT_STRIKING if each[0] != "corrupt"])
 def test_a_fault_does_nothing_at_a_phase_that_it_cannot_strike(
     fault: str, phase: str, everything: Records, sandbox: Sandbox
 ) -> None:

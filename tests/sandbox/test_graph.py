@@ -216,6 +216,7 @@ def test_a_task_is_the_same_as_in_a_resource_export(whole: list[dict[str, Any]])
     }
 
 
+@pytest.mark.soak
 def test_gids_belong_to_one_object(whole: list[dict[str, Any]]) -> None:
     organization = Organization(large=0, clock=Clock())
     kinds: dict[str, set[str]] = {}

@@ -285,6 +285,7 @@ def test_an_odd_request_is_refused_and_the_sandbox_never_fails_on_it(
 SAMPLES: list[Any] = [None, True, -1, 1.5, 10**30, "", "x", "é(", [], [None], [[]], ["x"], {}, {"gid": 1}, {"": {}}]
 
 
+@pytest.mark.soak
 def test_no_value_of_a_request_for_an_export_makes_the_sandbox_fail(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:

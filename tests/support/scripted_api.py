@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from dataclasses import dataclass, field
@@ -76,7 +77,9 @@ class ScriptedApi:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                api.respond(self)
+                # A client that has had enough of waiting is gone.
+                with contextlib.suppress(ConnectionError):
+                    api.respond(self)
 
             def log_message(self, *_: Any) -> None:
                 pass
