@@ -60,6 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("HYPOTHESIS_PROFILE", "all")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors, since many tests wait; but not where some put a machine under load."""
+    return (os.cpu_count() or 1) + (not config.getoption("--all"))
+
+
 def pytest_collection_finish() -> None:
     """Let garbage be collected seldom, and not among what is imported: tests then take a fifth less time."""
     gc.freeze()

@@ -456,6 +456,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.soak
 @posix
 @pytest.mark.parametrize("page", [page for page in PAGES if has(page, "run")], ids=lambda page: page.stem)
 def test_commands_that_the_docs_give_can_be_run(page: Path, programs: Path, folder: Path, sandbox: Sandbox) -> None:

@@ -421,6 +421,7 @@ def test_after_a_file_that_ended_too_early_each_row_comes_exactly_once(
     assert second.records("exports")[0]["lines"] == sum(map(len, wanted.values()))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_ended_while_it_waits_leaves_the_job_to_the_next_one(
     signum: signal.Signals,
@@ -552,6 +553,7 @@ def rows_of(*runs: Run, stream: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(each["parent_gid"], each["gid"]): each for run in runs for each in run.records(stream)}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("form", FORMS)
 def test_killed_again_and_again_every_row_before_a_state_comes_exactly_once(
     form: str, arguments: Callable[..., list[str]], graph_catalog: dict[str, Any]

@@ -364,6 +364,7 @@ def test_a_token_without_expires_in_is_good_for_an_hour(api: Callable[..., Api],
     assert plain.forms == [FORM] * 3
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("answer", "line"),
     [

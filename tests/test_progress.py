@@ -71,6 +71,7 @@ def test_a_terminal_shows_a_block_while_the_run_goes_on_and_a_table_at_its_end(
     assert (kinds.count("RECORD"), kinds[-1]) == (54, "STATE")
 
 
+@pytest.mark.soak
 @posix
 def test_what_the_target_writes_to_the_same_terminal_stays(
     slow_sandbox: Sandbox, arguments: Callable[..., list[str]]

@@ -108,6 +108,7 @@ def test_an_export_without_objects_has_none(form: str) -> None:
 DOCUMENTS = [form for form in FORMS if "lines" not in form or "array" in form]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("form", DOCUMENTS)
 @pytest.mark.parametrize("size", [1 << 20, 1])
 def test_a_document_that_ends_too_early_is_an_error_that_may_pass(form: str, size: int) -> None:

@@ -176,6 +176,7 @@ def test_a_signal_while_asana_answers_waits_for_the_job(
     assert json.loads((state_folder / "workspace-1.json").read_text())["job_gid"] == "9"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_while_asana_does_not_answer_ends_the_run_as_soon_as_the_request_is_given_up(
     signum: signal.Signals, arguments: Callable[..., list[str]]
