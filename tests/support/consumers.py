@@ -120,7 +120,7 @@ def plain(value: Any) -> Any:
         return {name: plain(each) for name, each in value.items() if each is not None}
     if isinstance(value, list):
         return [plain(each) for each in value]
-    time = r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|\+00)?"
+    time = r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|\+00(?::00)?)?"
     if isinstance(value, str) and (found := re.fullmatch(time, value)):
         day, hour, fraction = found.groups(default="")
         return f"{day}T{hour}.{fraction:0<6}"
