@@ -17,6 +17,7 @@ from tap_asana_export.errors import AnswerError, ExpiredTokenError, ListError, O
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.records import Mapped, UnknownFields
 from tap_asana_export.replication.activity import (
+    FIRST,
     KEPT,
     OF_PROJECTS,
     OVERLAP,
@@ -134,7 +135,7 @@ class Activity:
         now = datetime.now(timezone.utc)
         if any(each.completed_at and now - each.completed_at > KEPT for each in self._of.values()):
             self._note_gap(now, "activity was not read for longer than Asana keeps it")
-        words = LastWords(self._workspace.gid)
+        words = LastWords(self._workspace.gid, now)
         with contextlib.ExitStack() as stack:
             records = {
                 name: stack.enter_context(ActivityRecords(self._run, self._root, each, now))
@@ -143,6 +144,7 @@ class Activity:
             yield from self._try(self._read_audit_log(now, records.get(AUDIT_LOG)), words, now)
             yield from self._try(self._read_events(now, records.get(EVENTS)), words, now)
             if DELETIONS in records:
+                self._note_unclear(words, now)
                 yield from self._note_undeletions(words)
                 for record in words.records():
                     records[DELETIONS].write(record)
@@ -151,10 +153,14 @@ class Activity:
                     each.finish()
                 self._move_bookmarks(now)
         self._note_records(records, words)
+        self._run.save_state()
+
+    def _note_unclear(self, words: LastWords, now: datetime) -> None:
+        """Remember that something was deleted of which nobody knows what it is, or when that was."""
         if words.unclear:
             unclear = count(words.unclear, "event")
-            logger.warning("%s: %s tell of a deletion of nobody knows what, or when.", self._root, unclear)
-        self._run.save_state()
+            logger.warning("%s: %s told of a deletion, but not of what, or when.", self._root, unclear)
+            self._note_gap(now, "an event told of a deletion, but not of what, or when")
 
     def _note_records(self, records: Mapping[str, ActivityRecords], words: LastWords) -> None:
         """Note in the report what was read."""
@@ -188,7 +194,7 @@ class Activity:
 
     def _read_audit_log(self, now: datetime, log: ActivityRecords | None) -> Waiting[LastWords]:
         """Read the audit log since the last event that was read."""
-        words = LastWords(self._workspace.gid)
+        words = LastWords(self._workspace.gid, now)
         states = [(name, self._of[name]) for name in (DELETIONS, AUDIT_LOG) if name in self._of]
         if not states:
             return words
@@ -198,14 +204,20 @@ class Activity:
             types = types | {*wanted} if wanted else {None}
         # Of deletions before the first export nothing has to be known; the log itself is wanted as far as it goes.
         first = {DELETIONS: now - OVERLAP, AUDIT_LOG: now - KEPT}
-        start_at = min(state.bookmark - OVERLAP if state.bookmark else first[name] for name, state in states)
-        newest = max((state.bookmark for _, state in states if state.bookmark), default=start_at)
+        # What a state says of the future was never read.
+        bookmarks = {name: min(state.bookmark, now) for name, state in states if state.bookmark}
+        start_at = min(bookmarks[name] - OVERLAP if name in bookmarks else first[name] for name, _ in states)
+        newest = max(bookmarks.values(), default=start_at)
+        nameless: Counter[str] = Counter()
 
         def take(event: dict[str, Any]) -> None:
             nonlocal newest
-            created_at = time_of(event)
+            created_at = time_of(event, now)
             if log and (not wanted or event.get("event_type") in wanted):
-                log.write({**event, "workspace_gid": self._workspace.gid})
+                if text(event, "gid"):
+                    log.write({**event, "workspace_gid": self._workspace.gid})
+                else:
+                    nameless["event"] += 1
             words.note_audit_event(event)
             if created_at and (reason := OF_PROJECTS.get(text(event, "event_type"))):
                 self._note_gap(created_at, reason)
@@ -215,14 +227,19 @@ class Activity:
         yield from side_by_side(
             (read_audit_log(self._asana, gid, at, take, event_type=each) for each in types), AT_ONCE
         )
-        self._newest = newest
+        self._newest = min(newest, now)
+        if nameless:
+            logger.warning("%s: the audit log has %s without a gid; they are left out.", self._root, counts(nameless))
         return words
 
     def _read_events(self, now: datetime, log: ActivityRecords | None) -> Waiting[LastWords]:
         """Read the workspace's events since the last token."""
-        words = LastWords(self._workspace.gid)
+        words = LastWords(self._workspace.gid, now)
         states = [self._of[name] for name in (DELETIONS, EVENTS) if name in self._of]
-        sync = self._sync or next((state.sync for state in states if state.sync), None)
+        # Of two tokens, the one of the stream that was read less lately tells all that the other does.
+        known = [state for state in states if state.sync]
+        since = min(known, key=lambda state: state.completed_at or FIRST, default=None)
+        sync = self._sync or (since.sync if since else None)
         types: Counter[str] = Counter()
 
         def take(event: dict[str, Any]) -> None:
@@ -238,7 +255,12 @@ class Activity:
             self._sync = yield from read_events(self._asana, self._workspace.gid, sync, take)
         except ExpiredTokenError as error:
             if sync:
-                logger.warning("%s: %s. What happened since may be missing.", self._root, error.message)
+                logger.warning(
+                    "%s: Asana keeps no events since the last run (%s). What happened may be missing, so an export of "
+                    "all objects is made, once a day at the most.",
+                    self._root,
+                    error.message,
+                )
                 self._note_gap(now, "the workspace's events were asked for too late")
             self._sync = error.sync
         except AnswerError as error:
@@ -300,7 +322,7 @@ class Activity:
 
     def _deleted_at(self, gid: str, undeleted_at: datetime) -> Waiting[datetime | None]:
         """When something was deleted that was in the trash until then; None: nobody knows."""
-        words = LastWords(self._workspace.gid)
+        words = LastWords(self._workspace.gid, datetime.now(timezone.utc))
         at = format_time(undeleted_at - TRASH - OVERLAP)
         try:
             yield from read_audit_log(self._asana, self._workspace.gid, at, words.note_audit_event, resource_gid=gid)

@@ -295,7 +295,7 @@ class ListError(TapError):
     """
 
     REMEDIES: ClassVar[dict[int, str]] = {
-        400: "Deselect the stream to have the others without this word.",
+        400: "Run again; if it repeats, deselect the stream: the others come without it.",
         402: "The organization's plan has no such objects: deselect the stream.",
         403: "The token may not read it: give the service account or app the scope, or deselect the stream.",
         404: "Asana does not know it, or the token cannot see it: check the setting workspaces.",
@@ -305,6 +305,9 @@ class ListError(TapError):
         what, to_do = cause.what, cause.to_do if str(cause) != cause.what else None
         if isinstance(cause, AnswerError):
             to_do = self.REMEDIES.get(cause.status, to_do)
+        elif isinstance(cause, DamagedError):
+            what = f"the answer has an object that cannot be used: {cause.cause}."
+            to_do = "Run again; if it repeats, deselect the stream and ask Asana's support."
         super().__init__(what if what.startswith(str(root)) else f"{root}: {what}", to_do)
 
 

@@ -142,6 +142,7 @@ class AsanaList:
         with self._run.sink(workspace, gid, self._started_at) as sink:
             records = ListRecords(self._run, self._root, self._part, selected, sink, version)
             is_full = yield from self._read(fields, records.write, first_day(since, wanted.start_date))
+            is_full = is_full and not records.are_others
             with self._run.writer.undisturbed():
                 sink.finish()
         is_full = is_full and since is None
@@ -322,6 +323,12 @@ class ListRecords:
         fresh = [each for key, each in new.items() if key not in self._of_owners]
         self._of_owners |= new.keys()
         return fresh
+
+    @property
+    def are_others(self) -> bool:
+        """Whether the list held objects, but none of the stream, so that it is another list."""
+        kinds = {kind for kind, number in self._router.objects.items() if number}
+        return bool(kinds) and not kinds & self._handlers.keys()
 
     def facts(self) -> dict[str, Any]:
         """What the list's own record says of its objects; they are counted and told in the log as well."""

@@ -117,8 +117,8 @@ def redact(text: str) -> str:
 
 
 def redact_line(text: str) -> str:
-    """Return the text without secrets, line breaks and control characters, all of which a server may send."""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", redact(text)).strip()
+    """Return the text without secrets, control characters and lone surrogates, all of which a server may send."""
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]+", " ", redact(text)).strip()
 
 
 def add_secrets(*values: str) -> None:

@@ -108,7 +108,7 @@ class Part(msgspec.Struct):
         records: by stream, the records that it brought.
         unknown_fields: by stream, the fields that no schema knows.
         deletions: of the activity, the deletions that were told.
-        gap: why something may have been missed, so that the next export is full.
+        gap: why something may have been missed, so that an export of all objects is made, once a day at the most.
         failure: what ended it.
     """
 

@@ -341,7 +341,7 @@ class TapAsanaExport(Tap):
             super().__init__(
                 config={name: value for name, value in settings.items() if value is not None},
                 catalog=read_catalog(catalog),
-                state=check_state(state, [Exports.name, *(source.stream for source in SOURCES)]),
+                state=check_state(state, {Exports.name: Exports.name, **{each.stream: each.kind for each in SOURCES}}),
                 validate_config=False,
                 setup_mapper=False,
                 **kwargs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -198,9 +199,10 @@ def test_an_expired_token_makes_the_next_export_whole(
     assert (second.code, third.code) == (0, 0), third.stderr
     assert requested(sandbox) == [True, True, False]
     assert second.warnings == [
-        f"Workspace {WORKSPACE}, activity: Sync token invalid or too old. If you are attempting to keep resources in "
-        "sync, you must fetch the full dataset for this query now and use the new sync token for the next sync. What "
-        "happened since may be missing."
+        f"Workspace {WORKSPACE}, activity: Asana keeps no events since the last run (Sync token invalid or too old. If "
+        "you are attempting to keep resources in sync, you must fetch the full dataset for this query now and use the "
+        "new sync token for the next sync). What happened may be missing, so an export of all objects is made, once a "
+        "day at the most."
     ]
     assert "tasks is asked for: the workspace's events were asked for too late" in second.stderr
 
@@ -283,12 +285,19 @@ def audited(kind: Any, resource: Any, at: Any = AT) -> dict[str, Any]:
 
 
 TASK = {"gid": "5", "resource_type": "task"}
+NO_EVENTS = Answer(200, {"data": [], "sync": "a", "has_more": False})
 
 ODD: dict[str, tuple[list[Any], list[Any], dict[str, tuple[str, bool]]]] = {
     "unknown action and type": ([event("vaporized", TASK), event("deleted", {"gid": "6"})], [], {"6": ("", True)}),
     "no resource": ([event("deleted", None)], [audited("task_deleted", None)], {}),
     "a resource that is a text": ([event("deleted", "5")], [audited("task_deleted", "5")], {}),
     "no time": ([event("deleted", TASK, None)], [audited("task_deleted", TASK, "soon")], {}),
+    "the end of time": (
+        [event("deleted", TASK, "9999-12-31T23:59:59-12:00")],
+        [audited("task_deleted", TASK, "0001-01-01T00:00:00+14:00")],
+        {},
+    ),
+    "a gid that is a number": ([event("deleted", {"gid": 5})], [], {"5": ("", True)}),
     "never exported": ([], [audited("task_deleted", TASK)], {"5": ("task", True)}),
     "an undeletion before its deletion": (
         [],
@@ -319,7 +328,104 @@ def test_odd_events_are_taken_for_what_they_tell(
     assert run.code == 0, run.stderr
     assert deletions(run) == wanted
     assert len(run.records("events")) == len(events)
-    assert any("tell of a deletion of nobody knows what" in each for each in run.warnings) == bool(unclear)
+    assert any("told of a deletion, but not of what, or when" in each for each in run.warnings) == bool(unclear)
+    assert bool(activity_of(run.state).get("gap_at")) == bool(unclear)
+
+
+def activity_of(state: dict[str, Any], stream: str = "deletions") -> dict[str, Any]:
+    partition: dict[str, Any]
+    [partition] = state["bookmarks"][stream]["partitions"]
+    return partition
+
+
+def test_an_event_of_the_future_keeps_no_later_one_away(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    selected = only(catalog, ["deletions", "audit_log_events"])
+    soon = format_time(datetime.now(timezone.utc) + timedelta(minutes=20))
+    log = [audited("task_deleted", TASK, "2099-01-01T00:00:00.000Z"), audited("task_deleted", {"gid": "6"}, soon)]
+    with ScriptedApi({EVENTS: NO_EVENTS, AUDIT_LOG: page(log)}) as api:
+        run = run_tap(api.settings(), catalog=selected)
+    now = format_time(datetime.now(timezone.utc))
+    assert {gid: each["changed_at"] for gid, each in by_gid(run).items()} == {"6": soon}
+    for stream in ("deletions", "audit_log_events"):
+        state = activity_of(run.state, stream)
+        assert state["replication_key_value"] <= now
+        state["replication_key_value"] = "2099-01-01T00:00:00.000Z"
+    with ScriptedApi({EVENTS: NO_EVENTS, AUDIT_LOG: page([])}) as api:
+        again = run_tap(api.settings(), catalog=selected, state=run.state)
+    assert {each.query["start_at"] < now for each in api.asked if each.path == AUDIT_LOG} == {True}
+    assert activity_of(again.state)["replication_key_value"] < "2099"
+
+
+def by_gid(run: Run) -> dict[str, dict[str, Any]]:
+    return {each["gid"]: each for each in run.records("deletions")}
+
+
+def test_times_with_another_zone_are_told_in_utc(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    log = [audited("task_deleted", TASK, "2026-11-20T08:10:00+05:30")]
+    with ScriptedApi({EVENTS: NO_EVENTS, AUDIT_LOG: page(log)}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["deletions"]))
+    assert by_gid(run)["5"]["changed_at"] == "2026-11-20T02:40:00.000Z"
+
+
+def test_an_event_of_the_audit_log_without_gid_is_left_out(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    log = [{}, {"gid": None}, audited("task_deleted", TASK)]
+    with ScriptedApi({AUDIT_LOG: page(log)}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["audit_log_events"]))
+    assert (run.code, [each["gid"] for each in run.records("audit_log_events")]) == (0, ["1"])
+    assert run.warnings == ["Workspace 1, activity: the audit log has 2 events without a gid; they are left out."]
+
+
+def test_of_two_tokens_the_older_one_is_gone_on_from(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    selected = only(catalog, ["deletions", "events"])
+    with ScriptedApi({EVENTS: NO_EVENTS, AUDIT_LOG: page([])}) as api:
+        state = run_tap(api.settings(), catalog=selected).state
+        activity_of(state, "events").update(sync="older", completed_at="2026-11-20T00:00:00.000Z")
+        run = run_tap(api.settings(), catalog=selected, state=state)
+    assert [each.query.get("sync") for each in api.asked if each.path == EVENTS] == [None, "older"]
+    assert activity_of(run.state, "events")["sync"] == activity_of(run.state)["sync"] == "a"
+
+
+ENDLESS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "the same token": lambda _: {"data": [], "sync": "a", "has_more": True},
+    "no token": lambda _: {"data": [], "has_more": True},
+    "two tokens in turn": lambda number: {"data": [event("added", TASK)], "sync": "ab"[number % 2], "has_more": True},
+    "nothing, again and again": lambda number: {"data": [], "sync": f"t{number}", "has_more": True},
+}
+
+
+@pytest.mark.parametrize("answer", ENDLESS.values(), ids=ENDLESS)
+def test_events_without_end_are_an_error_and_the_token_stays(
+    answer: Callable[[int], dict[str, Any]], catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    numbers = itertools.count()
+    with ScriptedApi({EVENTS: lambda _: Answer(200, answer(next(numbers))), AUDIT_LOG: page([])}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["deletions", "events"]))
+    assert run.code == 1
+    assert "is one that came before" in run.last_line or "its pages bring nothing new" in run.last_line
+    assert len([each for each in api.asked if each.path == EVENTS]) < 30
+    assert "sync" not in activity_of(run.state)
+
+
+def test_an_audit_log_without_end_is_an_error(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    numbers = itertools.count()
+    log = [audited("task_deleted", TASK)]
+    with ScriptedApi({AUDIT_LOG: lambda _: page(log, f"o{next(numbers)}")}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["audit_log_events"]))
+    assert (run.code, len(api.asked)) == (1, 22)
+    assert "its pages bring nothing new, and there is always another one" in run.last_line
+
+
+@pytest.mark.parametrize("damage", [{"sync": 5}, {"gap_at": "x"}, {"undeleted_at": []}, {"renew_at": "x"}])
+def test_a_damaged_state_of_activity_is_told(
+    damage: dict[str, Any], catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    state = {"bookmarks": {"deletions": {"partitions": [{"context": {"workspace_gid": "1"}, **damage}]}}}
+    with ScriptedApi({}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["deletions"]), state=state)
+    assert (run.code, api.asked) == (1, [])
+    assert run.last_line.startswith("The state given with --state is not this tap's")
 
 
 def test_a_next_page_without_events_is_the_end(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:

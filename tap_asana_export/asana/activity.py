@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tap_asana_export.asana.pages import Pages
 from tap_asana_export.errors import AnswerError, UnreachableError, UnreadableError
 from tap_asana_export.redaction import redact_line
 
@@ -38,21 +39,20 @@ def read_audit_log(
     Raises:
         AnswerError: Asana refuses: with 402 or 403 if the plan, or the token, has no audit log.
         UnreachableError: no answer.
-        UnreadableError: an answer is no page of events, or leads back to one that came before.
+        UnreadableError: an answer is no page of events, or its pages lead nowhere.
     """
     path = AUDIT_LOG.format(workspace_gid)
     params = {"limit": PAGE, "start_at": start_at, **{name: value for name, value in only.items() if value}}
-    offsets: list[str] = []
+    pages = Pages(f"GET {path}")
     while True:
-        page = yield from asana.events(path, {**params, "offset": offsets[-1]} if offsets else params)
+        page = yield from asana.events(path, params)
         for event in page.data:
             take(event)
         # A next page is named also when there is none: its data are empty then.
         if not page.data or page.next_page is None:
             return
-        if page.next_page.offset in offsets:
-            raise UnreadableError(f"GET {path}", "its next page is one that came before")
-        offsets.append(page.next_page.offset)
+        pages.go_on(page.next_page.offset, page.data)
+        params = {**params, "offset": page.next_page.offset}
 
 
 def read_events(asana: Asana, workspace_gid: str, sync: str | None, take: Callable[[Any], None]) -> Waiting[str | None]:
@@ -71,15 +71,17 @@ def read_events(asana: Asana, workspace_gid: str, sync: str | None, take: Callab
         ExpiredTokenError: Asana does not take the token any more; the error has a fresh one.
         AnswerError: Asana refuses: with 402 or 403 if the plan, or the token, has no events.
         UnreachableError: no answer.
-        UnreadableError: an answer holds no events.
+        UnreadableError: an answer holds no events, or the answers lead nowhere.
     """
     path = f"/workspaces/{workspace_gid}/events"
+    pages = Pages(f"GET {path}", sync)
     while True:
         page = yield from asana.events(path, {"sync": sync} if sync else {})
         for event in page.data:
             take(event)
-        if not page.has_more or page.sync in {None, sync}:
+        if not page.has_more:
             return page.sync or sync
+        pages.go_on(page.sync, page.data)
         sync = page.sync
 
 

@@ -34,6 +34,7 @@ from tap_asana_export.asana.session import new_session
 from tap_asana_export.errors import AnswerError, ExpiredTokenError, GrantError, UnreachableError, UnreadableError
 from tap_asana_export.redaction import redact_line
 from tap_asana_export.report import Announcement, Requests
+from tap_asana_export.unicode import replace_lone_surrogates
 from tap_asana_export.waiting import Clock, Pause, Waiting, finish, stop_at
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ T = TypeVar("T")
 
 MOST_SECONDS = 10**9
 """Seconds of the longest pause, 32 years: a clock takes no number of any size."""
+
+MOST_WORDS = 1000
+"""Characters of Asana's message that are shown."""
 
 logger = logging.getLogger(__name__)
 
@@ -166,8 +170,9 @@ class Asana:
         found: dict[str, Resource] = {}
         while True:
             page = yield from self._ask_for("GET /workspaces", Page, params=params)
-            found |= {each.gid: each for each in page.data}
-            if page.next_page is None or page.next_page.offset == params.get("offset"):
+            new = {each.gid: each for each in page.data if each.gid not in found}
+            found |= new
+            if page.next_page is None or not new:
                 return list(found.values())
             params = {**params, "offset": page.next_page.offset}
 
@@ -386,8 +391,16 @@ def _read(request: str, response: requests.Response, answer: type[T]) -> T:
 
 
 def _decode(request: str, response: requests.Response, answer: type[T]) -> T:
+    content = response.content
     try:
-        return msgspec.json.decode(response.content, type=answer)
+        try:
+            return msgspec.json.decode(content, type=answer)
+        except msgspec.DecodeError:
+            content, halves = replace_lone_surrogates(content)
+            if not halves:
+                raise
+            logger.warning("%s: the answer has half an emoji, cut by somebody: it becomes U+FFFD.", request)
+            return msgspec.json.decode(content, type=answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         cause = f"{response.headers.get('Content-Type', 'no type')} that is not what Asana documents ({error})"
         raise UnreadableError(request, redact_line(f"it is {cause}")) from None
@@ -399,7 +412,7 @@ def _message(response: requests.Response) -> str:
         words = [error["message"].rstrip(".") for error in response.json()["errors"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         words = []
-    return redact_line("; ".join(words) or response.reason or "no reason given")
+    return redact_line("; ".join(words) or response.reason or "no reason given")[:MOST_WORDS]
 
 
 def _oauth_message(response: requests.Response) -> str:

@@ -99,6 +99,14 @@ def _no_answer_in_time(_error: BaseException, host: str, timeout: float) -> Prob
     return Problem(f"no answer from {host} within {timeout:g} s", NETWORK)
 
 
+def _damaged(_error: BaseException, host: str, _timeout: float) -> Problem:
+    return Problem(f"the answer from {host} is compressed, and damaged", NETWORK)
+
+
+def _broken_off(_error: BaseException, host: str, _timeout: float) -> Problem:
+    return Problem(f"the connection to {host} broke off", NETWORK)
+
+
 PROBLEMS: list[
     tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[BaseException, str, float], Problem]]
 ] = [
@@ -119,6 +127,8 @@ PROBLEMS: list[
     (urllib3.exceptions.NewConnectionError, _no_connection),  # a kind of ConnectTimeoutError to urllib3
     ((requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError), _no_connection_in_time),
     ((requests.Timeout, urllib3.exceptions.TimeoutError), _no_answer_in_time),
+    ((requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError), _damaged),
+    ((requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError), _broken_off),
 ]
 """Which function explains which exceptions; the first match counts."""
 

@@ -14,6 +14,7 @@ import requests
 
 from tap_asana_export.asana.models import Resource
 from tap_asana_export.asana.pace import A_MINUTE, AT_ONCE
+from tap_asana_export.asana.pages import Pages
 from tap_asana_export.errors import AnswerError, UnreachableError, UnreadableError
 from tap_asana_export.waiting import side_by_side
 
@@ -65,7 +66,7 @@ def read_list(  # noqa: PLR0913 - all but four by name
     Raises:
         AnswerError: Asana refuses the list, or its offset twice.
         UnreachableError: it does not answer, or answers "not now" to every try.
-        UnreadableError: an answer is no page of objects, or leads back to a page that came before.
+        UnreadableError: an answer is no page of objects, or its pages lead nowhere.
     """
     path = request.path.replace("{workspace_gid}", workspace_gid)
     take_own = functools.partial(take, workspace_gid)
@@ -104,23 +105,23 @@ def read_pages(
     """
     path, _, query = path.partition("?")
     params = {**dict(parse_qsl(query)), "limit": PAGE, **({"opt_fields": ",".join(fields)} if fields else {})}
-    offsets: list[str] = []
+    pages = Pages(f"GET {path}")
+    offset: dict[str, str] = {}
     has_begun_anew = False
     while True:
         try:
-            page = yield from asana.page(path, {**params, "offset": offsets[-1]} if offsets else params, retries)
+            page = yield from asana.page(path, params | offset, retries)
         except AnswerError as error:
-            if not offsets or has_begun_anew or error.status != requests.codes.bad_request:
+            if not offset or has_begun_anew or error.status != requests.codes.bad_request:
                 raise
             logger.warning("GET %s: %s. An offset is good for a while; beginning anew.", path, error.message)
-            offsets, has_begun_anew = [], True
+            pages, offset, has_begun_anew = Pages(f"GET {path}"), {}, True
             continue
         take(page.data)
         if page.next_page is None:
             return
-        if page.next_page.offset in offsets:
-            raise UnreadableError(f"GET {path}", "its next page is one that came before")
-        offsets.append(page.next_page.offset)
+        pages.go_on(page.next_page.offset, page.data)
+        offset = {"offset": page.next_page.offset}
 
 
 def _read_of_each(
@@ -149,7 +150,8 @@ def _read_of_each(
     for status, of in missing.items():
         if of:
             logger.warning("%s: Asana answered %d for %d of them, such as %s.", what, status, len(of), of[0])
-    return not missing[requests.codes.forbidden]
+    # A few may have been deleted meanwhile. Where most are unknown, something else is wrong.
+    return not missing[requests.codes.forbidden] and 2 * len(missing[requests.codes.not_found]) <= len(gids)
 
 
 def _read_projects(

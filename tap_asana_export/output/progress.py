@@ -208,7 +208,7 @@ def remarks(report: Report) -> Iterator[str]:
         if part.deletions:
             yield f"{part.name}: {words.count(part.deletions, 'deletion')}"
         if part.gap:
-            yield f"{part.name}: {part.gap}, so the next export is full"
+            yield f"{part.name}: {part.gap}, so an export of all objects is made, once a day at the most"
         for stream, names in part.unknown_fields.items():
             yield f"{part.name}: fields that the schema of {stream} does not know: {', '.join(names)}"
     if len(report.failures) > 1:  # a single one is the last line of the log anyway

@@ -9,7 +9,7 @@ import msgspec
 
 from tap_asana_export.errors import DamagedError
 from tap_asana_export.records.objects import UNDECODABLE, gid_of
-from tap_asana_export.records.unicode import replace_lone_surrogates
+from tap_asana_export.unicode import replace_lone_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

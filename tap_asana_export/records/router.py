@@ -21,7 +21,7 @@ from tap_asana_export.limits import USUAL
 from tap_asana_export.records.gids import Gids
 from tap_asana_export.records.handlers import IgnoredType
 from tap_asana_export.records.objects import NO_PROPERTIES, TAG, UNDECODABLE, Properties, decode_properties, encode
-from tap_asana_export.records.unicode import is_utf8, replace_lone_surrogates
+from tap_asana_export.unicode import is_utf8, replace_lone_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from tap_asana_export.times import UtcStruct, parse_time
+from tap_asana_export.times import UtcStruct, format_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -18,6 +18,9 @@ OVERLAP = timedelta(hours=1)
 
 KEPT = timedelta(days=90)
 """How long Asana keeps the events of the audit log, https://developers.asana.com/reference/getauditlogevents."""
+
+FIRST = datetime(2008, 1, 1, tzinfo=timezone.utc)
+"""No event of Asana's is older than the company."""
 
 TRASH = timedelta(days=30)
 """How long what was deleted can be undeleted."""
@@ -120,14 +123,16 @@ class LastWords:
 
     Args:
         workspace_gid: the workspace.
+        now: the present.
 
     Attributes:
         unclear: how many events told of a deletion, but not of which object or when.
     """
 
-    def __init__(self, workspace_gid: str) -> None:
+    def __init__(self, workspace_gid: str, now: datetime) -> None:
         self.unclear = 0
         self._workspace_gid = workspace_gid
+        self._now = now
         self._of: dict[str, tuple[Rank, dict[str, Any]]] = {}
         self._first: dict[str, tuple[Rank, dict[str, Any]]] = {}
 
@@ -154,7 +159,7 @@ class LastWords:
         *,
         is_audited: bool,
     ) -> None:
-        gid, at = text(inner(event, "resource"), "gid"), time_of(event)
+        gid, at = gid_of(event), time_of(event, self._now)
         if not gid or at is None:
             self.unclear += 1
             return
@@ -162,8 +167,8 @@ class LastWords:
             "gid": gid,
             "resource_type": resource_type,
             "is_deleted": is_deleted,
-            "changed_at": event["created_at"],
-            "actor_gid": actor.get("gid"),
+            "changed_at": format_time(at),
+            "actor_gid": text(actor, "gid") or None,
             "source": "audit_log" if is_audited else "events",
             "workspace_gid": self._workspace_gid,
         }
@@ -201,12 +206,24 @@ def text(event: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def time_of(event: Mapping[str, Any]) -> datetime | None:
-    """When an event happened; None if it does not say."""
+def time_of(event: Mapping[str, Any], now: datetime) -> datetime | None:
+    """When an event happened; None if it does not say, or says what cannot be.
+
+    Args:
+        event: the event.
+        now: the present. An event may be a little later, since clocks differ.
+    """
     try:
-        return parse_time(text(event, "created_at"))
+        time = parse_time(text(event, "created_at"))
     except ValueError:
         return None
+    return time if FIRST <= time <= now + OVERLAP else None
+
+
+def gid_of(event: Mapping[str, Any]) -> str:
+    """The gid of what an event is about; empty if it does not say."""
+    gid = inner(event, "resource").get("gid")
+    return str(gid) if type(gid) in {str, int} else ""
 
 
 def inner(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:

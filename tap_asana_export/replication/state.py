@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from tap_asana_export.errors import SettingError
+from tap_asana_export.replication.activity import ActivityState
 from tap_asana_export.replication.coverage import TableState
 from tap_asana_export.times import UtcStruct, as_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 EXPORTS = "exports"
 """The stream whose state holds what is known of exports."""
@@ -103,12 +104,20 @@ class _ExportPartition(ExportState, kw_only=True):
     context: _Context
 
 
+class _ActivityPartition(ActivityState, kw_only=True):
+    context: _Context
+
+
 class _TableStream(msgspec.Struct, forbid_unknown_fields=True):
     partitions: list[_TablePartition] = []
 
 
 class _ExportStream(msgspec.Struct, forbid_unknown_fields=True):
     partitions: list[_ExportPartition] = []
+
+
+class _ActivityStream(msgspec.Struct, forbid_unknown_fields=True):
+    partitions: list[_ActivityPartition] = []
 
 
 class _ForeignStream(msgspec.Struct):
@@ -119,12 +128,12 @@ class _State(msgspec.Struct):
     bookmarks: dict[str, _ForeignStream]
 
 
-def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
+def check_state(state: Any, streams: Mapping[str, str]) -> dict[str, Any]:
     """The state that was given, taken out of what Meltano or a STATE message wraps around it.
 
     Args:
         state: what `--state` brought; None and `{}` mean none.
-        streams: names of this tap's streams.
+        streams: this tap's streams by name, and the kind of their source; `exports` is one of its own.
 
     Raises:
         SettingError: it is another tap's state, or damaged.
@@ -136,8 +145,8 @@ def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
         return {}
     try:
         bookmarks = msgspec.convert(state, _State).bookmarks
-        for name in streams:
-            _check_stream(name, state["bookmarks"].get(name, {}))
+        for name, kind in streams.items():
+            _check_stream(name, kind, state["bookmarks"].get(name, {}))
     except msgspec.ValidationError as error:
         cause = str(error)
     else:
@@ -150,10 +159,15 @@ def check_state(state: Any, streams: Collection[str]) -> dict[str, Any]:
     )
 
 
-def _check_stream(name: str, stream: Any) -> None:
+_STREAMS: dict[str, type[_ExportStream | _ActivityStream | _TableStream]] = {
+    EXPORTS: _ExportStream,
+    "activity": _ActivityStream,
+}
+
+
+def _check_stream(name: str, kind: str, stream: Any) -> None:
     """Raise msgspec.ValidationError unless this can be a stream's state, with each workspace once."""
-    kind: type[_ExportStream | _TableStream] = _ExportStream if name == EXPORTS else _TableStream
-    contexts = [each.context for each in msgspec.convert(stream, kind).partitions]
+    contexts = [each.context for each in msgspec.convert(stream, _STREAMS.get(kind, _TableStream)).partitions]
     for context in contexts:
         if contexts.count(context) > 1:
             gid = context.workspace_gid or context.parent_gid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from tests.support.tap import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 USERS, TAGS, PROJECTS = "/users", "/workspaces/1/tags", "/workspaces/1/projects"
 PORTFOLIOS, TIME = "/portfolios", "/time_tracking_entries"
@@ -146,8 +148,8 @@ def test_an_offset_that_expires_twice_ends_its_list(catalog: dict[str, Any], run
         run = run_tap(api.settings(), catalog=only(catalog, ["users"]))
     assert run.code == 1
     assert run.last_line == (
-        f"{ASKED}Asana answered 400: offset: Your pagination token has expired. Deselect the stream to have the others "
-        "without this word."
+        f"{ASKED}Asana answered 400: offset: Your pagination token has expired. Run again; if it repeats, deselect the "
+        "stream: the others come without it."
     )
     assert len(api.asked) == 4
 
@@ -232,6 +234,100 @@ def test_a_project_that_is_gone_or_hidden_costs_no_other_its_sections(
     assert run.warnings == [f"Workspace 1, sections: Asana answered {status} for 1 of them, such as 2."]
     assert run.records("projects") == []
     assert [each.query["opt_fields"] for each in api.asked if each.path == PROJECTS] == ["gid"]
+
+
+def test_where_most_projects_are_unknown_no_section_is_taken_for_deleted(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    unknown = {f"/projects/{number}/sections": refusal(404, "no") for number in (2, 3)}
+    lists = {
+        PROJECTS: paged(objects("project", 1, 2, 3)),
+        "/projects/1/sections": paged(objects("section", 10)),
+        **unknown,
+    }
+    with ScriptedApi(lists) as api:
+        run = run_tap(api.settings(emit_activate_version_messages=True), catalog=only(catalog, ["sections"]))
+    assert (run.code, gids(run, "sections"), activated(run)) == (0, ["10"], set())
+    assert [each.partition(", such as")[0] for each in run.warnings] == [
+        "Workspace 1, sections: Asana answered 404 for 2 of them"
+    ]
+
+
+def test_where_another_list_is_answered_nothing_is_taken_for_deleted(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    with ScriptedApi({TAGS: paged(objects("user", 1, 2))}) as api:
+        run = run_tap(api.settings(emit_activate_version_messages=True), catalog=only(catalog, ["exports", "tags"]))
+    assert (run.code, gids(run, "tags"), activated(run)) == (0, [], set())
+    assert [record["full"] for record in run.records("exports")] == [False]
+    assert run.warnings == ["Workspace 1, tags: it has 2 objects of type 'user', which no stream takes."]
+
+
+@pytest.mark.parametrize(
+    "number", [lambda _: 1, lambda number: number % 2, lambda number: number], ids=["same", "in turn", "ever new"]
+)
+def test_pages_without_end_are_an_error(
+    number: Callable[[int], int], catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    count = itertools.count()
+    with ScriptedApi({USERS: lambda _: page(objects("user", 1), f"o{number(next(count))}")}) as api:
+        run = run_tap(api.settings(emit_activate_version_messages=True), catalog=only(catalog, ["users"]))
+    assert (run.code, gids(run, "users"), activated(run)) == (1, ["1"], set())
+    assert (
+        unusable("its next page is one that came before") in run.last_line
+        or unusable("its pages bring nothing new, and there is always another one") in run.last_line
+    )
+    assert len(api.asked) <= 22
+
+
+def test_half_an_emoji_costs_no_list_its_objects(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    body = rb"""{"data": [{"gid": "1", "resource_type": "tag", "name": "cut \ud83d", "notes": "whole \ud83d\ude80"},
+        {"gid": "2", "resource_type": "tag", "name": "\udc00\u0041"}]}"""
+    with ScriptedApi({TAGS: Answer(200, body)}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["tags"]))
+    assert run.code == 0, run.stderr
+    names = [(record["name"], record.get("notes")) for record in run.records("tags")]
+    assert names == [("cut \ufffd", "whole \U0001f680"), ("\ufffdA", None)]
+    assert run.warnings == ["GET /workspaces/1/tags: the answer has half an emoji, cut by somebody: it becomes U+FFFD."]
+
+
+@pytest.mark.parametrize(
+    ("item", "cause"),
+    [
+        (b"[1]", "it is no JSON object"),
+        (b'{"resource_type": "tag"}', "Object missing required field `gid`"),
+        (b'{"gid": "1", "resource_type": "tag", "name": "\xff"}', "it is not UTF-8"),
+    ],
+)
+def test_an_object_that_is_none_of_asanas_is_told_with_its_list(
+    item: bytes, cause: str, catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    with ScriptedApi({TAGS: Answer(200, b'{"data": [' + item + b"]}")}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["tags"]))
+    assert run.code == 1
+    assert cause in run.last_line
+    assert "Workspace 1, tags: " in run.last_line
+    assert "file" not in run.last_line
+
+
+def test_what_asana_says_is_told_without_what_no_text_can_hold_and_not_without_end(
+    catalog: dict[str, Any], run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    lists = {TAGS: Answer(400, rb'{"errors": [{"message": "bad \ud800 thing' + b"!" * 100_000 + b'"}]}')}
+    with ScriptedApi(lists) as api:
+        run = run_tap(api.settings(report=str(tmp_path / "report.json")), catalog=only(catalog, ["tags"]))
+    assert run.code == 1
+    assert "Asana answered 400: bad thing!!!" in run.last_line
+    assert len(run.last_line) < 1300
+    assert "bad   thing!!!" in (tmp_path / "report.json").read_text()
+
+
+def test_workspaces_without_end_end(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    count = itertools.count()
+    lists = {"/workspaces": lambda _: page([{"gid": "1"}], "AB"[next(count) % 2]), TAGS: paged(objects("tag", 1))}
+    with ScriptedApi(lists) as api:
+        run = run_tap(api.settings(workspaces=[]), catalog=only(catalog, ["tags"]))
+    assert (run.code, gids(run, "tags"), api.paths().count("/workspaces")) == (0, ["1"], 2)
 
 
 def test_lists_that_need_one_that_broke_say_so(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 
-from tap_asana_export.limits import USUAL
-
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """Begins the escape of a surrogate, in a pair or alone."""
 
@@ -16,7 +14,7 @@ ESCAPE = re.compile(
 """Any escape in JSON; group 1 is a lone surrogate. A pair of surrogates is one escape."""
 
 
-def is_utf8(text: memoryview | bytes, most: int = USUAL.utf8_slice) -> bool:
+def is_utf8(text: memoryview | bytes, most: int) -> bool:
     """Whether the bytes, of which so many are checked at a time, are UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
