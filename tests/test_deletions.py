@@ -11,13 +11,14 @@ from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.times import parse_time
 from tests.support.organizations import expected
 from tests.support.tap import WORKSPACE, Run, settings_for
-from tests.support.targets import STREAMS, Loaded, Postgres, change, feed, load, target_postgres
+from tests.support.targets import STREAMS, Loaded, change, feed, load, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.clock import Clock
+    from tests.support.postgres import Postgres
 
 OTHER = "1200000000000002"
 

@@ -32,13 +32,14 @@ from tests.support.graphs import RESOURCES, STREAMS, in_graph, parents, selectin
 from tests.support.lists import LIST_MOMENTS
 from tests.support.organizations import expected
 from tests.support.tap import WORKSPACE, Run, select, settings_for, sync
-from tests.support.targets import Postgres, load, target_postgres
+from tests.support.targets import load, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.clock import Clock
+    from tests.support.postgres import Postgres
 
 
 IN_SMALL_BLOCKS = Limits(text=1 << 13, state_lines=5)

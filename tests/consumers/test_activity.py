@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_asana_export.sandbox import Sandbox
-    from tests.support.targets import Postgres
+    from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.external
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_asana_export.sandbox import Sandbox
-    from tests.support.targets import Postgres
+    from tests.support.postgres import Postgres
 
 pytestmark = [
     pytest.mark.external,

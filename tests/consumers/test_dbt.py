@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.support.answers import Row, Workspace
     from tests.support.dbt import Warehouse
-    from tests.support.targets import Postgres
+    from tests.support.postgres import Postgres
 
 pytestmark = [pytest.mark.external, pytest.mark.timeout(900)]
 

@@ -11,7 +11,7 @@ from tests.support.batches import into
 from tests.support.consumers import PROJECT, plain
 from tests.support.lists import LISTS, by_key, change_lists, listed, only
 from tests.support.tap import Run, settings_for
-from tests.support.targets import Postgres, load, target_postgres
+from tests.support.targets import load, target_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tap_asana_export.sandbox import Sandbox
     from tests.support.lists import Rows
+    from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.external
 

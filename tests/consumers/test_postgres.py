@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.clock import Clock
-    from tests.support.targets import Postgres
+    from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.external
 

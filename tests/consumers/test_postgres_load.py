@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tap_asana_export.sandbox import Sandbox
     from tests.support.consumers import Exported, Table
-    from tests.support.targets import Postgres
+    from tests.support.postgres import Postgres
 
 PARTS = [source for source in SOURCES if source.array and not source.graph]
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_asana_export.sandbox.wire import Request
-    from tests.support.targets import Postgres
+    from tests.support.postgres import Postgres
 
 pytestmark = [pytest.mark.soak, pytest.mark.external, pytest.mark.usefixtures("quiet")]
 

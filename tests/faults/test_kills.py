@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_asana_export.sandbox.wire import Request
-    from tests.support.targets import Postgres, Target
+    from tests.support.postgres import Postgres
+    from tests.support.targets import Target
 
 pytestmark = [pytest.mark.external, pytest.mark.soak]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.answers import Row
-    from tests.support.targets import Postgres
+    from tests.support.postgres import Postgres
 
 DBT = ("dbt-core~=1.11.0", "dbt-duckdb~=1.11.0", "dbt-postgres~=1.11.0")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tap_asana_export.sandbox import Sandbox
     from tests.support.clock import Clock
+    from tests.support.postgres import Postgres
 
 
 def feed(tap: list[str], target: Target) -> tuple[int, str, dict[str, Any]]:
@@ -134,26 +135,6 @@ def target_duckdb(folder: Path, **settings: Any) -> Target:
         rows,
         lambda value: None if value == "" else value,
     )
-
-
-@dataclass(frozen=True)
-class Postgres:
-    """A PostgreSQL server.
-
-    Attributes:
-        programs: the folder with psql.
-        socket: the folder with the server's socket, the only way to it.
-    """
-
-    programs: Path
-    socket: Path
-
-    def query(self, sql: str) -> list[Any]:
-        """The rows of a query that makes JSON, or nothing."""
-        psql: list[Any] = [self.programs / "psql", "-h", self.socket, "-U", "postgres", "-XAtqc", sql]
-        done = subprocess.run(psql, capture_output=True, check=False, text=True)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.split("\n") if line]
 
 
 def target_postgres(server: Postgres, folder: Path, **settings: Any) -> Target:
