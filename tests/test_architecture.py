@@ -48,6 +48,7 @@ def test_only_the_place_for_it_uses_private_names_of_the_sdk() -> None:
 
 def test_the_private_names_of_the_sdk_are_as_the_tap_knows_them() -> None:
     assert {name: list(inspect.signature(getattr(sdk, name)).parameters) for name in sdk.__all__} == {
+        "flatten_key": ["key_name", "parent_keys", "separator", "max_key_length"],
         "parse_environment_config": ["config_schema", "prefix", "dotenv_path"],
     }
 

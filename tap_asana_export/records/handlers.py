@@ -145,7 +145,7 @@ class ObjectHandler:
         if self._passthrough:
             self._passthrough.write(record, self._added, rest)
         elif self._mapped:
-            self._mapped.write({**decode_value(line), "gid": record.gid}, self._added)
+            self._mapped.write({**self._mapped.decode(line), "gid": record.gid}, self._added)
         for nested_stream, array in arrays:
             if array not in EMPTY_ARRAYS:
                 nested_stream.write(array, added, record.gid)

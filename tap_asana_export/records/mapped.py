@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.contrib.msgspec import encoder
 
 from tap_asana_export.errors import MapError
+from tap_asana_export.records.flattening import Flattening
 from tap_asana_export.records.objects import (
     NO_PROPERTIES,
     AddedFields,
     Properties,
     decode,
+    decode_properties,
     decode_value,
     gid_of,
     known_properties,
@@ -55,6 +58,28 @@ class Mapped:
         self._keeps_unknown = ADDITIONAL in stream.effective_schema["properties"]
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._maps = [(each, get_buffer(each.stream_alias)) for each in active_maps(stream)]
+        for each, _ in self._maps:
+            if each.flattening_enabled:
+                each.flatten_record = Flattening(each)  # type: ignore[method-assign] # the SDK's, but faster
+        self._decoded = self._names_to_decode()
+
+    def _names_to_decode(self) -> set[str] | None:
+        """Names of the properties whose values the maps use, or that lose something within; None: those of all."""
+        names = used_names(self._stream.config.get("stream_maps") or {})
+        if names is None or any(each.flattening_enabled for each, _ in self._maps):
+            return None
+        partly = {name for name, below in self._unwanted.items() if below is not None}
+        return {*names, *partly, *self._stream.primary_keys}
+
+    def decode(self, text: memoryview | bytes) -> dict[str, Any]:
+        """Decode an object, as far as its maps need it: the values of other properties stay JSON text."""
+        if self._decoded is None:
+            found: dict[str, Any] = decode_value(text)
+            return found
+        properties: dict[str, Any] = decode_properties(text)
+        for name in self._decoded & properties.keys():
+            properties[name] = decode_value(properties[name])
+        return properties
 
     def prepare_added(self, values: AddedFields) -> dict[str, Any]:
         """Return the values that the tap adds to an object, decoded."""
@@ -123,6 +148,21 @@ class Mapped:
             if ADDITIONAL in properties:
                 additional = decode_value((mapped.get(ADDITIONAL) or "{}").encode())
                 mapped[ADDITIONAL] = encoder.encode({**additional, **dict(sorted(surplus.items()))}).decode()
+
+
+def used_names(stream_maps: Mapping[str, Any]) -> set[str] | None:
+    """Return the names that the expressions of stream maps use; None if one uses the whole record.
+
+    Args:
+        stream_maps: the setting, whose maps the SDK has checked.
+    """
+    names: set[str] = set()
+    for definitions in stream_maps.values():
+        for name, expression in definitions.items() if isinstance(definitions, dict) else ():
+            if isinstance(expression, str) and (name == "__filter__" or not name.startswith("__")):
+                used = {each.id for each in ast.walk(ast.parse(expression)) if isinstance(each, ast.Name)}
+                names |= {name if each == "self" else each for each in used}
+    return None if names & {"record", "_"} else names
 
 
 @functools.cache
