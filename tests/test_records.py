@@ -46,6 +46,9 @@ ODD = [
     '{"gid":"18","resource_type":"team","members":null,"organization":{},"endorsed":false}',
 ]  # fmt: skip
 
+WHOLE = {"__filter__": "int(gid) > 100"}
+"""A map's filter that leaves the odd ones out."""
+
 SELECTIONS: dict[str, dict[tuple[str, ...], bool]] = {
     "the default": {},
     "all opt-in fields": {
@@ -130,6 +133,22 @@ def test_records_equal_those_of_the_sdk(name: str, lines: list[str], catalog: di
         {"flattening_enabled": True, "flattening_max_depth": 2},
         {"stream_maps": {"tasks": {"loud": "gid.upper()"}, "teams": {"__alias__": "crews"}}},
         {"stream_maps": {"tasks": {"__filter__": "gid > '12'"}, "messages": None}},
+        {
+            "stream_maps": {
+                "tasks": WHOLE | {"who": "assignee.get('gid') if assignee else None", "name": "self.upper()"}
+            }
+        },
+        {"stream_maps": {"tasks": {"all": "json.dumps([record.get('followers'), _.get('num_likes')])"}}},
+        {
+            "stream_maps": {
+                "tasks": WHOLE | {"number": "str([each for each in tags or []])", "gid": "gid", "__else__": None}
+            }
+        },
+        {
+            "stream_maps": {"tasks": WHOLE | {"name": "md5(name)"}},
+            "flattening_enabled": True,
+            "flattening_max_depth": 1,
+        },
     ],
 )
 def test_mapped_and_flattened_records_equal_those_of_the_sdk(
