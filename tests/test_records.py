@@ -46,7 +46,7 @@ ODD = [
     '{"gid":"18","resource_type":"team","members":null,"organization":{},"endorsed":false}',
 ]  # fmt: skip
 
-WHOLE = {"__filter__": "int(gid) > 100"}
+WHOLE: dict[str, Any] = {"__filter__": "int(gid) > 100"}
 """A map's filter that leaves the odd ones out."""
 
 SELECTIONS: dict[str, dict[tuple[str, ...], bool]] = {

@@ -1,0 +1,145 @@
+"""Batch files into Delta tables: examples/delta."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.batches import into
+from tests.support.consumers import PROJECT, change, differences, export, tables
+from tests.support.lists import by_key, only
+from tests.support.tap import WORKSPACE, settings_for, sync
+from tests.support.targets import STREAMS, prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tap_asana_export.sandbox import Sandbox
+    from tests.support.consumers import Exported
+
+pytestmark = pytest.mark.external
+
+DELTA = ("deltalake==1.6.6", "pyarrow")
+
+READ = """
+import json, sys
+from deltalake import DeltaTable
+rows = DeltaTable(sys.argv[1]).to_pyarrow_table().to_pylist()
+nested = set(sys.argv[2:])
+for row in rows:
+    del row["_exported_at"]
+    print(json.dumps({name: json.loads(value) if name in nested and value else value for name, value in row.items()},
+                     default=lambda at: at.isoformat()))
+"""
+
+
+@pytest.fixture
+def merge(catalog: dict[str, Any], tmp_path: Path) -> Callable[..., Callable[[str], list[dict[str, Any]]]]:
+    """Runs the example on batch files; returns what reads its tables."""
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+    python = prefix(*DELTA) / "bin" / "python"
+
+    def run(batches: object, *streams: str) -> Callable[[str], list[dict[str, Any]]]:
+        example: list[Any] = [python, PROJECT / "examples" / "delta" / "merge.py"]
+        options = ["--catalog", f"{tmp_path}/catalog.json", f"{batches}", f"{tmp_path}/lake", *streams]
+        done = subprocess.run([*example, *options], capture_output=True, check=False, text=True)
+        assert done.returncode == 0, done.stderr
+        return rows
+
+    def rows(stream: str) -> list[dict[str, Any]]:
+        schema = json.loads((PROJECT / "schemas" / f"{stream}.json").read_text())
+        nested = [name for name, each in schema["properties"].items() if {"array", "object"} & {*each["type"]}]
+        done = subprocess.run(
+            [python, "-c", READ, f"{tmp_path}/lake/{stream}", *nested], capture_output=True, check=True, text=True
+        )
+        return [json.loads(line) for line in done.stdout.split("\n") if line]
+
+    return run
+
+
+def test_the_tables_hold_every_value_of_the_latest_state_again_and_again(
+    exported_as_parquet: Exported, merge: Callable[..., Callable[[str], list[dict[str, Any]]]]
+) -> None:
+    for _ in range(2):
+        rows = merge(f"{exported_as_parquet.root}/", *STREAMS)
+        found = {stream: {row["gid"]: row for row in rows(stream)} for stream in STREAMS}
+        assert differences(found, exported_as_parquet.tables) == []
+
+
+def test_each_run_merges_what_has_come_since(
+    sandbox: Sandbox, merge: Callable[..., Callable[[str], list[dict[str, Any]]]], tmp_path: Path
+) -> None:
+    state = None
+    for is_full in (True, False, True):
+        export(sandbox, WORKSPACE, tmp_path, None if is_full else state, format="parquet", compression="zstd")
+        state = tmp_path / f"{WORKSPACE}.state.json"
+        rows = merge(f"{tmp_path}/batches/asana/", *STREAMS)
+        if is_full:
+            found = {stream: {row["gid"]: row for row in rows(stream)} for stream in STREAMS}
+            assert differences(found, tables(sandbox)) == []
+        change(sandbox, WORKSPACE)
+
+
+def test_who_follows_no_longer_is_no_row(
+    sandbox: Sandbox,
+    catalog: dict[str, Any],
+    merge: Callable[..., Callable[[str], list[dict[str, Any]]]],
+    tmp_path: Path,
+) -> None:
+    selected = only(catalog, ["exports", "tasks", "task_followers"])
+    settings = settings_for(sandbox, overlap=0, **into(tmp_path / "batches", format="parquet", compression="zstd"))
+    organization = sandbox.organizations[WORKSPACE]
+    state = sync(settings, selected).state
+    merge(f"{tmp_path}/batches/asana/", "tasks", "task_followers")
+    task = next(each for each in sandbox.objects(WORKSPACE, "task") if len(each["followers"]) > 1)
+    organization.touch(task["gid"], followers=task["followers"][1:])
+    sync(settings, selected, state)
+    rows = merge(f"{tmp_path}/batches/asana/", "tasks", "task_followers")
+    wanted = {
+        (each["gid"], follower["gid"]) for each in sandbox.objects(WORKSPACE, "task") for follower in each["followers"]
+    }
+    assert by_key("task_followers", rows("task_followers")).keys() == wanted
+
+
+def test_what_was_deleted_is_in_no_table_and_what_was_undeleted_is(
+    sandbox: Sandbox,
+    catalog: dict[str, Any],
+    merge: Callable[..., Callable[[str], list[dict[str, Any]]]],
+    tmp_path: Path,
+) -> None:
+    streams = ("tasks", "messages", "stories")
+    selected = only(catalog, ["exports", *streams, "deletions"])
+    settings = settings_for(sandbox, overlap=0, **into(tmp_path / "batches", format="parquet", compression="zstd"))
+    organization = sandbox.organizations[WORKSPACE]
+    state = sync(settings, selected).state
+    merge(f"{tmp_path}/batches/asana/", *streams)
+    tasks, messages = ([*sandbox.objects(WORKSPACE, kind)] for kind in ("task", "message"))
+    parents = {task["parent"]["gid"] for task in tasks if task["parent"]}
+    others = [task for task in tasks if task["gid"] not in parents and not task["parent"]]
+    back = [others[0]["gid"], messages[0]["gid"], others[1]["stories"][0]["gid"]]
+    for gid in [*back, others[2]["gid"], min(parents), messages[1]["gid"], others[3]["stories"][0]["gid"]]:
+        organization.delete(gid)
+    state = sync(settings, selected, state).state
+    for gid in back:
+        organization.undelete(gid)
+    sync(settings, selected, state)
+
+    rows = merge(f"{tmp_path}/batches/asana/", *streams)
+    whole = [*sandbox.objects(WORKSPACE, "task"), *sandbox.objects(WORKSPACE, "message")]
+    assert {stream: sorted(row["gid"] for row in rows(stream)) for stream in streams} == {
+        "tasks": sorted(each["gid"] for each in sandbox.objects(WORKSPACE, "task")),
+        "messages": sorted(each["gid"] for each in sandbox.objects(WORKSPACE, "message")),
+        "stories": sorted(story["gid"] for each in whole for story in each["stories"]),
+    }
+
+
+def test_a_place_without_files_is_an_error(catalog: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+    example: list[Any] = [prefix(*DELTA) / "bin" / "python", PROJECT / "examples" / "delta" / "merge.py"]
+    options = ["--catalog", f"{tmp_path}/catalog.json", f"{tmp_path}/nowhere/", f"{tmp_path}/lake", "tasks"]
+    done = subprocess.run([*example, *options], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr.startswith("There is no file")) == (1, True)
