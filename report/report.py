@@ -1,11 +1,13 @@
 """Write a report of the models in dbt/ as one HTML file, which needs no network and runs no script.
 
-Usage: python report.py MODELS.duckdb REPORT.html
+Usage: python report.py MODELS.duckdb REPORT.html [RUN_RESULTS.json]
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -51,7 +53,7 @@ NUMBERS = {
     "open, nobody has them": "select count(*) from asana_tasks where not is_completed and assignee_gid is null",
     "created in 7 days": "select count(*) from asana_tasks where created_at > getvariable('now') - interval 7 days",
     "completed in 7 days": "select count(*) from asana_tasks where completed_at > getvariable('now') - interval 7 days",
-    "days from start to completion, median of a year": """
+    "days from start to completion: the median of what was completed within a year": """
         select median(cycle_days) from asana_tasks
         where completed_at > getvariable('now') - interval 365 days and cycle_days > 0
     """,
@@ -60,11 +62,11 @@ NUMBERS = {
 FIGURES = (
     Figure(
         "Does more come in than gets done?",
-        "Tasks created and completed by week.",
+        "Tasks created and completed by week; the last one is not over.",
         """
         select cast(date_trunc('week', day) as date) as week, sum(created), sum(completed)
         from asana_daily_metrics
-        where scope = 'workspace' and day > cast(getvariable('now') as date) - 13 * 7
+        where scope = 'workspace' and day >= date_trunc('week', cast(getvariable('now') as date)) - interval 12 weeks
         group by week order by week
         """,
         ("week of", "created", "completed"),
@@ -78,7 +80,8 @@ FIGURES = (
         with weeks as (
             select scope_gid, cast(date_trunc('week', day) as date) as week, arg_max(open_tasks, day) as open_tasks
             from asana_daily_metrics
-            where scope = 'workspace' and day > cast(getvariable('now') as date) - 26 * 7
+            where scope = 'workspace'
+                and day >= date_trunc('week', cast(getvariable('now') as date)) - interval 25 weeks
             group by all
         )
         select week, sum(open_tasks) from weeks group by week order by week
@@ -114,8 +117,8 @@ FIGURES = (
     ),
     Figure(
         "How long does work take?",
-        "Days from start to completion by project, of a year: the middle half of the tasks, and the median. "
-        "Tasks that were created as completed do not count.",
+        "Days from start to completion by project, of what was completed within a year: the bar is the middle half of "
+        "the tasks, the mark in it the median. Tasks that were created as completed do not count.",
         """
         select coalesce(projects.name, projects.project_gid), count(*),
             quantile_cont(tasks.cycle_days, 0.25), median(tasks.cycle_days), quantile_cont(tasks.cycle_days, 0.75)
@@ -195,7 +198,8 @@ th { color: var(--soft); font-weight: 600 } td.n, th.n { text-align: right; font
 td.d { white-space: nowrap }
 @media print { details::details-content { content-visibility: visible; block-size: auto }
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #bbb; --c1: #2f6f9f; --c2: #e08a3c;
-  --ribbon: #2f6f9f44 } body { padding: 0; font-size: .8rem } summary { display: none } }
+  --ribbon: #2f6f9f44 } body { padding: 0; font-size: .8rem } summary { display: none }
+  figure { break-inside: auto } svg { max-width: none } svg, tr { break-inside: avoid } }
 """
 
 
@@ -278,8 +282,17 @@ def rows_of(database: duckdb.DuckDBPyConnection, figure: Figure) -> list[Row]:
     ]
 
 
-def main(models: str, path: str) -> None:
-    """Write the report."""
+def main(models: str, path: str, results: str | None = None) -> None:
+    """Write the report.
+
+    Args:
+        models: the database with dbt's models.
+        path: where to.
+        results: dbt's `run_results.json`, to say what was built and tested.
+    """
+    if results:
+        kinds = Counter(each["unique_id"].split(".")[0] for each in json.loads(Path(results).read_text())["results"])
+        print(f"dbt built {kinds['model']} models, and {kinds['test']} tests passed.")
     with duckdb.connect(models, read_only=True) as database:
         html = page(database)
     Path(path).write_text(html, encoding="utf-8")

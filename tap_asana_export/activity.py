@@ -33,12 +33,12 @@ from tap_asana_export.replication.activity import (
 from tap_asana_export.replication.coverage import TableState
 from tap_asana_export.replication.state import read_partition
 from tap_asana_export.report import READING, WAITING_TO_READ
-from tap_asana_export.times import format_time
+from tap_asana_export.times import format_time, parse_time
 from tap_asana_export.waiting import side_by_side, until
 from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tap_asana_export.asana import Asana
     from tap_asana_export.sources import ExportRoot
@@ -95,6 +95,8 @@ class Activity:
                 self._note_gap(state.gap_at, state.gap or "something may have been missed")
             if state.renew_at:
                 run.renewals[workspace.gid] = state.renew_at
+        self._since = self._of[DELETIONS].bookmark if DELETIONS in self._of else None
+        self._told: dict[str, dict[str, Any]] = {}
         self._newest: datetime | None = None
         self._sync: str | None = None
         self._error: TapError | None = None
@@ -141,19 +143,33 @@ class Activity:
                 name: stack.enter_context(ActivityRecords(self._run, self._root, each, now))
                 for name, each in self._selected.items()
             }
-            yield from self._try(self._read_audit_log(now, records.get(AUDIT_LOG)), words, now)
+            # The token for the events comes first: what happens from then on, they tell.
             yield from self._try(self._read_events(now, records.get(EVENTS)), words, now)
+            if any(name != EVENTS and not state.bookmark for name, state in self._of.items()):
+                # The first reading of the audit log may be long, and the first export is full anyway.
+                self._is_read = True
+            yield from self._try(self._read_audit_log(now, records.get(AUDIT_LOG)), words, now)
             if DELETIONS in records:
                 self._note_unclear(words, now)
                 yield from self._note_undeletions(words)
-                for record in words.records():
+                for record in self._new(words):
                     records[DELETIONS].write(record)
             with self._run.writer.undisturbed():
                 for each in records.values():
                     each.finish()
                 self._move_bookmarks(now)
-        self._note_records(records, words)
+        self._note_records(records)
         self._run.save_state()
+
+    def _new(self, words: LastWords) -> Iterator[dict[str, Any]]:
+        """Yield the records of deletions that this run has not written yet: it reads the last hour twice."""
+        since = self._since
+        for record in words.records():
+            if self._told.get(record["gid"]) != record:
+                self._told[record["gid"]] = record
+                is_later = since is None or parse_time(record["changed_at"]) > since
+                self._part.deletions = (self._part.deletions or 0) + (record["is_deleted"] and is_later)
+                yield record
 
     def _note_unclear(self, words: LastWords, now: datetime) -> None:
         """Remember that something was deleted of which nobody knows what it is, or when that was."""
@@ -162,13 +178,10 @@ class Activity:
             logger.warning("%s: %s told of a deletion, but not of what, or when.", self._root, unclear)
             self._note_gap(now, "an event told of a deletion, but not of what, or when")
 
-    def _note_records(self, records: Mapping[str, ActivityRecords], words: LastWords) -> None:
+    def _note_records(self, records: Mapping[str, ActivityRecords]) -> None:
         """Note in the report what was read."""
         numbers = Counter(self._part.records) + Counter({name: each.count for name, each in records.items()})
         self._part.records = dict(numbers)
-        if DELETIONS in records:
-            deleted = sum(each["is_deleted"] for each in words.records())
-            self._part.deletions = (self._part.deletions or 0) + deleted
 
     def _try(self, reading: Waiting[LastWords], words: LastWords, now: datetime) -> Waiting[None]:
         """Read the audit log or the events, and add what is told of deletions; what breaks off tells nothing."""
@@ -212,6 +225,7 @@ class Activity:
 
         def take(event: dict[str, Any]) -> None:
             nonlocal newest
+            self._note_read()
             created_at = time_of(event, now)
             if log and (not wanted or event.get("event_type") in wanted):
                 if text(event, "gid"):
@@ -224,6 +238,7 @@ class Activity:
             newest = max(newest, created_at or newest)
 
         gid, at = self._workspace.gid, format_time(start_at)
+        logger.info("%s: reading the audit log since %s", self._root, at)
         yield from side_by_side(
             (read_audit_log(self._asana, gid, at, take, event_type=each) for each in types), AT_ONCE
         )
@@ -243,6 +258,7 @@ class Activity:
         types: Counter[str] = Counter()
 
         def take(event: dict[str, Any]) -> None:
+            self._note_read()
             types[text(inner(event, "resource"), "resource_type") or "object without a name"] += 1
             if log:
                 gid = fingerprint(event).removeprefix("sha256:")[:32]
@@ -279,6 +295,10 @@ class Activity:
             f"{kind}s" for each in self._run.selected if each.source.array for kind in each.source.resource_types
         }
         return names | of_parts | ({"projects"} if "tasks" in names | of_parts else set())
+
+    def _note_read(self) -> None:
+        """Note in the report that an event was read."""
+        self._part.objects["event"] = self._part.objects.get("event", 0) + 1
 
     def _note_gap(self, at: datetime, reason: str) -> None:
         """Remember that something may have been missed, until an export of all objects has shown what there is."""

@@ -107,12 +107,15 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
     Raises:
         SettingError: it does not; the error names what is wrong, and the most similar name.
     """
-    if catalog is not None and not any(stream.selected for stream in streams.values()):
-        raise SettingError(f"The catalog selects nothing: select at least one of {', '.join(streams)}.")
     for name, entry in (catalog or {}).items():
         if name not in streams:
             if entry.metadata.resolve_selection()[()]:
-                raise SettingError(f"The catalog selects a stream '{name}'; there are {', '.join(streams)}.")
+                close = difflib.get_close_matches(name, streams, n=1)
+                meant = f"; perhaps {close[0]}?" if close else f"; there are {', '.join(streams)}."
+                raise SettingError(
+                    f"The catalog selects a stream '{name}', which there is not{meant} Correct the catalog, or make it "
+                    "anew with --discover."
+                )
             continue
         stream = streams[name]
         names = stream.schema["properties"]
@@ -133,3 +136,5 @@ def check_catalog(catalog: Catalog | None, streams: Mapping[str, Stream]) -> Non
                 f"The catalog selects '{'.'.join(breadcrumb[1::2])}' of the stream {name}, which there is not"
                 f"{f'; perhaps {close[0]}?' if close else '.'} Make the catalog anew with --discover."
             )
+    if catalog is not None and not any(stream.selected for stream in streams.values()):
+        raise SettingError(f"The catalog selects nothing: select at least one of {', '.join(streams)}.")

@@ -318,9 +318,8 @@ class Asana:
             seconds = pause or tries.get_backoff_time()
             if is_paced and pause:
                 self._pace.hold(pause)
-            say = functools.partial(
-                logger.warning, "%s: %s; trying again in %.1f s", request, unreachable.cause, seconds
-            )
+            soon = f"in {seconds:.1f} s" if seconds else "at once"
+            say = functools.partial(logger.warning, "%s: %s; trying again %s", request, unreachable.cause, soon)
             say()
             yield Pause(seconds, say)
 

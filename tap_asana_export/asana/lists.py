@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl
@@ -17,6 +16,7 @@ from tap_asana_export.asana.pace import A_MINUTE, AT_ONCE
 from tap_asana_export.asana.pages import Pages
 from tap_asana_export.errors import AnswerError, UnreachableError, UnreadableError
 from tap_asana_export.waiting import side_by_side
+from tap_asana_export.words import count, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -129,12 +129,12 @@ def _read_of_each(
 ) -> Waiting[bool]:
     """Read the lists of objects, several at a time; one that is gone, or may not be seen, ends no other."""
     logger.info(
-        "%s: %d requests or more, %d at a time and %d a minute at the most: %d minutes or more.",
+        "%s: at least %s, %d at a time and %d a minute at the most, so %s or more",
         what,
-        len(gids),
+        count(len(gids), "request"),
         AT_ONCE,
         A_MINUTE,
-        math.ceil(len(gids) / A_MINUTE),
+        seconds(60 * len(gids) / A_MINUTE),
     )
     missing: dict[int, list[str]] = {requests.codes.not_found: [], requests.codes.forbidden: []}
 

@@ -158,7 +158,7 @@ def describe(part: Part) -> str:
         return f"{found}, {words.count(part.pages, 'page')}"
     rate = part.bytes / seconds if seconds else 0
     if not part.bytes or not rate:
-        return f"reading, {words.seconds(seconds)}"
+        return f"reading, {words.seconds(seconds)}" + (f"; {found}" if part.objects else "")
     total = f" of {words.size(part.total_bytes)}" if part.total_bytes else ""
     left = f", {words.seconds((part.total_bytes - part.bytes) / rate)} left" if part.total_bytes else ""
     return f"{words.size(part.bytes)}{total}, {words.size(rate)}/s{left}; {found}"
@@ -203,7 +203,7 @@ def remarks(report: Report) -> Iterator[str]:
     retries = sum(each.retries for each in report.requests.values())
     requests = ", ".join(f"{name} {each.count:,}" for name, each in sorted(report.requests.items()))
     if requests:
-        yield f"Requests: {requests}{f'; {retries:,} of them once more' if retries else ''}"
+        yield f"Requests: {requests}{f'; {retries:,} of them again, after a failure' if retries else ''}"
     for part in report.parts:
         if part.deletions:
             yield f"{part.name}: {words.count(part.deletions, 'deletion')}"
