@@ -111,9 +111,7 @@ def test_requests_that_were_sent_again_are_counted(sandbox: Sandbox, run_tap: Ca
     report = read(place)
     assert report["requests"]["GET /jobs/{gid}"]["retries"] == 1
     assert report["requests"]["GET storage"] == {"count": 3, "retries": 2}
-    asked_again = (
-        f"GET /jobs/{report['parts'][0]['job_gid']}: Asana answered 500 Internal Server Error; trying again "
-    )
+    asked_again = f"GET /jobs/{report['parts'][0]['job_gid']}: Asana answered 500 Internal Server Error; trying again "
     assert report["warnings"][0].startswith(asked_again)
     assert "The download broke after" in report["warnings"][1]
 

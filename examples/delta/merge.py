@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -182,7 +182,8 @@ def with_subtasks(words: dict[str, dict[str, Any]], tasks: DeltaTable | None) ->
     gone = {gid: each["changed_at"] for gid, each in words.items() if each["is_deleted"]}
     if not gone or tasks is None:
         return gone
-    rows = tasks.to_pyarrow_table(columns=["gid", "parent"]).to_pylist()
+    query = QueryBuilder().register("tasks", tasks).execute("select gid, parent from tasks")
+    rows = pa.table(query).to_pylist()
     parent_of = {each["gid"]: json.loads(each["parent"])["gid"] for each in rows if each["parent"]}
     for _ in range(MOST_LEVELS):
         for gid, parent in parent_of.items():
