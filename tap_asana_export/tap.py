@@ -18,8 +18,10 @@ from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.metrics import METRICS_LOGGER_NAME, Point
+from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_asana_export import redaction
+from tap_asana_export.access import check_access
 from tap_asana_export.catalog import check_catalog, read_catalog
 from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import COMPRESSIONS
@@ -385,6 +387,18 @@ class TapAsanaExport(Tap):
             if path != "ENV":
                 read.config |= read_config(path)
         return read
+
+    @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """With `--test`, look whether an export could start; no message is written, not even a SCHEMA."""
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        config = ctx.params.get("config")
+        tap = cls(config=config and config.config, parse_env_config=bool(config and config.parse_env))
+        with tap.message_writer.ending_on_signals(lambda: tap.state):
+            check_access(tap.settings)
+        ctx.exit()
 
     @classmethod
     def print_about(cls, output_format: str | None = None) -> None:
