@@ -139,7 +139,9 @@ def test_parquet_among_json_lines_is_an_error(
     exported: Exported, exported_as_parquet: Exported, tmp_path: Path
 ) -> None:
     root = shutil.copytree(exported.root, tmp_path / "batches")
-    shutil.copytree(exported_as_parquet.root / "tasks", root / "tasks", dirs_exist_ok=True)
+    *_, last = sorted((root / "tasks" / WORKSPACE).iterdir())
+    parquet = next((exported_as_parquet.root / "tasks" / WORKSPACE).iterdir())
+    shutil.copy(parquet, last.with_name(f"{last.name}.parquet"))
     with pytest.raises(duckdb.Error, match="Files of JSON Lines and of Parquet are mixed"):
         load(root, tmp_path / "asana.duckdb")
 
