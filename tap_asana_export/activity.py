@@ -146,7 +146,7 @@ class Activity:
             # The token for the events comes first: what happens from then on, they tell.
             yield from self._try(self._read_events(now, records.get(EVENTS)), words, now)
             if any(name != EVENTS and not state.bookmark for name, state in self._of.items()):
-                # The first reading of the audit log may be long, and the first export is full anyway.
+                # The first reading of the audit log may be long. What it tells, the next run's export goes by.
                 self._is_read = True
             yield from self._try(self._read_audit_log(now, records.get(AUDIT_LOG)), words, now)
             if DELETIONS in records:
