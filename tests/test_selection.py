@@ -235,7 +235,12 @@ def test_opt_in_fields_are_not_selected_by_default(catalog: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("stream", "breadcrumb", "last_line"),
     [
-        ("boards", [], "The catalog selects a stream 'boards'; there are {streams}."),
+        (
+            "boards",
+            [],
+            "The catalog selects a stream 'boards', which there is not; there are {streams}. Correct the catalog, or "
+            "make it anew with --discover.",
+        ),
         (
             "tasks",
             ["properties", "asignee"],
