@@ -430,6 +430,7 @@ def test_nothing_follows_a_record_that_is_larger_than_a_file(tmp_path: Path) -> 
 # ── the order of messages, and what the state tells ──────────────────────────────────────────────────────────
 
 
+@pytest.mark.soak
 def test_files_are_announced_before_the_state_tells_of_their_lines_and_the_export_comes_last(
     large: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:

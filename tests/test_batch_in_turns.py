@@ -79,6 +79,7 @@ class Asana(OddAsana):
         return raw("200 OK", json.dumps({"data": data}).encode())(request)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "maps", [None, {"tasks": {"name": "name.upper()", "notes": "__NULL__"}}], ids=["plain", "mapped"]
 )

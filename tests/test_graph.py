@@ -521,6 +521,7 @@ FAILING = {"forbidden", "bad_line", "unknown_status", "truncated", "corrupt", "h
 """Faults that end the run if they strike once."""
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("fault", "form"), [*itertools.product(OF_GRAPHS, FORMS)])
 def test_whatever_goes_wrong_once_the_next_run_brings_the_rest(
     fault: str, form: str, clock: Clock, graph_catalog: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -279,6 +279,7 @@ FAILING = {"no_data", "null_data", "object_data"}
 """Faults that end a list if they strike once."""
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", [name for moment in LIST_MOMENTS for name in FAULTS[moment]])
 def test_whatever_goes_wrong_once_with_a_list_costs_no_other_and_the_next_run_has_it(
     fault: str, catalog: dict[str, Any], run_tap: Callable[..., Run]

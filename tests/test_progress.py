@@ -136,6 +136,7 @@ def test_ctrl_c_ends_the_run_and_leaves_the_terminal_as_it_was(
     assert json.loads((tmp_path / "out").read_bytes().splitlines()[-1])["type"] == "STATE"
 
 
+@pytest.mark.soak
 @posix
 def test_a_second_ctrl_c_ends_at_once_and_leaves_the_terminal_as_it_was(arguments: Callable[..., list[str]]) -> None:
     with (

@@ -37,6 +37,7 @@ def gids(run: Run) -> list[str]:
     return [each["record"]["gid"] for each in run.of("RECORD") if each["stream"] != "exports"]
 
 
+@pytest.mark.soak
 def test_the_next_run_writes_the_rest_of_the_file_and_nothing_twice(
     arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
 ) -> None:

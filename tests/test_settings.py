@@ -485,6 +485,7 @@ def test_a_fault_of_the_tap_is_one_line_that_shows_no_value(
     assert TOKEN not in run.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("options", [[], ["--discover"]])
 def test_stdout_that_is_closed(sandbox: Sandbox, arguments: Callable[..., list[str]], options: list[str]) -> None:
     line = " ".join([*arguments(settings_for(sandbox)), *options])
@@ -535,6 +536,7 @@ def test_a_file_of_variables_in_the_present_folder_is_read(
     assert (run.code, "Settings: workspaces[0] must be a gid" in run.last_line) == (1, True)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("option", ["--about", "--version"])
 def test_what_cannot_be_written_to_stdout_is_no_fault_of_the_tap(
     option: str, arguments: Callable[..., list[str]]

@@ -108,6 +108,7 @@ def test_what_was_deleted_and_undeleted_between_two_exports_costs_nothing(
     assert asked == []
 
 
+@pytest.mark.soak
 def test_what_was_deleted_before_the_last_full_export_comes_with_the_next_one_which_is_due_after_a_day(
     sandbox: Sandbox, run: Callable[[Run | None], Run], clock: Clock
 ) -> None:

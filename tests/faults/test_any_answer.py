@@ -295,6 +295,7 @@ def test_two_workspaces(tmp_path_factory: pytest.TempPathFactory, post: Change |
         assert sorted(check(asana, outcome)) == (["1", "2"] if outcome[0] == 0 else ["2"])
 
 
+@pytest.mark.soak
 @EXAMPLES
 @given(post=st.none() | CHANGES, job=st.none() | CHANGES)
 def test_a_workspace_and_a_graph(

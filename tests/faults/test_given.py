@@ -174,6 +174,7 @@ def test_any_settings(tap: Given, config: Any) -> None:
     check(tap.run(config=config), lambda _: True)
 
 
+@pytest.mark.soak
 @EXAMPLES
 @given(data=st.data())
 def test_any_catalog(tap: Given, catalog: dict[str, Any], data: st.DataObject) -> None:
@@ -196,6 +197,7 @@ def states(tap: Given) -> list[dict[str, Any]]:
     return [each["value"] for each in messages if each["type"] == "STATE"]
 
 
+@pytest.mark.soak
 @EXAMPLES
 @given(data=st.data())
 def test_any_state(tap: Given, states: list[dict[str, Any]], data: st.DataObject) -> None:

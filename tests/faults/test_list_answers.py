@@ -154,6 +154,7 @@ def test_an_offset_that_expires_twice_ends_its_list(catalog: dict[str, Any], run
     assert len(api.asked) == 4
 
 
+@pytest.mark.soak
 def test_a_page_that_fails_is_asked_for_again(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
     answers = [
         page(objects("user", 1), "a"),

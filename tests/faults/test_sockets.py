@@ -449,6 +449,7 @@ def test_bytes_that_may_be_lost_with_their_connection_are_asked_for_again(name: 
         assert (text_of(file), file.bytes, len(server.asked)) == (TEXT, len(FILE), 2)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("before", [0, THIRD])
 def test_a_head_that_is_cut_anywhere_is_no_answer(before: int) -> None:
     begun = [[answer(), FILE[:before]]] if before else []

@@ -596,6 +596,7 @@ def act_on(organization: Organization, chance: random.Random, trash: list[str]) 
         assert command in ("unfollow", "untag", "tag")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(24))
 def test_events_and_audit_log_tell_exactly_what_exports_show(seed: int, clock: Clock) -> None:
     interval = 5 * (seed % 2)
@@ -830,6 +831,7 @@ def texts(events: Iterable[Json]) -> list[str]:
     return [json.dumps(each) for each in events]
 
 
+@pytest.mark.soak
 def test_late_events_come_in_another_order_but_each_comes_once(clock: Clock) -> None:
     with Sandbox(tasks=50, messages=10, large=0, events_late=600, clock=clock) as sandbox:
         token, found = sync_token(sandbox), list[Json]()
