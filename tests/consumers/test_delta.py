@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.batches import into
-from tests.support.consumers import PROJECT, change, differences, export, tables
+from tests.support.consumers import PROJECT, change, differences, export, export_deletions, present_gids, tables
 from tests.support.lists import by_key, only
 from tests.support.tap import WORKSPACE, settings_for, sync
 from tests.support.targets import STREAMS, prefix
@@ -113,30 +113,14 @@ def test_what_was_deleted_is_in_no_table_and_what_was_undeleted_is(
     merge: Callable[..., Callable[[str], list[dict[str, Any]]]],
     tmp_path: Path,
 ) -> None:
-    streams = ("tasks", "messages", "stories")
+    streams = ("tasks", "messages", "stories", "attachments")
     selected = only(catalog, ["exports", *streams, "deletions"])
     settings = settings_for(sandbox, overlap=0, **into(tmp_path / "batches", format="parquet", compression="zstd"))
-    organization = sandbox.organizations[WORKSPACE]
-    state = sync(settings, selected).state
-    merge(f"{tmp_path}/batches/asana/", *streams)
-    tasks, messages = ([*sandbox.objects(WORKSPACE, kind)] for kind in ("task", "message"))
-    parents = {task["parent"]["gid"] for task in tasks if task["parent"]}
-    others = [task for task in tasks if task["gid"] not in parents and not task["parent"]]
-    back = [others[0]["gid"], messages[0]["gid"], others[1]["stories"][0]["gid"]]
-    for gid in [*back, others[2]["gid"], min(parents), messages[1]["gid"], others[3]["stories"][0]["gid"]]:
-        organization.delete(gid)
-    state = sync(settings, selected, state).state
-    for gid in back:
-        organization.undelete(gid)
-    sync(settings, selected, state)
+    batches = f"{tmp_path}/batches/asana/"
+    export_deletions(sandbox, settings, selected, lambda: merge(batches, *streams))
 
-    rows = merge(f"{tmp_path}/batches/asana/", *streams)
-    whole = [*sandbox.objects(WORKSPACE, "task"), *sandbox.objects(WORKSPACE, "message")]
-    assert {stream: sorted(row["gid"] for row in rows(stream)) for stream in streams} == {
-        "tasks": sorted(each["gid"] for each in sandbox.objects(WORKSPACE, "task")),
-        "messages": sorted(each["gid"] for each in sandbox.objects(WORKSPACE, "message")),
-        "stories": sorted(story["gid"] for each in whole for story in each["stories"]),
-    }
+    rows = merge(batches, *streams)
+    assert {stream: sorted(row["gid"] for row in rows(stream)) for stream in streams} == present_gids(sandbox)
 
 
 def test_a_place_without_files_is_an_error(catalog: dict[str, Any], tmp_path: Path) -> None:

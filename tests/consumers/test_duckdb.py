@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.sources import SOURCES
 from tests.support.batches import into
-from tests.support.consumers import PROJECT, change, differences, plain, read_duckdb
+from tests.support.consumers import PARTS, PROJECT, change, differences, plain, read_duckdb, rows_within
 from tests.support.lists import LISTS, by_key, only
 from tests.support.tap import WORKSPACE, Run, settings_for
 from tests.support.targets import STREAMS
@@ -22,15 +21,13 @@ pytestmark = pytest.mark.external
 duckdb = pytest.importorskip("duckdb", reason="duckdb 1.2.2 has no wheel for this Python")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tap_asana_export.sandbox import Sandbox
-    from tap_asana_export.sources import Source
     from tests.support.consumers import Exported, Table
 
 ACTIVITY = ("deletions", "events", "audit_log_events")
-PARTS = [source for source in SOURCES if source.array and not source.graph]
 LOAD = (PROJECT / "examples" / "duckdb" / "load.sql").read_text()
 TYPES = {
     "string": "VARCHAR",
@@ -177,24 +174,12 @@ def test_rows_within_objects_are_those_of_the_present_objects(
             with duckdb.connect(str(tmp_path / "asana.duckdb"), read_only=True) as connection:
                 texts = connection.sql(f"select to_json({part.stream}) from {part.stream}").fetchall()  # noqa: S608 - own names
             rows = by_key(part.stream, (json.loads(text) for (text,) in texts))
-            wanted = {
-                tuple(each[name] for name in part.keys): each
-                for kind in part.resource_types
-                for parent in objects[f"{kind}s"].values()
-                for each in as_rows(part, kind, parent)
-            }
+            wanted = rows_within(part, objects)
             assert wanted, part.stream
             found = {key: {name: row[name] for name in wanted[key]} for key, row in rows.items() if key in wanted}
             assert plain(found) == plain(wanted), part.stream
             assert rows.keys() == wanted.keys(), part.stream
         change(sandbox, WORKSPACE)
-
-
-def as_rows(part: Source, kind: str, parent: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a part has of an object."""
-    for item in parent[str(part.array)]:
-        own = {part.gid_of + "_gid": item[part.gid_of]["gid"]} if part.gid_of else {}
-        yield {**item, **own, f"{kind}_gid": parent["gid"], "workspace_gid": parent["workspace_gid"]}
 
 
 def test_the_columns_are_those_of_the_schemas() -> None:

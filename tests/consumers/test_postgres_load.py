@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_asana_export.sources import SOURCES
 from tests.support.batches import into
-from tests.support.consumers import PROJECT, change, differences, plain
+from tests.support.consumers import (
+    PARTS,
+    PROJECT,
+    change,
+    differences,
+    export_deletions,
+    plain,
+    present_gids,
+    rows_within,
+)
 from tests.support.graphs import in_graph
 from tests.support.lists import LISTS, by_key, listed, only
 from tests.support.tap import WORKSPACE, Run, settings_for, sync
@@ -27,8 +35,6 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox import Sandbox
     from tests.support.consumers import Exported, Table
     from tests.support.postgres import Postgres
-
-PARTS = [source for source in SOURCES if source.array and not source.graph]
 
 
 @pytest.fixture
@@ -161,21 +167,10 @@ def test_rows_within_objects_are_those_of_the_present_objects(
         assert load(f"{tmp_path}/batches/asana/") == ""
         objects = tables(postgres)
         for part in PARTS:
-            wanted = {
-                (*(each[name] for name in part.keys),)
-                for kind in part.resource_types
-                for parent in objects[f"{kind}s"].values()
-                for item in parent[str(part.array)]
-                for each in [{**item, f"{kind}_gid": parent["gid"], **inner(part.gid_of, item)}]
-            }
+            wanted = rows_within(part, objects).keys()
             assert wanted, part.stream
             assert by_key(part.stream, rows(postgres, part.stream)).keys() == wanted, part.stream
         change(sandbox, WORKSPACE)
-
-
-def inner(gid_of: str | None, item: dict[str, Any]) -> dict[str, Any]:
-    """The gid that is a key though it stands one level below."""
-    return {f"{gid_of}_gid": item[gid_of]["gid"]} if gid_of else {}
 
 
 def test_what_was_deleted_is_in_no_table_and_what_was_undeleted_is(
@@ -184,29 +179,10 @@ def test_what_was_deleted_is_in_no_table_and_what_was_undeleted_is(
     streams = ("tasks", "messages", "stories", "attachments")
     selected = only(catalog, ["exports", *streams, "deletions"])
     settings = settings_for(sandbox, overlap=0, **into(tmp_path / "batches", 50))
-    organization = sandbox.organizations[WORKSPACE]
-    state = sync(settings, selected).state
-    tasks, messages = ([*sandbox.objects(WORKSPACE, kind)] for kind in ("task", "message"))
-    parents = {task["parent"]["gid"] for task in tasks if task["parent"]}
-    others = [task for task in tasks if task["gid"] not in parents and not task["parent"]]
-    back = [others[0]["gid"], messages[0]["gid"], others[1]["stories"][0]["gid"]]
-    gone = [others[2]["gid"], min(parents), messages[1]["gid"], others[3]["stories"][0]["gid"]]
-    gone += [next(each for each in others[4:] if each["attachments"])["attachments"][0]["gid"]]
-    for gid in [*back, *gone]:
-        organization.delete(gid)
-    state = sync(settings, selected, state).state
-    for gid in back:
-        organization.undelete(gid)
-    sync(settings, selected, state)
+    export_deletions(sandbox, settings, selected)
 
     assert load(f"{tmp_path}/batches/asana/") == ""
-    whole = [*sandbox.objects(WORKSPACE, "task"), *sandbox.objects(WORKSPACE, "message")]
-    assert {stream: sorted(row["gid"] for row in rows(postgres, stream)) for stream in streams} == {
-        "tasks": sorted(each["gid"] for each in sandbox.objects(WORKSPACE, "task")),
-        "messages": sorted(each["gid"] for each in sandbox.objects(WORKSPACE, "message")),
-        "stories": sorted(story["gid"] for each in whole for story in each["stories"]),
-        "attachments": sorted(attachment["gid"] for each in whole for attachment in each["attachments"]),
-    }
+    assert {stream: sorted(row["gid"] for row in rows(postgres, stream)) for stream in streams} == present_gids(sandbox)
 
 
 def test_of_a_list_and_of_a_graph_the_last_complete_one_counts(

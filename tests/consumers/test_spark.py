@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.batches import into
-from tests.support.consumers import PROJECT, differences
+from tests.support.consumers import PROJECT, differences, export_deletions, present_gids
 from tests.support.lists import only
-from tests.support.tap import TAP, WORKSPACE, settings_for, sync
+from tests.support.tap import TAP, settings_for
 from tests.support.targets import STREAMS, prefix
 
 pytestmark = pytest.mark.external
@@ -101,32 +101,13 @@ def test_what_was_deleted_is_in_no_table_and_what_was_undeleted_is(
     streams = ("tasks", "messages", "stories", "attachments")
     selected = only(catalog, ["exports", *streams, "deletions"])
     settings = settings_for(sandbox, overlap=0, **into(tmp_path / "batches", 50))
-    organization = sandbox.organizations[WORKSPACE]
-    state = sync(settings, selected).state
-    tasks, messages = ([*sandbox.objects(WORKSPACE, kind)] for kind in ("task", "message"))
-    parents = {task["parent"]["gid"] for task in tasks if task["parent"]}
-    others = [task for task in tasks if task["gid"] not in parents and not task["parent"]]
-    back = [others[0]["gid"], messages[0]["gid"], others[1]["stories"][0]["gid"]]
-    gone = [others[2]["gid"], min(parents), messages[1]["gid"], others[3]["stories"][0]["gid"]]
-    gone += [next(each for each in others[4:] if each["attachments"])["attachments"][0]["gid"]]
-    for gid in [*back, *gone]:
-        organization.delete(gid)
-    state = sync(settings, selected, state).state
-    for gid in back:
-        organization.undelete(gid)
-    sync(settings, selected, state)
+    export_deletions(sandbox, settings, selected)
 
     (tmp_path / "catalog.json").write_text(json.dumps(catalog))
     merge = (PROJECT / "examples" / "spark" / "merge.py", "--catalog", tmp_path / "catalog.json")
     conf = {"spark.master": "local[1]", "spark.ui.enabled": "false"}
     submit(*merge, f"{tmp_path}/batches/asana/", tmp_path / "tables", *streams, conf=conf)
-    whole = [*sandbox.objects(WORKSPACE, "task"), *sandbox.objects(WORKSPACE, "message")]
-    assert {stream: {*rows(tmp_path / "tables", stream)} for stream in streams} == {
-        "tasks": {each["gid"] for each in sandbox.objects(WORKSPACE, "task")},
-        "messages": {each["gid"] for each in sandbox.objects(WORKSPACE, "message")},
-        "stories": {story["gid"] for each in whole for story in each["stories"]},
-        "attachments": {attachment["gid"] for each in whole for attachment in each["attachments"]},
-    }
+    assert {stream: sorted(rows(tmp_path / "tables", stream)) for stream in streams} == present_gids(sandbox)
 
 
 def submit(*job: object, conf: dict[str, str]) -> None:

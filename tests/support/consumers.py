@@ -9,15 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tap_asana_export.sources import SOURCES
 from tests.support.batches import into
+from tests.support.lists import by_key
 from tests.support.organizations import expected
-from tests.support.tap import TAP
+from tests.support.tap import TAP, WORKSPACE, sync
 from tests.support.targets import STREAMS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tap_asana_export.sandbox import Sandbox
+    from tap_asana_export.sources import Source
+    from tests.support.lists import Rows
 
 PROJECT = Path(__file__).parents[2]
+PARTS = [source for source in SOURCES if source.array and not source.graph]
 
 
 Table = dict[str, dict[str, Any]]
@@ -71,6 +78,65 @@ def change(sandbox: Sandbox, workspace: str) -> None:
     organization.delete(gids[4])
     organization.move(gids[6])
     organization.touch(next(iter(expected(sandbox, "messages", workspace))))
+
+
+def export_deletions(
+    sandbox: Sandbox,
+    settings: dict[str, Any],
+    catalog: dict[str, Any],
+    after_first: Callable[[], object] = lambda: None,
+) -> None:
+    """Export a workspace three times: as it is, after deletions of every kind, and after some of these were undone.
+
+    Args:
+        sandbox: has the workspace.
+        settings: of the runs.
+        catalog: selects what is exported.
+        after_first: is called when the first export has come.
+    """
+    organization = sandbox.organizations[WORKSPACE]
+    state = sync(settings, catalog).state
+    after_first()
+    tasks, messages = ([*sandbox.objects(WORKSPACE, kind)] for kind in ("task", "message"))
+    parents = {task["parent"]["gid"] for task in tasks if task["parent"]}
+    others = [task for task in tasks if task["gid"] not in parents and not task["parent"]]
+    back = [others[0]["gid"], messages[0]["gid"], others[1]["stories"][0]["gid"]]
+    gone = [others[2]["gid"], min(parents), messages[1]["gid"], others[3]["stories"][0]["gid"]]
+    gone += [next(each for each in others[4:] if each["attachments"])["attachments"][0]["gid"]]
+    for gid in [*back, *gone]:
+        organization.delete(gid)
+    state = sync(settings, catalog, state).state
+    for gid in back:
+        organization.undelete(gid)
+    sync(settings, catalog, state)
+
+
+def present_gids(sandbox: Sandbox) -> dict[str, list[str]]:
+    """The gids of tasks and messages, and of stories and attachments within them, that there are now, sorted."""
+    tasks, messages = ([*sandbox.objects(WORKSPACE, kind)] for kind in ("task", "message"))
+    within = {
+        name: [item for each in (*tasks, *messages) for item in each[name]] for name in ("stories", "attachments")
+    }
+    objects = {"tasks": tasks, "messages": messages, **within}
+    return {stream: sorted(each["gid"] for each in of_it) for stream, of_it in objects.items()}
+
+
+def rows_within(part: Source, objects: dict[str, Table]) -> Rows:
+    """By key, the rows that a part has of objects, which are given by stream and gid."""
+    return by_key(
+        part.stream,
+        (
+            {**item, **own_gid(part, item), f"{kind}_gid": parent["gid"], "workspace_gid": parent["workspace_gid"]}
+            for kind in part.resource_types
+            for parent in objects[f"{kind}s"].values()
+            for item in parent[str(part.array)]
+        ),
+    )
+
+
+def own_gid(part: Source, item: dict[str, Any]) -> dict[str, str]:
+    """The gid that is a key of a row though it stands one level below."""
+    return {f"{part.gid_of}_gid": item[part.gid_of]["gid"]} if part.gid_of else {}
 
 
 def tables(sandbox: Sandbox) -> dict[str, Table]:
