@@ -221,17 +221,17 @@ class Activity:
         bookmarks = {name: min(state.bookmark, now) for name, state in states if state.bookmark}
         start_at = min(bookmarks[name] - OVERLAP if name in bookmarks else first[name] for name, _ in states)
         newest = max(bookmarks.values(), default=start_at)
-        nameless: Counter[str] = Counter()
+        nameless = 0
 
         def take(event: dict[str, Any]) -> None:
-            nonlocal newest
+            nonlocal newest, nameless
             self._note_read()
             created_at = time_of(event, now)
             if log and (not wanted or event.get("event_type") in wanted):
                 if text(event, "gid"):
                     log.write({**event, "workspace_gid": self._workspace.gid})
                 else:
-                    nameless["event"] += 1
+                    nameless += 1
             words.note_audit_event(event)
             if created_at and (reason := OF_PROJECTS.get(text(event, "event_type"))):
                 self._note_gap(created_at, reason)
@@ -244,7 +244,8 @@ class Activity:
         )
         self._newest = min(newest, now)
         if nameless:
-            logger.warning("%s: the audit log has %s without a gid; they are left out.", self._root, counts(nameless))
+            left_out = count(nameless, "event")
+            logger.warning("%s: the audit log has %s without a gid; they are left out.", self._root, left_out)
         return words
 
     def _read_events(self, now: datetime, log: ActivityRecords | None) -> Waiting[LastWords]:

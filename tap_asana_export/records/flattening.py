@@ -40,7 +40,7 @@ class Flattening:
 
     def _flatten(self, record: dict[str, Any], parents: tuple[str, ...]) -> dict[str, Any]:
         """Flatten an object that is nested in others, whose names are given from the outermost one on."""
-        known = self._names.get(parents) or self._names.setdefault(parents, {})
+        known = self._names.setdefault(parents, {})
         flat: dict[str, Any] = {}
         for name, value in record.items():
             column = known.get(name) or self._column(known, name, parents)
