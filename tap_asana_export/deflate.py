@@ -1,10 +1,57 @@
-"""zlib, by ISA-L where that has a wheel, which is several times as fast."""
+"""gzip, by ISA-L where that has a wheel, which is several times as fast as zlib."""
 
 from __future__ import annotations
 
+from typing import Any
+
 try:
+    from isal import igzip_lib
     from isal import isal_zlib as zlib
 except ImportError:  # isal has no wheel for this machine; zlib does the same, slower
     import zlib  # type: ignore[no-redef]
 
-__all__ = ["zlib"]
+    igzip_lib = None
+
+# Measured with 1 GB of text on two cores: a run takes 4.4, 4.5 and 4.4 s with isal's levels 1, 2 and 3, and its files
+# have 190, 185 and 169 MB. Alone the levels compress 655, 621 and 401 MB/s; zlib's level 1 compresses 164 MB/s.
+LEVEL = 3 if igzip_lib else 1
+
+DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
+"""What a decompressor raises for damaged data."""
+
+
+def compressor() -> Any:
+    """Return a compressor of one gzip member, with the methods of `zlib.compressobj`."""
+    return zlib.compressobj(LEVEL, wbits=31)
+
+
+def decompressor() -> Any:
+    """Return a decompressor of one gzip member, with the methods of `igzip_lib.IgzipDecompressor`.
+
+    `isal_zlib.decompressobj` gives the same text. But it begins with 16 kB, doubles that until the text fits, and asks
+    for the interpreter each time: beside a busy thread 793 MB take it 3.4 s instead of 1.4 s.
+    """
+    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP) if igzip_lib else ZlibDecompressor()
+
+
+class ZlibDecompressor:
+    """A decompressor of one gzip member, by zlib.
+
+    Attributes:
+        eof: whether the member has ended.
+        unused_data: what stands behind its end.
+        needs_input: whether there is no more text without more data.
+    """
+
+    def __init__(self) -> None:
+        self._member: Any = zlib.decompressobj(wbits=31)
+        self.eof = False
+        self.unused_data = b""
+        self.needs_input = True
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Decompress data, and return at most so many bytes of text; the rest comes at the next call."""
+        text: bytes = self._member.decompress(self._member.unconsumed_tail + data, max_length)
+        self.eof, self.unused_data = self._member.eof, self._member.unused_data
+        self.needs_input = not self.eof and len(text) < max_length
+        return text

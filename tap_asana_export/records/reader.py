@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_asana_export.deflate import zlib
+from tap_asana_export.deflate import DAMAGED, decompressor
 from tap_asana_export.errors import DamagedError, DownloadError
 from tap_asana_export.limits import USUAL
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from tap_asana_export.limits import Limits
 
-DAMAGED: type[Exception] = zlib.error  # type: ignore[assignment,unused-ignore]  # isal's stub has an instance
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_GZIP_LAYERS = 2
 """Asana gzips a file, and a proxy on the way may do so once more."""
@@ -112,21 +111,21 @@ def inflate(body: Iterable[bytes], most: int) -> Iterator[bytes]:
     Raises:
         DownloadError: the data is damaged, or ends before a member does.
     """
-    member = zlib.decompressobj(wbits=31)
+    member = decompressor()
     for data in body:
         while True:
             if member.eof:
                 data = data.lstrip(b"\0")  # noqa: PLW2901 - zeros behind a member are padding, says gzip's manual
                 if not data:
                     break
-                member = zlib.decompressobj(wbits=31)
+                member = decompressor()
             try:
                 text = member.decompress(data, most)
             except DAMAGED as error:
                 raise DamagedError(f"the gzip data is damaged ({error})") from None
             yield text
-            data = member.unused_data if member.eof else member.unconsumed_tail  # noqa: PLW2901
-            if not data and (member.eof or len(text) < most):
+            data = member.unused_data if member.eof else b""  # noqa: PLW2901
+            if not data and (member.eof or member.needs_input):
                 break
     if not member.eof:
         raise DownloadError("the gzip data ends too early")
@@ -419,7 +418,7 @@ def whole_lines(texts: Iterable[bytes], longest: int) -> Iterator[bytes]:
         if end < 0:
             begun.append(text)
         else:
-            yield b"".join((*begun, text[:end]))
+            yield b"".join((*begun, memoryview(text)[:end]))
             begun = [text[end + 1 :]]
             size = len(begun[0])
     if last := b"".join(begun):
