@@ -28,6 +28,15 @@ class RecordBuffer(Protocol):
             tag_length: length of the text of the Struct's first property, if the record is not to have it.
         """
 
+    def add_whole(self, record: msgspec.Struct, text: memoryview | bytes, added: bytes) -> None:
+        """Add a record of which nothing is left out.
+
+        Args:
+            record: as for `add`.
+            text: the same record as JSON text, with the closing brace at its end.
+            added: as for `add`.
+        """
+
     def add_all(self, records: Iterable[msgspec.Struct], added: bytes) -> None:
         """Add records that have the same properties added. Each must have a property at least."""
 
@@ -64,6 +73,14 @@ class TextBuffer:
         out += self._after
         if tag_length:
             del out[start + 1 : start + 1 + tag_length]
+
+    def add_whole(self, record: msgspec.Struct, text: memoryview | bytes, added: bytes) -> None:  # noqa: ARG002 - as in RecordBuffer
+        """Add a record of which nothing is left out, by its text."""
+        out = self.out
+        out += self._before
+        out += text[:-1]
+        out += added
+        out += self._after
 
     def add_all(self, records: Iterable[msgspec.Struct], added: bytes) -> None:
         """Add records in one go; see `RecordBuffer.add_all`."""
@@ -119,6 +136,10 @@ class RowBuffer:
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:  # noqa: ARG002 - as in RecordBuffer
         """Add a record. A column without a place in the schema is left out by the file."""
         self._rows.append(JsonRow(record.__struct_encode_fields__, msgspec.structs.astuple(record), added))
+
+    def add_whole(self, record: msgspec.Struct, text: memoryview | bytes, added: bytes) -> None:  # noqa: ARG002 - as in RecordBuffer
+        """Add a record of which nothing is left out, by its values."""
+        self.add(record, added)
 
     def add_all(self, records: Iterable[msgspec.Struct], added: bytes) -> None:
         """Add records that have the same properties added."""

@@ -16,6 +16,7 @@ from tap_asana_export.records.objects import (
     AddedFields,
     Properties,
     StreamOutput,
+    Text,
     decode_value,
     encode,
     object_struct,
@@ -49,7 +50,7 @@ class LineHandler(Protocol):
     def split(self, properties: Properties) -> tuple[Properties, Properties]:
         """Split an object's properties into those that fit the Struct, and the rest."""
 
-    def write(self, record: Any, line: memoryview | bytes, rest: Properties) -> None:
+    def write(self, record: Any, line: Text, rest: Properties) -> None:
         """Write all records of one line.
 
         Args:
@@ -135,15 +136,18 @@ class ObjectHandler:
         # This Struct ignores what it does not know, and stream maps decode the line once more.
         return {name: text for name, text in properties.items() if name.isidentifier()}, NO_PROPERTIES
 
-    def write(self, record: Any, line: memoryview | bytes, rest: Properties) -> None:
+    def write(self, record: Any, line: Text, rest: Properties) -> None:
         """Write the object's own record, then those of its arrays."""
         if record.gid is msgspec.UNSET:
             record.gid = fingerprint(decode_value(line)).removeprefix("sha256:")[:32]
+            text: Text | None = None  # as it has no gid
+        else:
+            text = line
         # Taken first: to write the object's own record removes from the Struct what that record leaves out.
         arrays = [(nested_stream, getattr(record, field)) for nested_stream, field in self._arrays]
         added = self._values_for_nested(record) if arrays else {}
         if self._passthrough:
-            self._passthrough.write(record, self._added, rest)
+            self._passthrough.write(record, self._added, rest, text)
         elif self._mapped:
             self._mapped.write({**self._mapped.decode(line), "gid": record.gid}, self._added)
         for nested_stream, array in arrays:
@@ -174,5 +178,5 @@ class IgnoredType:
         """Return the type alone."""
         return {TAG: properties[TAG]}, NO_PROPERTIES
 
-    def write(self, record: Any, line: memoryview | bytes, rest: Properties) -> None:
+    def write(self, record: Any, line: Text, rest: Properties) -> None:
         """Write nothing."""

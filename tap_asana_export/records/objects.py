@@ -32,6 +32,9 @@ Properties: TypeAlias = "Mapping[str, msgspec.Raw]"
 
 NO_PROPERTIES: Properties = {}
 
+Text: TypeAlias = "memoryview | bytes"
+"""JSON text of an object."""
+
 AddedFields: TypeAlias = "Mapping[bytes, bytes]"
 """JSON text by name of the property that the tap adds to a record."""
 

@@ -1,8 +1,9 @@
 """Records whose values are the JSON text that Asana sent.
 
 An object is decoded into a `msgspec.Struct` with a field for every selected property, whose value stays JSON text
-(`msgspec.Raw`). This one step drops what is deselected and finds what the schema does not know; to encode the Struct
-is little more than to copy the text. Stream maps and flattening need decoded values: see `records.mapped`.
+(`msgspec.Raw`). This one step finds what is deselected and what the schema does not know. If an object has nothing of
+both, its line is passed on as it is; else the Struct is encoded, which is little more than to copy the text. Stream
+maps and flattening need decoded values: see `records.mapped`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tap_asana_export.records.objects import (
     UNDECODABLE,
     AddedFields,
     Properties,
+    Text,
     decode_reference,
     decode_value,
     encode,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 MAX_UNKNOWN_FIELDS = 64
 """Unknown properties that get a field of their own in a Struct; each new one takes milliseconds."""
+
+BRACE = ord("}")
 
 
 class Passthrough:
@@ -134,28 +138,37 @@ class Passthrough:
         except UNDECODABLE:
             return None
 
-    def strip(self, record: Any) -> None:
-        """Remove from a decoded object what its record leaves out, at any depth."""
+    def strip(self, record: Any) -> bool:
+        """Remove from a decoded object what its record leaves out, at any depth; return whether there was any."""
+        is_whole = True
         for field in self._dropped:
-            setattr(record, field, ABSENT)
+            if getattr(record, field) is not ABSENT:
+                setattr(record, field, ABSENT)
+                is_whole = False
         for field, unwanted, may_hold in self._partial:
             if may_hold(text := getattr(record, field)):
                 value = decode_value(text)
                 drop(value, unwanted)
                 setattr(record, field, msgspec.Raw(encoder.encode(value)))
+                is_whole = False
+        return not is_whole
 
-    def write(self, record: Any, added: bytes, rest: Properties = NO_PROPERTIES) -> None:
+    def write(self, record: Any, added: bytes, rest: Properties = NO_PROPERTIES, text: Text | None = None) -> None:
         """Write a decoded object as a record.
 
         Args:
             record: the object's Struct, which is stripped.
             added: the text that `prepare_added` returned.
             rest: unknown properties that have no field.
+            text: JSON text of the object, which is passed on if nothing is left out; without it the Struct is encoded.
         """
         if self._keeps_unknown and (self._kept_unknown or rest):
             added = self._additional_fields(record, rest) + added
-        self.strip(record)
-        self._buffer.add(record, added, self._tag_length)
+        is_stripped = self.strip(record)
+        if text is None or is_stripped or rest or self._tag_length or text[-1] != BRACE:
+            self._buffer.add(record, added, self._tag_length)
+        else:
+            self._buffer.add_whole(record, text, added)
 
     def write_all(self, records: list[Any], added: bytes) -> None:
         """Write decoded objects as records in one go. Each must have a property at least."""

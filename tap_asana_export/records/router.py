@@ -20,7 +20,15 @@ from tap_asana_export.errors import DamagedError, TapError
 from tap_asana_export.limits import USUAL
 from tap_asana_export.records.gids import Gids
 from tap_asana_export.records.handlers import IgnoredType
-from tap_asana_export.records.objects import NO_PROPERTIES, TAG, UNDECODABLE, Properties, decode_properties, encode
+from tap_asana_export.records.objects import (
+    NO_PROPERTIES,
+    TAG,
+    UNDECODABLE,
+    Properties,
+    Text,
+    decode_properties,
+    encode,
+)
 from tap_asana_export.unicode import is_utf8, replace_lone_surrogates
 
 if TYPE_CHECKING:
@@ -115,7 +123,7 @@ class RecordRouter:
             end = text.find(b"\n", begin)
             if end < 0:
                 end = length
-            line: memoryview | bytes = view[begin:end]
+            line: Text = view[begin:end]
             begin = end + 1
             if not self._is_utf8 and not is_utf8(line, self._utf8_slice):
                 raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
@@ -134,7 +142,7 @@ class RecordRouter:
             self.lines += 1
         return begin if begin <= length else None
 
-    def _decode_otherwise(self, line: memoryview | bytes) -> tuple[Any, memoryview | bytes, Properties]:
+    def _decode_otherwise(self, line: Text) -> tuple[Any, Text, Properties]:
         """Decode a line that is not like the one before; returns and raises as `_decode_odd` does."""
         for each in self._types.values():
             try:
@@ -145,7 +153,7 @@ class RecordRouter:
             return record, line, NO_PROPERTIES
         return self._decode_odd(line)
 
-    def _decode_odd(self, line: memoryview | bytes) -> tuple[Any, memoryview | bytes, Properties]:
+    def _decode_odd(self, line: Text) -> tuple[Any, Text, Properties]:
         """Decode a line that fits no Struct, and define one anew if it has a new type or property.
 
         Returns:
@@ -188,7 +196,7 @@ class RecordRouter:
             )
         return record, text, rest
 
-    def _write(self, handler: LineHandler, record: Any, line: memoryview | bytes, rest: Properties) -> None:
+    def _write(self, handler: LineHandler, record: Any, line: Text, rest: Properties) -> None:
         """Write the records of a line.
 
         Raises:
@@ -202,5 +210,5 @@ class RecordRouter:
             raise DamagedError(f"no record can be made of it ({type(error).__name__}: {error})") from None
 
 
-def _begins(line: memoryview | bytes) -> str:
+def _begins(line: Text) -> str:
     return f"begins with {bytes(line[:40])!r}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tap_asana_export.deflate import zlib
+from tap_asana_export.deflate import compressor
 from tap_asana_export.sandbox.population import milliseconds
 from tap_asana_export.sandbox.workspace import OPT_IN
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tap_asana_export.sandbox.directory import Object
     from tap_asana_export.sandbox.organization import Organization
 
-_GZIP = 31  # the wbits for a gzip container, see zlib
 _encode = msgspec.json.Encoder().encode
 
 # Forms of a file: JSON Lines, or one JSON document with the objects between these two texts.
@@ -326,13 +325,13 @@ def _framed(lines: Iterable[bytes], head: bytes, tail: bytes) -> Iterator[bytes]
 def write(path: Path, blocks: Iterable[bytes | None], *, compressed: bool = True) -> None:
     """Write blocks to a file, gzipped unless `compressed` is False; None begins a new gzip member."""
     with path.open("wb") as file:
-        member = zlib.compressobj(1, wbits=_GZIP)
+        member = compressor(1)
         for block in blocks:
             if not compressed:
                 file.write(block or b"")
             elif block is None:
                 file.write(member.flush())
-                member = zlib.compressobj(1, wbits=_GZIP)
+                member = compressor(1)
             else:
                 file.write(member.compress(block))
         if compressed:

@@ -19,7 +19,7 @@ from tap_asana_export.asana.client import Asana
 from tap_asana_export.asana.download import Download
 from tap_asana_export.errors import AnswerError, ChangedError, DownloadError, GoneError
 from tap_asana_export.limits import USUAL
-from tap_asana_export.records.reader import BLOCKS_AHEAD
+from tap_asana_export.records.reader import PIECES_AHEAD
 from tap_asana_export.records.reader import blocks as blocks_in
 from tap_asana_export.waiting import finish
 from tests.support.clock import Clock
@@ -809,7 +809,7 @@ def test_a_reader_that_takes_its_time_loses_nothing_and_little_is_read_ahead(end
         taken = [next(blocks)]
         assert full.wait(10)
         # what the reader has, what waits for it, and what the thread holds while there is no room for it
-        assert file.bytes <= (1 + BLOCKS_AHEAD + 2) * USUAL.file_block
+        assert file.bytes <= (1 + PIECES_AHEAD + 2) * USUAL.file_block
         assert b"\n".join([*taken, *blocks]) == MUCH
         assert (file.bytes, len(server.asked)) == (len(MUCH), 2)
 
