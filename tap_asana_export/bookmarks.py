@@ -34,10 +34,11 @@ class StoredState:
         self._stored.append((value, partition))
         return value
 
-    def store(self) -> None:
-        """Write what is known now into the SDK's state, from where the next STATE message takes it."""
+    def store(self, only: msgspec.Struct | None = None) -> None:
+        """Write what is known now, or only this value, into the SDK's state: the next STATE message takes it there."""
         for value, partition in self._stored:
-            write_partition(value, partition)
+            if only is None or value is only:
+                write_partition(value, partition)
 
     @contextlib.contextmanager
     def as_before_on_error(self) -> Iterator[None]:

@@ -358,7 +358,7 @@ class Export:
     def _count_lines(self, lines: int) -> None:
         """Record how many lines of the file the target has been sent, where a signal finds it."""
         self._pending.lines = lines
-        self._states.store()
+        self._states.store(self._state)
 
     def _require_same_file(self, file: Download) -> None:
         pending = self._pending

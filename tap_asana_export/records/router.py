@@ -85,8 +85,8 @@ class RecordRouter:
         self.lines = 0
         self.objects: Counter[str] = Counter()
         self._seen = {resource_type: Gids() for resource_type in repeated}
-        # A first decoder, also where no stream takes anything.
-        self.handlers: dict[str, LineHandler] = {"": IgnoredType(""), **handlers}
+        # One decoder at least, also where no stream takes anything.
+        self.handlers: dict[str, LineHandler] = {**handlers, "": IgnoredType("")}
         self._skip = skip
         self._utf8_slice = limits.utf8_slice
         self._is_utf8 = True
@@ -145,6 +145,8 @@ class RecordRouter:
     def _decode_otherwise(self, line: Text) -> tuple[Any, Text, Properties]:
         """Decode a line that is not like the one before; returns and raises as `_decode_odd` does."""
         for each in self._types.values():
+            if each is self._type:
+                continue
             try:
                 record = each.decode(line)
             except UNDECODABLE:
