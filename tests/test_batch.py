@@ -332,7 +332,7 @@ def test_a_value_that_its_column_of_parquet_cannot_hold_is_an_error_that_names_i
     rows = RowBuffer(b"")
     for record in (f'{{"gid":"7","{name}":null}}', '{"gid":"8"}', f'{{"gid":"9","{name}":{value}}}'):
         rows.add_text(record.encode())
-    table.write(rows.take())
+    table.add(rows.take())
     with pytest.raises(UnfitError) as raised:
         table.close()
     assert str(raised.value) == str(UnfitError("tasks", name, {"gid": "9"}, kind, column))

@@ -17,6 +17,7 @@ import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,7 +34,7 @@ from tap_asana_export.output.jsonl import JsonLinesFile
 from tap_asana_export.times import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor, Future
 
     from tap_asana_export.limits import Limits
@@ -50,8 +51,8 @@ BATCH_SIZE = 10_000
 COMPRESSIONS = {"jsonl": ("gzip", "none"), "parquet": ("zstd", "snappy", "gzip", "none")}
 """Compressions of files by format, the default one first."""
 
-BLOCKS_WAITING = 8
-"""Blocks of records that may wait for their compression: while a row group of Parquet is written, more are read."""
+BLOCKS_WAITING = {"jsonl": 8, "parquet": 1}
+"""Blocks of records that may wait for their compression, by format; a block of Parquet is a row group."""
 
 UPLOAD_FOLDER = "tap-asana-export-"
 """Beginning of the names of temporary folders with files to upload."""
@@ -224,9 +225,10 @@ class BatchFiles:
         """
         chunks = [(name, buffer.take()) for name, buffer in self._buffers.items()]
         number = (lines - 1) // self._config.size + 1
-        if pieces := [piece for name, chunk in chunks for piece in self._pieces(name, number, chunk)]:
-            self._compressions.append(self._compressing.submit(write_pieces, pieces))
-        while len(self._compressions) > BLOCKS_WAITING:
+        pieces = [piece for name, chunk in chunks for piece in self._pieces(name, number, chunk)]
+        if writes := [write for file, records in pieces if (write := file.add(records))]:
+            self._compressions.append(self._compressing.submit(run_all, writes))
+        while len(self._compressions) > BLOCKS_WAITING[self._config.format]:
             self._compressions.popleft().result()
         if lines % self._config.size == 0 and lines > self._lines:
             self._close(lines)
@@ -301,10 +303,10 @@ class BatchFiles:
         self._announced_lines = lines
 
 
-def write_pieces(pieces: Iterable[tuple[BatchFile, Records]]) -> None:
-    """Write records to their files."""
-    for file, records in pieces:
-        file.write(records)
+def run_all(writes: Iterable[Callable[[], None]]) -> None:
+    """Do one after the other."""
+    for write in writes:
+        write()
 
 
 class BatchFile:
@@ -351,7 +353,7 @@ class BatchFile:
         """Do what `take_fitting` says, for rows."""
         last = min(begin + records - self._records, len(rows))
         for end in range(begin, last):
-            size = sum(map(len, rows[end].values))
+            size = rows[end].size
             if self._records and self._bytes + size > self._config.limits.batch_file:
                 return end
             self._records += 1
@@ -374,13 +376,21 @@ class BatchFile:
         self._bytes += end - begin
         return end
 
-    def write(self, records: Records) -> None:
-        """Append whole lines, or rows."""
+    def add(self, records: Records) -> Callable[[], None] | None:
+        """Add whole lines, or rows, and return what is to be written of them in another thread, if anything is.
+
+        What needs Python's interpreter is done here: of two threads that need it, each mostly waits for the other.
+        """
         with self._removed_on_error():
             if self._writer is None:
                 self._temporary.parent.mkdir(parents=True, exist_ok=True)
                 self._writer = self._open()
-            self._writer.write(records)
+            write = self._writer.add(records)
+        return partial(self._write, write) if write else None
+
+    def _write(self, write: Callable[[], None]) -> None:
+        with self._removed_on_error():
+            write()
 
     def _open(self) -> Any:
         if self._config.format == "jsonl":

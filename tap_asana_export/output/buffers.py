@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -109,18 +109,20 @@ class TextBuffer:
         return text
 
 
-class JsonRow(NamedTuple):
+class JsonRow(msgspec.Struct, gc=False):
     """A record for a format that has columns.
 
     Attributes:
         names: names of its properties.
         values: their values: JSON text, or `str`.
         added: JSON text of further properties, as `RecordBuffer.add` has it.
+        size: bytes of text that the values take.
     """
 
     names: tuple[str, ...]
     values: tuple[Any, ...]
     added: bytes
+    size: int
 
 
 class RowBuffer:
@@ -135,11 +137,13 @@ class RowBuffer:
 
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:  # noqa: ARG002 - as in RecordBuffer
         """Add a record. A column without a place in the schema is left out by the file."""
-        self._rows.append(JsonRow(record.__struct_encode_fields__, msgspec.structs.astuple(record), added))
+        values = msgspec.structs.astuple(record)
+        self._rows.append(JsonRow(record.__struct_encode_fields__, values, added, sum(map(len, values))))
 
-    def add_whole(self, record: msgspec.Struct, text: memoryview | bytes, added: bytes) -> None:  # noqa: ARG002 - as in RecordBuffer
+    def add_whole(self, record: msgspec.Struct, text: memoryview | bytes, added: bytes) -> None:
         """Add a record of which nothing is left out, by its values."""
-        self.add(record, added)
+        values = msgspec.structs.astuple(record)
+        self._rows.append(JsonRow(record.__struct_encode_fields__, values, added, len(text)))
 
     def add_all(self, records: Iterable[msgspec.Struct], added: bytes) -> None:
         """Add records that have the same properties added."""
@@ -149,7 +153,7 @@ class RowBuffer:
     def add_text(self, text: bytes) -> None:
         """Add a record that is JSON text."""
         properties = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        self._rows.append(JsonRow((*properties,), (*properties.values(),), self.appended + b"}"))
+        self._rows.append(JsonRow((*properties,), (*properties.values(),), self.appended + b"}", len(text)))
 
     def take(self) -> list[JsonRow]:
         """Return the rows so far, and begin anew."""

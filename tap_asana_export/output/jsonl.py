@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tap_asana_export.deflate import compressor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -22,8 +24,11 @@ class JsonLinesFile:
         self._file = path.open("wb")
         self._gzip = compressor() if compression == "gzip" else None
 
-    def write(self, text: bytes) -> None:
-        """Append whole lines."""
+    def add(self, text: bytes) -> Callable[[], None]:
+        """Return what appends whole lines."""
+        return partial(self._append, text)
+
+    def _append(self, text: bytes) -> None:
         self._file.write(self._gzip.compress(text) if self._gzip else text)
 
     def close(self) -> None:
