@@ -21,8 +21,8 @@ M_ARENA_MAX = -8
 def main() -> None:
     """Run the tap's command line."""
     SIGNALS.handle()
-    # The threads that download and compress need the interpreter seldom and shortly, but at once: with Python's 5 ms they
-    # mostly wait.
+    # The threads that download and compress need the interpreter seldom and shortly, but at once: with Python's 5 ms
+    # they mostly wait.
     sys.setswitchinterval(0.0001)
     # glibc gives memory back to the system, and takes it anew, at every block of lines, unless it has once seen a large
     # piece freed: 1 GB of text then takes 3.3 s instead of 2.6 s.
