@@ -260,6 +260,10 @@ class DamagedError(DownloadError):
     """
 
 
+class OtherFileError(DownloadError):
+    """What came is no export file at all, such as the page of a proxy: the next time it may be the file."""
+
+
 class GoneError(DownloadError):
     """Storage does not have the file (any more): Asana keeps it for 30 days."""
 

@@ -21,6 +21,7 @@ from tap_asana_export.errors import (
     GoneError,
     JobError,
     LineError,
+    OtherFileError,
     UnreachableError,
     UnreadableError,
 )
@@ -352,7 +353,8 @@ class Export:
             self._count_lines(0)
         self._save_state()
         cause = error.cause if isinstance(error, DownloadError) else str(error).removesuffix(".")
-        is_of_file = isinstance(error, DamagedError) or (isinstance(error, DownloadError) and file.is_whole)
+        ends_early = isinstance(error, DownloadError) and not isinstance(error, OtherFileError) and file.is_whole
+        is_of_file = isinstance(error, DamagedError) or ends_early
         return LineError(self._root, job_gid, router.lines + 1, cause, is_of_file=is_of_file)
 
     def _count_lines(self, lines: int) -> None:

@@ -22,6 +22,7 @@ from tap_asana_export.errors import (
     LineError,
     ListError,
     MapError,
+    OtherFileError,
     OutputError,
     SettingError,
     SlotError,
@@ -135,6 +136,10 @@ SENTENCES: list[tuple[TapError, str]] = [
     (
         DamagedError("the gzip data is damaged"),
         "The export file could not be read: the gzip data is damaged. Run again.",
+    ),
+    (
+        OtherFileError("it is neither gzip nor JSON but begins with b'<html>'"),
+        "The export file could not be read: it is neither gzip nor JSON but begins with b'<html>'. Run again.",
     ),
     (
         GoneError("storage answered 404 Not Found"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tap_asana_export.deflate import DAMAGED, decompressor
-from tap_asana_export.errors import DamagedError, DownloadError
+from tap_asana_export.errors import DamagedError, DownloadError, OtherFileError
 from tap_asana_export.limits import USUAL
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def read_text(body: Iterable[bytes], most: int = USUAL.text, layers: int = MAX_G
         layers: how many times it may be gzipped.
 
     Raises:
-        DownloadError: the file is neither gzip nor JSON, is damaged, or ends too early.
+        OtherFileError: the file is neither gzip nor JSON.
+        DownloadError: it is damaged, or ends too early.
     """
     head, body = b"", iter(body)
     for piece in body:
@@ -96,7 +97,7 @@ def read_text(body: Iterable[bytes], most: int = USUAL.text, layers: int = MAX_G
     if layers and head.startswith(GZIP_MAGIC):
         body = read_text(inflate(body, most), most, layers - 1)
     elif layers == MAX_GZIP_LAYERS and head.strip() and not head.lstrip().startswith((b"{", b"[")):
-        raise DownloadError(f"it is neither gzip nor JSON but begins with {head[:40]!r}")
+        raise OtherFileError(f"it is neither gzip nor JSON but begins with {head[:40]!r}")
     yield from body
 
 
