@@ -225,7 +225,7 @@ class BatchFiles:
         """
         chunks = [(name, buffer.take()) for name, buffer in self._buffers.items()]
         number = (lines - 1) // self._config.size + 1
-        pieces = [piece for name, chunk in chunks for piece in self._pieces(name, number, chunk)]
+        pieces = (piece for name, chunk in chunks for piece in self._pieces(name, number, chunk))
         if writes := [write for file, records in pieces if (write := file.add(records))]:
             self._compressions.append(self._compressing.submit(run_all, writes))
         while len(self._compressions) > BLOCKS_WAITING[self._config.format]:

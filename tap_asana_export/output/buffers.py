@@ -76,11 +76,7 @@ class TextBuffer:
 
     def add_whole(self, record: msgspec.Struct, text: memoryview | bytes, added: bytes) -> None:  # noqa: ARG002 - as in RecordBuffer
         """Add a record of which nothing is left out, by its text."""
-        out = self.out
-        out += self._before
-        out += text[:-1]
-        out += added
-        out += self._after
+        self._splice(text, added)
 
     def add_all(self, records: Iterable[msgspec.Struct], added: bytes) -> None:
         """Add records in one go; see `RecordBuffer.add_all`."""
@@ -95,11 +91,14 @@ class TextBuffer:
 
     def add_text(self, text: bytes) -> None:
         """Add a record that is JSON text."""
+        self._splice(text, self.appended + b"}")
+
+    def _splice(self, text: memoryview | bytes, added: bytes) -> None:
+        """Add the text of an object, with what is added in place of its closing brace."""
         out = self.out
         out += self._before
-        out += text
-        if self.appended:
-            out[-1:] = self.appended + b"}"
+        out += text[:-1]
+        out += added
         out += self._after
 
     def take(self) -> bytes:
@@ -116,7 +115,7 @@ class JsonRow(msgspec.Struct, gc=False):
         names: names of its properties.
         values: their values: JSON text, or `str`.
         added: JSON text of further properties, as `RecordBuffer.add` has it.
-        size: bytes of text that the values take.
+        size: bytes of its text, or of its values where it comes without.
     """
 
     names: tuple[str, ...]

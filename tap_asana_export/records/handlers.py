@@ -138,11 +138,10 @@ class ObjectHandler:
 
     def write(self, record: Any, line: Text, rest: Properties) -> None:
         """Write the object's own record, then those of its arrays."""
+        text: Text | None = line
         if record.gid is msgspec.UNSET:
             record.gid = fingerprint(decode_value(line)).removeprefix("sha256:")[:32]
-            text: Text | None = None  # as it has no gid
-        else:
-            text = line
+            text = None  # the line lacks the gid
         # Taken first: to write the object's own record removes from the Struct what that record leaves out.
         arrays = [(nested_stream, getattr(record, field)) for nested_stream, field in self._arrays]
         added = self._values_for_nested(record) if arrays else {}

@@ -1,8 +1,8 @@
 """Records whose values are the JSON text that Asana sent.
 
 An object is decoded into a `msgspec.Struct` with a field for every selected property, whose value stays JSON text
-(`msgspec.Raw`). This one step finds what is deselected and what the schema does not know. If an object has nothing of
-both, its line is passed on as it is; else the Struct is encoded, which is little more than to copy the text. Stream
+(`msgspec.Raw`). This one step finds what is deselected and what the schema does not know. If an object has neither, its
+line is passed on as it is; else the Struct is encoded, which is little more than to copy the text. Stream
 maps and flattening need decoded values: see `records.mapped`.
 """
 
@@ -140,18 +140,18 @@ class Passthrough:
 
     def strip(self, record: Any) -> bool:
         """Remove from a decoded object what its record leaves out, at any depth; return whether there was any."""
-        is_whole = True
+        is_stripped = False
         for field in self._dropped:
             if getattr(record, field) is not ABSENT:
                 setattr(record, field, ABSENT)
-                is_whole = False
+                is_stripped = True
         for field, unwanted, may_hold in self._partial:
             if may_hold(text := getattr(record, field)):
                 value = decode_value(text)
                 drop(value, unwanted)
                 setattr(record, field, msgspec.Raw(encoder.encode(value)))
-                is_whole = False
-        return not is_whole
+                is_stripped = True
+        return is_stripped
 
     def write(self, record: Any, added: bytes, rest: Properties = NO_PROPERTIES, text: Text | None = None) -> None:
         """Write a decoded object as a record.
