@@ -44,6 +44,8 @@ ODD = [
     '{"gid":"\\u0031\\u0036","resource_type":"t\\u0061sk","n\\u0061me":"an escaped key"}',
     '{"gid":"17","resource_type":"message","likes":[{"gid":"1","user":null}],"parents":[{}]}',
     '{"gid":"18","resource_type":"team","members":null,"organization":{},"endorsed":false}',
+    r'{"gid":"19","resource_type":"task","likes":[1.50, 1e16,1E-5,-0,-0.0,12345678901234567890123,9e-324,{"a":1,"a":2}]}',
+    r'{"gid":"20","resource_type":"task","likes":["\u00e9\/\ud83d\ude00\u0041\u001f\"\\u0041","é\u007f\u2028€😀/"]}',
 ]  # fmt: skip
 
 WHOLE: dict[str, Any] = {"__filter__": "int(gid) > 100"}
@@ -160,7 +162,9 @@ def test_mapped_and_flattened_records_equal_those_of_the_sdk(
     reading.read("\n".join(lines).encode())
 
     written = [json.loads(line) for line in out.split(b"\n") if line]
-    of_the_sdk = [message for line in lines for message in as_the_sdk_writes(tap, line)]
+    # A tap of its own, since the one that has read lines flattens in its own way.
+    other = tap_with(catalog, SELECTIONS["less a top-level and a nested property"], **settings)
+    of_the_sdk = [message for line in lines for message in as_the_sdk_writes(other, line)]
     if "flattening_enabled" in settings:
         assert any(fitted(tap, message) != message for message in of_the_sdk)
         of_the_sdk = [fitted(tap, message) for message in of_the_sdk]

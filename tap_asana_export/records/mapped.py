@@ -7,9 +7,10 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.contrib.msgspec import encoder
+from singer_sdk.mapper import SameRecordTransform
 
 from tap_asana_export.errors import MapError
-from tap_asana_export.records.flattening import Flattening
+from tap_asana_export.records.flattening import Flattening, any_as_text, as_text, decode_for_text
 from tap_asana_export.records.objects import (
     NO_PROPERTIES,
     AddedFields,
@@ -26,6 +27,7 @@ from tap_asana_export.records.selection import ADDITIONAL, deselected, drop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    import msgspec
     from singer_sdk import Stream
     from singer_sdk.mapper import StreamMap
 
@@ -41,6 +43,9 @@ class Mapped:
         added: names of the properties that the tap adds, and whether it has a value for them in these objects.
         get_buffer: returns the buffer for records of a stream name.
         unknown: collects the fields that the schema does not know.
+
+    Attributes:
+        decode_whole: decodes JSON text with all that is in it.
     """
 
     def __init__(
@@ -58,28 +63,35 @@ class Mapped:
         self._keeps_unknown = ADDITIONAL in stream.effective_schema["properties"]
         self._unwanted = deselected(stream.effective_schema, stream.mask)
         self._maps = [(each, get_buffer(each.stream_alias)) for each in active_maps(stream)]
+        is_flattened = any(each.flattening_enabled for each, _ in self._maps)
+        is_mapped = not all(isinstance(each, SameRecordTransform) for each, _ in self._maps)
+        self.decode_whole: Callable[[Any], Any] = decode_for_text if is_flattened and not is_mapped else decode_value
         for each, _ in self._maps:
             if each.flattening_enabled:
-                each.flatten_record = Flattening(each)  # type: ignore[method-assign] # the SDK's, but faster
-        self._decoded = self._names_to_decode()
+                flattening = Flattening(each, any_as_text if is_mapped else as_text)
+                each.flatten_record = flattening  # type: ignore[method-assign] # the SDK's, but faster
+        self._decoded = None if is_flattened else self._names_to_decode()
 
     def _names_to_decode(self) -> set[str] | None:
         """Names of the properties whose values the maps use, or that lose something within; None: those of all."""
         names = used_names(self._stream.config.get("stream_maps") or {})
-        if names is None or any(each.flattening_enabled for each, _ in self._maps):
-            return None
         partly = {name for name, below in self._unwanted.items() if below is not None}
-        return {*names, *partly, *self._stream.primary_keys}
+        return None if names is None else {*names, *partly, *self._stream.primary_keys}
 
     def decode(self, text: memoryview | bytes) -> dict[str, Any]:
         """Decode an object, as far as its maps need it: the values of other properties stay JSON text."""
         if self._decoded is None:
-            found: dict[str, Any] = decode_value(text)
+            found: dict[str, Any] = self.decode_whole(text)
             return found
         properties: dict[str, Any] = decode_properties(text)
         for name in self._decoded & properties.keys():
             properties[name] = decode_value(properties[name])
         return properties
+
+    def decode_items(self, array: msgspec.Raw) -> list[dict[str, Any]] | None:
+        """Decode an array; None if it is no array of objects."""
+        items: Any = self.decode_whole(array)
+        return items if isinstance(items, list) and all(isinstance(item, dict) for item in items) else None
 
     def prepare_added(self, values: AddedFields) -> dict[str, Any]:
         """Return the values that the tap adds to an object, decoded."""

@@ -15,7 +15,6 @@ from tap_asana_export.records.objects import (
     Properties,
     StreamOutput,
     decode_properties,
-    decode_value,
     encode,
     gid_of,
 )
@@ -23,7 +22,7 @@ from tap_asana_export.records.passthrough import Passthrough
 from tap_asana_export.records.schemas import is_passthrough
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
 
     from tap_asana_export.records.unknown_fields import UnknownFields
@@ -63,17 +62,19 @@ class NestedStream:
         added_gid = f"{source.gid_of}_gid"
         self._added_gid = added_gid.encode()
         added = {name: name in available or name == added_gid for name in source.added}
-        self._passthrough = (
-            Passthrough(self._stream, added, get_buffer, needed, unknown=unknown)
-            if is_passthrough(self._stream)
-            else None
-        )
-        self._records: Any = self._passthrough or Mapped(self._stream, added, get_buffer, unknown=unknown)
-        self._compile()
+        self._passthrough: Passthrough | None = None
+        self._records: Any
+        self._decode: Callable[[Any], Any]
+        if is_passthrough(self._stream):
+            self._records = self._passthrough = Passthrough(self._stream, added, get_buffer, needed, unknown=unknown)
+            self._compile(self._passthrough)
+        else:
+            self._records = Mapped(self._stream, added, get_buffer, unknown=unknown)
+            self._decode = self._records.decode_items
 
-    def _compile(self) -> None:
+    def _compile(self, passthrough: Passthrough) -> None:
         """Define the items' Struct anew, and its decoders."""
-        item: Any = self._passthrough.struct(None, self._gid) if self._passthrough else dict[str, Any]
+        item: Any = passthrough.struct(None, self._gid)
         self._decode = msgspec.json.Decoder(list[item]).decode
         self._decode_one = msgspec.json.Decoder(item).decode
 
@@ -131,11 +132,11 @@ class NestedStream:
                 self._warn_once(gid, f"an item of {self.array} has no gid")
             elif self._passthrough:
                 if self._passthrough.add_properties(properties.keys()):
-                    self._compile()
+                    self._compile(self._passthrough)
                 known, rest = self._passthrough.split(properties)
                 yield self._decode_one(encode(known)), rest
             else:
-                yield decode_value(item), NO_PROPERTIES
+                yield self._records.decode_whole(item), NO_PROPERTIES
 
     def _warn_once(self, gid: str, what: str) -> None:
         """Log that something makes no record, only once for each kind of it."""
