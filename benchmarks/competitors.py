@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,8 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
         "sqlalchemy_url": f"postgresql+psycopg://postgres@/postgres?host={postgres.socket}",
         "default_target_schema": "asana",
     }
+    load = [bin_of("target-duckdb"), f"{HERE.parent}/examples/duckdb/load.py"]
+    load += [f"{CACHE}/batches/", f"{CACHE}/batch and DuckDB.duckdb"]
     duckdb = write("duckdb", {"path": f"{CACHE}/target-duckdb.duckdb", "default_target_schema": "main"})
 
     def tap(file: Path, settings: str = "") -> list[str]:
@@ -162,13 +165,7 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
             [tap(tenth), [bin_of("target-duckdb", "target-duckdb"), "--config", duckdb]], small
         ),
         "batch and DuckDB": Competitor(
-            [
-                [
-                    *(bin_of("target-duckdb"), f"{HERE}/load_with_batch.py"),
-                    *(f"{CACHE}/batch and DuckDB.duckdb", f"{CACHE}/batches", *tap(whole, "local batch")),
-                ]
-            ],
-            large,
+            [["sh", "-c", f'"$@" > /dev/null && exec {shlex.join(load)}', "sh", *tap(whole, "local batch")]], large
         ),
         "target-postgres": Competitor(
             [

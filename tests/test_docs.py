@@ -477,12 +477,14 @@ def test_commands_with_targets_and_meltano_can_be_run(
     page: Path, programs: Path, folder: Path, sandbox: Sandbox
 ) -> None:
     with_targets(programs)
-    said = run_blocks(page, {"run: external"}, programs, folder, sandbox)
-    if page.stem == "README":
+    (folder / "examples").symlink_to(ROOT / "examples")
+    if page.stem in {"README", "batch-and-warehouses"}:
         duckdb = pytest.importorskip("duckdb")
-        assert "Plugin configuration is valid" in said
+    said = run_blocks(page, {"run: external"}, programs, folder, sandbox)
+    if page.stem in {"README", "batch-and-warehouses"}:
         with duckdb.connect(str(folder / "asana.duckdb"), read_only=True) as database:
             assert database.sql("select count(*) from tasks").fetchall() == [(40,)]
+    assert ("Plugin configuration is valid" in said) is (page.stem == "README")
 
 
 def queries(mark: str) -> list[str]:

@@ -44,7 +44,7 @@ ODD = [
     '{"gid":"\\u0031\\u0036","resource_type":"t\\u0061sk","n\\u0061me":"an escaped key"}',
     '{"gid":"17","resource_type":"message","likes":[{"gid":"1","user":null}],"parents":[{}]}',
     '{"gid":"18","resource_type":"team","members":null,"organization":{},"endorsed":false}',
-    r'{"gid":"19","resource_type":"task","likes":[1.50, 1e16,1E-5,-0,-0.0,12345678901234567890123,9e-324,{"a":1,"a":2}]}',
+    r'{"gid":"19","resource_type":"task","likes":[1.5,1e16,1E-5,-0,-0.0,12345678901234567890123,9e-324,{"a":1,"a":2}]}',
     r'{"gid":"20","resource_type":"task","likes":["\u00e9\/\ud83d\ude00\u0041\u001f\"\\u0041","é\u007f\u2028€😀/"]}',
 ]  # fmt: skip
 
