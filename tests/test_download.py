@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_asana_export.errors import DownloadError
+from tap_asana_export import deflate
+from tap_asana_export.errors import DownloadError, OtherFileError
 from tap_asana_export.records.reader import read_text
 from tests.support.export_text import text_of
 from tests.support.organizations import expected
@@ -38,7 +40,7 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 def test_lines_end_at_line_feeds_only_however_the_file_is_packed(name: str) -> None:
     assert b"\n".join(text_of(*BODIES[name])).split(b"\n") == [
-        b'{"gid":"1","name":"a\xe2\x80\xa8b\xc2\x85c"}\r',
+        b'{"gid":"1","name":"a\xe2\x80\xa8b\xc2\x85c"} ',
         b'{"gid":"2"}',
         b"",
         b'{"gid":"3"}',
@@ -70,10 +72,39 @@ def test_a_file_with_a_byte_changed_anywhere_is_not_read_as_another(at: int) -> 
 
 
 @pytest.mark.parametrize("body", [b"<html><h1>502</h1></html>", b"\xef\xbb\xbf{}", b"  <?xml version='1.0'?><Error/>"])
-def test_what_is_no_export_file_is_named(body: bytes) -> None:
-    with pytest.raises(DownloadError) as error:
-        list(text_of(body))
-    assert error.value.cause == f"it is neither gzip nor JSON but begins with {body!r}"
+def test_what_is_no_export_file_is_named_however_it_is_packed(body: bytes) -> None:
+    for pieces in ([body], [body[:2], b"", body[2:]], [gzip.compress(body)], [gzip.compress(gzip.compress(body))]):
+        with pytest.raises(OtherFileError) as error:
+            list(text_of(*pieces))
+        assert error.value.cause.startswith("it is neither gzip nor JSON but begins with b")
+
+
+HEADERS = {
+    f"{flags:05b}": bytes([0x1F, 0x8B, 8, flags, 0, 0, 0, 0, 0, 255])
+    + b"\x05\x00extra" * bool(flags & 4)
+    + b"a name\0" * bool(flags & 8)
+    + b"a comment\0" * bool(flags & 16)
+    for flags in range(0, 32, 2)
+}
+"""Headers of gzip with every choice of the fields that may be there or not, by their flags (RFC 1952, 2.3)."""
+
+
+@pytest.mark.parametrize("flags", HEADERS)
+@pytest.mark.parametrize("library", ["isal", "zlib"])
+def test_a_member_may_have_any_header_wherever_the_network_cuts_it(
+    flags: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "zlib":
+        monkeypatch.setattr(deflate, "igzip_lib", None)
+    header = HEADERS[flags]
+    if header[3] & 2:
+        header += (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little")
+    member = header + gzip.compress(TEXT, mtime=0)[10:]
+    for cut in range(2, len(member)):
+        for pieces in ([member[:cut], member[cut:]], [member + member[:cut], b"", member[cut:]]):
+            assert b"".join(read_text(pieces)) in {TEXT, TEXT + TEXT}
+        with pytest.raises(DownloadError, match="the gzip data ends too early"):
+            list(read_text([member[:cut]]))
 
 
 @pytest.mark.parametrize("packing", ["plain", "content_encoding", "multi_member", "no_newline_at_end"])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_asana_export.errors import DamagedError, DownloadError
+from tap_asana_export.errors import DamagedError, DownloadError, TapError, UnreachableError
 from tap_asana_export.limits import USUAL, Limits
 from tap_asana_export.records.reader import blocks, one_object_a_line
 from tests.support.examples import examples
@@ -251,6 +251,36 @@ def test_a_first_line_may_begin_with_an_array_and_be_longer_than_what_is_read_at
         assert read(split(FORMS["lines"](lines).encode(), size), Limits(text=100)) == lines
 
 
+def test_an_object_that_was_taken_for_a_document_is_an_error() -> None:
+    line = FORMS["lines"]([{"stories": [{"gid": "9"}], "notes": "x" * 1000, "gid": "1", "resource_type": "task"}])
+
+    with pytest.raises(DamagedError, match="it has a gid, as an object has"):
+        read(split(line.encode(), 7), Limits(text=100))
+
+
+@pytest.mark.parametrize("text", [20, 1000])
+@pytest.mark.parametrize("error", [DownloadError("the network broke"), UnreachableError("GET x", "no answer")])
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        ([b'{"gid":"1","name":"\\ud83d"}\n{"gid":"2"}\n{"gi'], ["1", "2"]),
+        ([b'[{"gid":"1"},{"gid":"2"},{"gi'], ["1", "2"]),
+        ([b'[{"gid":"1"},{"gid":"2","notes":"xxxxx', b'x"},', b'{"gid":"3"},'], ["1", "2", "3"]),
+    ],
+)
+def test_what_came_before_an_error_comes_first(
+    pieces: list[bytes], whole: list[str], error: TapError, text: int
+) -> None:
+    def body() -> Iterator[bytes]:
+        yield from pieces
+        raise error
+
+    found: list[bytes] = []
+    with pytest.raises(type(error)):
+        found.extend(blocks(body(), threading.Event(), Limits(text=text)))
+    assert [each["gid"] for each in loads(b"\n".join(found))] == whole
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_an_object_may_be_longer_than_what_is_read_at_a_time(form: str) -> None:
     long = [{"gid": "1", "resource_type": "task", "notes": "x" * 1000}, *OBJECTS]
@@ -259,10 +289,13 @@ def test_an_object_may_be_longer_than_what_is_read_at_a_time(form: str) -> None:
         assert digits(read(split(FORMS[form](long).encode(), size), Limits(text=100, document_text=10))) == digits(long)
 
 
-def test_lines_come_to_the_byte_as_they_are() -> None:
-    whole = b'{"gid": "1",  "a":1E2, "b":"\\u00e9\\ud800", "a":-0}\n{"gid":"2"}\r\n\n'
+def test_lines_come_to_the_byte_as_they_are_but_for_what_a_target_may_take_for_their_end() -> None:
+    whole = b'\r{"gid": "1",  "a":1E2, "b":"\\u00e9\\ud800",\r "a":-0}\n{"gid":"2"}\r\n\n'
 
-    assert b"\n".join(blocks(split(whole, 5), threading.Event())) == whole.removesuffix(b"\n")
+    lines = b"\n".join(blocks(split(whole, 5), threading.Event()))
+    assert lines == whole.removesuffix(b"\n").replace(b"\r", b" ")
+    pretty_with_returns = FORMS["array, pretty"](OBJECTS).replace("\n", "\r\n").encode()
+    assert b"\r" not in b"".join(blocks([pretty_with_returns], threading.Event()))
 
 
 @pytest.mark.parametrize("begin", [b"\xef\xbb\xbf[]", b"<html>", b"null"])

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_asana_export.deflate import DAMAGED, decompressor
-from tap_asana_export.errors import DamagedError, DownloadError, OtherFileError
+from tap_asana_export.deflate import DAMAGED, GZIP_MAGIC, decompressor, has_whole_header
+from tap_asana_export.errors import DamagedError, DownloadError, OtherFileError, TapError
 from tap_asana_export.limits import USUAL
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from tap_asana_export.limits import Limits
 
-GZIP_MAGIC = b"\x1f\x8b"
 MAX_GZIP_LAYERS = 2
 """Asana gzips a file, and a proxy on the way may do so once more."""
 OBJECT_NAMES = {"gid", "resource_type"}
@@ -90,13 +89,13 @@ def read_text(body: Iterable[bytes], most: int = USUAL.text, layers: int = MAX_G
     head, body = b"", iter(body)
     for piece in body:
         head += piece
-        if len(head) >= len(GZIP_MAGIC):
+        if len(head) >= len(GZIP_MAGIC) and (not head.isspace() or len(head) >= most):
             break
         yield b""
     body = itertools.chain([head], body)
     if layers and head.startswith(GZIP_MAGIC):
         body = read_text(inflate(body, most), most, layers - 1)
-    elif layers == MAX_GZIP_LAYERS and head.strip() and not head.lstrip().startswith((b"{", b"[")):
+    elif head.strip() and not head.lstrip().startswith((b"{", b"[")):
         raise OtherFileError(f"it is neither gzip nor JSON but begins with {head[:40]!r}")
     yield from body
 
@@ -107,24 +106,28 @@ def inflate(body: Iterable[bytes], most: int) -> Iterator[bytes]:
     Raises:
         DownloadError: the data is damaged, or ends before a member does.
     """
-    member = decompressor()
+    member = None
+    head = b""
     for data in body:
         while True:
-            if member.eof:
-                data = data.lstrip(b"\0")  # noqa: PLW2901 - zeros behind a member are padding, says gzip's manual
-                if not data:
+            if member is None:
+                # Zeros behind a member are padding, says gzip's manual.
+                data = head = (head + data).lstrip(b"\0")  # noqa: PLW2901
+                if not has_whole_header(head):
                     yield b""
                     break
-                member = decompressor()
+                member, head = decompressor(), b""
             try:
                 text = member.decompress(data, most)
             except DAMAGED as error:
                 raise DamagedError(f"the gzip data is damaged ({error})") from None
             yield text
-            data = member.unused_data if member.eof else b""  # noqa: PLW2901
-            if not data and (member.eof or member.needs_input):
+            data = b""  # noqa: PLW2901
+            if member.eof:
+                data, member = member.unused_data, None  # noqa: PLW2901
+            elif member.needs_input:
                 break
-    if not member.eof:
+    if member is not None or head:
         raise DownloadError("the gzip data ends too early")
 
 
@@ -132,10 +135,10 @@ def one_object_a_line(texts: Iterable[bytes], limits: Limits = USUAL) -> Iterato
     """Yield JSON Lines as they are, and a JSON document with one object a line.
 
     A document is an array of objects, or an object with such arrays. Asana's guide says that a graph export is JSON
-    Lines; its API description says that it is a JSON document.
+    Lines; its API description says that it is a JSON document. While a document stalls, its caller waits.
 
     Args:
-        texts: the text, in pieces; an empty one says that nothing has come for a while, and is passed on.
+        texts: the text, in pieces; an empty one says that nothing has come for a while. JSON Lines pass it on.
         limits: how much to take at a time, and how long an object in a document may be.
 
     Raises:
@@ -144,11 +147,14 @@ def one_object_a_line(texts: Iterable[bytes], limits: Limits = USUAL) -> Iterato
     """
     texts = iter(texts)
     head = b""
-    for text in texts:
-        head += text
-        if len(head) >= limits.text or (text and first_line_properties(head) is not None):
-            break
-        yield b""
+    try:
+        for text in texts:
+            head += text
+            if len(head) >= limits.text or (text and first_line_properties(head) is not None):
+                break
+            yield b""
+    except TapError as error:
+        texts = failing(error)  # what has come is read first
     texts = itertools.chain([head], texts)
     yield from document_lines(Document(texts, limits.line), limits.document_text) if is_document(head) else texts
 
@@ -199,7 +205,7 @@ def document_lines(document: Document, most: int) -> Iterator[bytes]:
                 yield b"\n".join(lines) + b"\n"
                 lines.clear()
                 size = 0
-    except DownloadError:
+    except TapError:
         yield b"".join(line + b"\n" for line in lines)
         raise
     yield b"".join(line + b"\n" for line in lines)
@@ -226,6 +232,8 @@ def objects_in_arrays(document: Document) -> Iterator[bytes]:
     """Yield the objects in all arrays of an object; raise as `document_objects` does."""
     names, is_found = [], False
     for name in document.properties():
+        if name in OBJECT_NAMES:
+            raise document.damaged(f"it has a {name}, as an object has")
         names.append(name)
         if document.next() != "[":
             document.value()
@@ -360,11 +368,16 @@ class Document:
         if len(left) > self._longest:
             raise self.damaged(f"an object is longer than {self._longest >> 20} MB")
         texts, size = [left], 0
-        for text in self._texts:
-            texts.append(text)
-            size += len(text)
-            if size and size >= len(left):
-                break
+        try:
+            for text in self._texts:
+                texts.append(text)
+                size += len(text)
+                if size and size >= len(left):
+                    break
+        except TapError as error:
+            if not size:
+                raise
+            self._texts = failing(error)  # what has come is read first
         if size:
             self._bytes = b"".join(texts)
             self._text = self._bytes.decode("latin-1")
@@ -378,6 +391,12 @@ class Document:
     def ends_early(self) -> DownloadError:
         """Return the error for a document that ends too early."""
         return DownloadError(f"the JSON document ends too early (behind its first {self.count} objects)")
+
+
+def failing(error: TapError) -> Iterator[bytes]:
+    """Raise an error where the next text is due."""
+    raise error
+    yield b""  # type: ignore[unreachable]  # which makes it a generator
 
 
 def end_of_value(text: bytes, begin: int) -> int | None:
@@ -417,11 +436,16 @@ def whole_lines(texts: Iterable[bytes], longest: int) -> Iterator[bytes | None]:
             begun.append(text)
             yield None
         else:
-            yield b"".join((*begun, memoryview(text)[:end]))
+            yield without_returns(b"".join((*begun, memoryview(text)[:end])))
             begun = [text[end + 1 :]]
             size = len(begun[0])
     if last := b"".join(begun):
-        yield last
+        yield without_returns(last)
+
+
+def without_returns(text: bytes) -> bytes:
+    r"""Return text with a space for each `\r`: records pass it on, and a target may take it for the end of a line."""
+    return text.replace(b"\r", b" ") if b"\r" in text else text
 
 
 def read_ahead(
