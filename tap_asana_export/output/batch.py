@@ -51,7 +51,7 @@ BATCH_SIZE = 10_000
 COMPRESSIONS = {"jsonl": ("gzip", "none"), "parquet": ("zstd", "snappy", "gzip", "none")}
 """Compressions of files by format, the default one first."""
 
-BLOCKS_WAITING = {"jsonl": 8, "parquet": 1}
+BLOCKS_WAITING = {"jsonl": 3, "parquet": 1}
 """Blocks of records that may wait for their compression, by format; a block of Parquet is a row group."""
 
 UPLOAD_FOLDER = "tap-asana-export-"
@@ -218,27 +218,33 @@ class BatchFiles:
         return (lines // self._config.size + 1) * self._config.size
 
     def flush(self, lines: int) -> int:
-        """Start to compress the records so far and, at the end of a chunk, to complete its files.
+        """Start to compress the records if there are enough of them and, at the end of a chunk, to complete its files.
 
         Returns:
             Number of lines whose files are announced.
         """
+        is_end = lines % self._config.size == 0 and lines > self._lines
+        self._lines = lines
+        if is_end:
+            self._close()
+        elif any(buffer.is_full for buffer in self._buffers.values()):
+            self._compress()
+        return self._announced_lines
+
+    def finish(self) -> None:
+        """Complete and announce the remaining files."""
+        self._close()
+        self._announce()
+
+    def _compress(self) -> None:
+        """Start to compress the records so far."""
         chunks = [(name, buffer.take()) for name, buffer in self._buffers.items()]
-        number = (lines - 1) // self._config.size + 1
+        number = (self._lines - 1) // self._config.size + 1
         pieces = (piece for name, chunk in chunks for piece in self._pieces(name, number, chunk))
         if writes := [write for file, records in pieces if (write := file.add(records))]:
             self._compressions.append(self._compressing.submit(run_all, writes))
         while len(self._compressions) > BLOCKS_WAITING[self._config.format]:
             self._compressions.popleft().result()
-        if lines % self._config.size == 0 and lines > self._lines:
-            self._close(lines)
-        self._lines = lines
-        return self._announced_lines
-
-    def finish(self) -> None:
-        """Complete and announce the remaining files."""
-        self._close(self._lines)
-        self._announce()
 
     def _pieces(self, name: str, number: int, records: Records) -> Iterator[tuple[BatchFile, Records]]:
         """Yield files with the records to write to each; a file that is full is followed by another one.
@@ -272,8 +278,9 @@ class BatchFiles:
             )
         return f"{self._config.root}{below}"
 
-    def _close(self, lines: int) -> None:
+    def _close(self) -> None:
         """Start to complete the open files, and announce the files of the chunk before."""
+        self._compress()
         while self._compressions:
             self._compressions.popleft().result()
         self._announce()
@@ -281,7 +288,7 @@ class BatchFiles:
         for file in self._completing:
             file.close_by(self._compressing)
         self._pending = (
-            lines,
+            self._lines,
             {
                 name: [self._uploading.submit(file.complete) for file in files]
                 for name, files in self._open_files.items()

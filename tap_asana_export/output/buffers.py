@@ -44,6 +44,10 @@ class RecordBuffer(Protocol):
         """Add a record that is JSON text, without what is appended."""
 
 
+ENOUGH = 1 << 20
+"""Bytes of text to compress at a time: for each time two threads wait for one interpreter."""
+
+
 class TextBuffer:
     """The text of records.
 
@@ -62,6 +66,11 @@ class TextBuffer:
         self._before = before
         self.appended = appended
         self._after = after
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it should be taken."""
+        return len(self.out) >= ENOUGH
 
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:
         """Add a record; see `RecordBuffer.add`."""
@@ -133,6 +142,11 @@ class RowBuffer:
     def __init__(self, appended: bytes) -> None:
         self.appended = appended
         self._rows: list[JsonRow] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it should be taken."""
+        return bool(self._rows)
 
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:  # noqa: ARG002 - as in RecordBuffer
         """Add a record. A column without a place in the schema is left out by the file."""
