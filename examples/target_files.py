@@ -7,16 +7,23 @@ What a STATE tells of is in files that are complete. A RECORD is an error: `batc
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 
 def main() -> None:
     """Print every state."""
+    # Ctrl-C goes to all of a pipeline. The tap then says how far it came, which is its last message.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for line in sys.stdin:
-        message = json.loads(line)
-        if message["type"] == "STATE":
+        try:
+            message = json.loads(line)
+            kind = message["type"]
+        except (ValueError, TypeError, KeyError):
+            sys.exit(f"This is no message of a tap: {line[:80]!r}")
+        if kind == "STATE":
             print(json.dumps(message["value"]), flush=True)
-        if message["type"] == "RECORD":
+        if kind == "RECORD":
             sys.exit("There are records beside the files: set batch_config.")
 
 

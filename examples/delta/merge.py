@@ -18,6 +18,7 @@ Of the nested columns nothing is lost: they are JSON text. `_exported_at` tells 
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import sys
 from pathlib import Path
@@ -84,14 +85,24 @@ def main() -> None:
     parser.add_argument("streams", nargs="+", help="such as tasks")
     parser.add_argument("--catalog", type=Path, required=True, help="what tap-asana-export --discover prints")
     options = parser.parse_args()
-    catalog = json.loads(options.catalog.read_text())
+    try:
+        catalog = json.loads(options.catalog.read_text())["streams"]
+    except (OSError, ValueError, KeyError) as error:
+        parser.error(f"{options.catalog} is no catalog: {error}")
     streams = {
         each["tap_stream_id"]: Stream(each["tap_stream_id"], columns(each["schema"]), each["key_properties"])
-        for each in catalog["streams"]
+        for each in catalog
     }
+    if unknown := {*options.streams} - streams.keys():
+        parser.error(f"the catalog has no {', '.join(sorted(unknown))}")
     batches = Batches(options.batches)
+    if glob.glob(f"{options.batches}*/*/*.jsonl*"):  # noqa: PTH207 - a prefix may end within a name
+        sys.exit("There are JSON Lines: write Parquet, to a new prefix and without the tap's state.")
     if not any(map(batches.places, streams.values())):
-        sys.exit(f"There is no file {options.batches}<stream>/<workspace>/….parquet: give the batch_config's prefix.")
+        sys.exit(
+            f"There is no file {options.batches}<stream>/<workspace>/….parquet: give the batch_config's root and "
+            "prefix, with the slash if there is one."
+        )
     exports = batches.read(streams["exports"], batches.places(streams["exports"])).sort_by("created_at").to_pylist()
     deletions = last_words(batches.read(streams["deletions"], batches.places(streams["deletions"])))
     # Subtasks are looked up among the tasks before these are deleted.

@@ -5,7 +5,7 @@
 -- where `batches` is the batch_config's root and prefix, all that stands before the name of a stream; s3://… will do.
 -- Run it after every export; it takes everything anew, so a run that broke off is mended by the next. A stream that has
 -- no file gets an empty table. Files may be JSON Lines, gzipped or not, or Parquet, but not both of one stream: whoever
--- changes the batch_config's format begins with a new prefix. What begins with a dot is not complete.
+-- changes the batch_config's format begins with a new prefix and without the tap's state. What begins with a dot is not complete.
 --
 -- Of the nested columns nothing is lost, also not what Asana adds one day: they are JSON, as target-duckdb makes them
 -- (`assignee->>'name'`, `unnest(from_json(followers, '["json"]'))`). A value that does not fit its column and a line that
@@ -23,7 +23,8 @@ create or replace temp macro batch_files(stream) as table
 -- Where there is no file at all the variable is wrong, and the tables stay as they are.
 select case
   when count(*) = 0 or getvariable('batches') is null then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
-    'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream.')
+    'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream, '
+    'with the slash if there is one.')
 end
 from batch_files('*');
 
@@ -33,7 +34,7 @@ create or replace temp macro reading(columns) as case
   when getvariable('files') is null then
     'select '''' as filename, ' || regexp_replace(trim(to_json(columns)::varchar, '{}'), '"(\w+)":"(\w+)"', 'null::\2 as "\1"', 'g')
     || ' where false'
-  when len(list_filter(getvariable('files'), file -> file not like '%.parquet')) = 0 then
+  when len([file for file in getvariable('files') if file not like '%.parquet']) = 0 then
     'select filename, '
     || regexp_replace(regexp_replace(trim(to_json(columns)::varchar, '{}'),
       '"(\w+)":"TIMESTAMP"', 'make_timestamp(epoch_us("\1"::timestamptz)) as "\1"', 'g'),
@@ -41,8 +42,8 @@ create or replace temp macro reading(columns) as case
     || ' from (select ' || regexp_replace(trim(to_json(columns)::varchar, '{}'), '"(\w+)":"(\w+)"', 'null as "\1"', 'g')
     || ' where false union all by name '
     || 'from read_parquet(getvariable(''files''), filename = true, union_by_name = true))'
-  when len(list_filter(getvariable('files'), file -> file like '%.parquet')) > 0 then
-    error('Files of JSON Lines and of Parquet are mixed: load them from prefixes of their own.')
+  when len([file for file in getvariable('files') if file like '%.parquet']) > 0 then
+    error('Files of JSON Lines and of Parquet are mixed: begin with a new prefix and without the tap''s state.')
   else
     'from read_json(getvariable(''files''), filename = true, format = ''newline_delimited'', '
     'maximum_object_size = getvariable(''longest''), columns = '
@@ -50,7 +51,7 @@ create or replace temp macro reading(columns) as case
 end;
 
 -- A time as the names of files have it.
-create or replace temp macro file_time(at) as strftime(at, '%Y%m%dT%H%M%S%gZ');
+create or replace temp macro file_time(of_time) as strftime(of_time, '%Y%m%dT%H%M%S%gZ');
 
 set variable files = (select list(file) from batch_files('exports'));
 create or replace table exports as
@@ -886,12 +887,12 @@ qualify row_number() over (partition by gid order by parse_filename(filename) de
 create or replace temp table memberships as
 select distinct on (task_gid, project->>'gid') *
 from (
-  select gid as task_gid, membership->'project' as project, membership->'section' as section, _exported as at
+  select gid as task_gid, membership->'project' as project, membership->'section' as section, _exported as known_at
   from tasks, unnest(from_json(memberships, '["json"]')) as _(membership)
   union all by name
-  select task_gid, project, section, _exported as at from task_memberships
+  select task_gid, project, section, _exported as known_at from task_memberships
 )
-order by at desc;
+order by known_at desc;
 
 -- An event does not tell which project a section is in.
 create or replace temp table places as
@@ -920,7 +921,7 @@ select
   project,
   if((parent->>'resource_type') = 'section', parent, null) as section,
   action = 'added' as is_in,
-  file_time(events.created_at) as at
+  file_time(events.created_at) as known_at
 from (select * exclude (gid) from events) as events
 join known on gid = (resource->>'gid') and file_time(events.created_at) > _exported
 join places on place_gid = (parent->>'gid')
@@ -934,19 +935,19 @@ with latest as (
     project->>'gid' as project_gid,
     any_value(project) as project,
     any_value(section) as section,
-    arg_max(is_in, (at, is_in)) as is_in,
-    max(at) as at
+    arg_max(is_in, (known_at, is_in)) as is_in,
+    max(known_at) as known_at
   from (
-    select task_gid, project, null as section, true as is_in, at from memberships
+    select task_gid, project, null as section, true as is_in, known_at from memberships
     union all
-    select task_gid, project, section, true, at from memberships where section is not null
+    select task_gid, project, section, true, known_at from memberships where section is not null
     union all
     from moves
   )
   where task_gid in (
     select task_gid from moves
     union all
-    select task_gid from memberships where is_deleted(project->>'gid', at)
+    select task_gid from memberships where is_deleted(project->>'gid', known_at)
   )
   group by task_gid, project_gid, section->>'gid'
 )
@@ -954,12 +955,12 @@ select
   task_gid,
   project_gid,
   any_value(project) as project,
-  arg_max(section, at) filter (section is not null and is_in) as section,
-  max(at) as at,
+  arg_max(section, known_at) filter (section is not null and is_in) as section,
+  max(known_at) as known_at,
   coalesce(bool_or(is_in) filter (section is null), bool_or(is_in)) as is_in
 from latest
 group by all;
-update moved set is_in = false where is_deleted(project_gid, at);
+update moved set is_in = false where is_deleted(project_gid, known_at);
 
 update tasks
 set

@@ -70,14 +70,17 @@ select format('delete from %I', stream) from batch_streams \gexec
 
 -- The batch files, as <stream>/<workspace or parent>/<name>.
 create temp table batch_files (path text) on commit drop;
-\copy batch_files from program 'for file in "$BATCHES"*/*/*.jsonl "$BATCHES"*/*/*.jsonl.gz; do [ ! -f "$file" ] || echo "${file#"$BATCHES"}"; done'
+\copy batch_files from program 'for file in "$BATCHES"*/*/*.jsonl "$BATCHES"*/*/*.jsonl.gz "$BATCHES"*/*/*.parquet; do [ ! -f "$file" ] || echo "${file#"$BATCHES"}"; done'
 alter table batch_files
   add column stream text generated always as (split_part(path, '/', 1)) stored,
   add column place text generated always as (split_part(path, '/', 2)) stored,
   add column name text generated always as (split_part(path, '/', 3)) stored;
 do $$ begin
+  if exists (select from batch_files where path like '%.parquet') then
+    raise 'There are Parquet files, of which psql reads none: write JSON Lines, to a new prefix and without the tap''s state.';
+  end if;
   if not exists (select from batch_files) then
-    raise 'There is no batch file <batches><stream>/<workspace>/….jsonl: give psql -v batches=… with the batch_config''s root and prefix, all that stands before the name of a stream.';
+    raise 'There is no batch file <batches><stream>/<workspace>/….jsonl: give psql -v batches=… with the batch_config''s root and prefix, all that stands before the name of a stream, with the slash if there is one.';
   end if;
 end $$;
 

@@ -123,9 +123,23 @@ def test_what_was_deleted_is_in_no_table_and_what_was_undeleted_is(
     assert {stream: sorted(row["gid"] for row in rows(stream)) for stream in streams} == present_gids(sandbox)
 
 
-def test_a_place_without_files_is_an_error(catalog: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+@pytest.mark.parametrize(
+    ("batches", "stream", "content", "said"),
+    [
+        ("nowhere/", "tasks", None, "There is no file "),
+        ("batches/", "tasks", None, "There are JSON Lines: write Parquet, "),
+        ("nowhere/", "sprockets", None, "error: the catalog has no sprockets"),
+        ("nowhere/", "tasks", "{}", "catalog.json is no catalog: 'streams'"),
+        ("nowhere/", "tasks", "", "catalog.json is no catalog: Expecting value"),
+    ],
+)
+def test_what_cannot_be_merged_is_an_error_in_words(
+    batches: str, stream: str, content: str | None, said: str, catalog: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog) if content is None else content)
+    (tmp_path / "batches" / "tasks" / "1").mkdir(parents=True)
+    (tmp_path / "batches" / "tasks" / "1" / "20260101T000000000Z-1-0001.jsonl.gz").touch()
     example: list[Any] = [prefix(*DELTA) / "bin" / "python", PROJECT / "examples" / "delta" / "merge.py"]
-    options = ["--catalog", f"{tmp_path}/catalog.json", f"{tmp_path}/nowhere/", f"{tmp_path}/lake", "tasks"]
+    options = ["--catalog", f"{tmp_path}/catalog.json", f"{tmp_path}/{batches}", f"{tmp_path}/lake", stream]
     done = subprocess.run([*example, *options], capture_output=True, check=False, text=True)
-    assert (done.returncode, done.stderr.startswith("There is no file")) == (1, True)
+    assert (done.returncode in {1, 2}, said in done.stderr, "Traceback" in done.stderr) == (True, True, False)

@@ -6,6 +6,8 @@ import gzip
 import json
 import re
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,7 @@ from tests.support.batches import into
 from tests.support.consumers import PARTS, PROJECT, change, differences, plain, read_duckdb, rows_within
 from tests.support.lists import LISTS, by_key, only
 from tests.support.tap import WORKSPACE, Run, settings_for
-from tests.support.targets import STREAMS
+from tests.support.targets import STREAMS, prefix
 
 pytestmark = pytest.mark.external
 
@@ -195,3 +197,90 @@ def column_type(schema: dict[str, Any]) -> str:
     kinds = {schema["type"]} if isinstance(schema["type"], str) else {*schema["type"]} - {"null"}
     kind = schema.get("format", *kinds) if len(kinds) == 1 else "object"
     return TYPES[kind]
+
+
+# ── load.py ───────────────────────────────────────────────────────────────────────────────────────────────
+
+DUMP = """
+import duckdb, json, sys
+with duckdb.connect(sys.argv[1], read_only=True) as database:
+    texts = {table: database.sql(f"select to_json({table}) from {table}").fetchall() for table in sys.argv[2:]}
+print(json.dumps({table: [json.loads(text) for text, in found] for table, found in texts.items()}))
+"""
+
+
+def run_load(*arguments: object, python: Path | str = sys.executable) -> subprocess.CompletedProcess[str]:
+    program = PROJECT / "examples" / "duckdb" / "load.py"
+    return subprocess.run([python, program, *map(str, arguments)], capture_output=True, check=False, text=True)
+
+
+@pytest.mark.parametrize("version", ["1.3.2", "1.4.5", "1.5.6", "2.0.1"])
+@pytest.mark.parametrize("form", ["exported", "exported_as_parquet"])
+def test_newer_versions_of_duckdb_make_the_same_tables(
+    version: str, form: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    files: Exported = request.getfixturevalue(form)
+    python = prefix(f"duckdb=={version}") / "bin" / "python"
+    done = run_load(files.root, tmp_path / "it's.duckdb", python=python)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    dump = [str(python), "-c", DUMP, str(tmp_path / "it's.duckdb"), *STREAMS]
+    tables = json.loads(subprocess.run(dump, capture_output=True, check=True).stdout)
+    found = {stream: {row["gid"]: row for row in rows} for stream, rows in tables.items()}
+    assert differences(found, files.tables) == []
+
+
+def test_load_says_which_workspace_has_no_full_export_among_its_files(exported: Exported, tmp_path: Path) -> None:
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    [first, *_] = sorted((root / "exports" / WORKSPACE).iterdir())
+    since = max(file.name for file in (root / "exports" / WORKSPACE).iterdir())
+    for file in root.glob(f"*/{WORKSPACE}/*"):
+        if file.name.split("-")[0] in {first.name.split("-")[0], since.split("-")[0]}:
+            file.unlink()
+    done = run_load(root, tmp_path / "asana.duckdb")
+
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        f"Workspace {WORKSPACE}: no file is of a full export, so objects that have not changed may be missing. "
+        "If the files of earlier exports are gone, begin without the tap's state."
+    ]
+
+
+def test_load_that_fails_says_why_in_words_and_leaves_no_new_file(exported: Exported, tmp_path: Path) -> None:
+    database = tmp_path / "asana.duckdb"
+    (tmp_path / "text").write_text("no database")
+    for arguments, said in {
+        (): "Usage: python load.py BATCHES DATABASE.duckdb",
+        (exported.root, ":memory:"): "Usage: python load.py",
+        (tmp_path, database): "There is no batch file",
+        (tmp_path / "nowhere", database): "with the slash if there is one",
+        (exported.root, tmp_path / "nowhere" / "asana.duckdb"): "No such file or directory",
+        (exported.root, tmp_path): "Is a directory",
+        (exported.root, tmp_path / "text"): "not a valid DuckDB database file",
+    }.items():
+        done = run_load(*arguments)
+        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["text"]
+
+    with duckdb.connect(str(database)):
+        done = run_load(exported.root, database)
+    assert (done.returncode, "Could not set lock" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ('{"type": "STATE", "value": {"a": 1}}', 0, ""),
+        ('{"type": "SCHEMA", "stream": "tasks"}', 0, ""),
+        ('{"type": "RECORD", "stream": "tasks"}', 1, "There are records beside the files: set batch_config.\n"),
+        ("hello", 1, "This is no message of a tap: 'hello\\n'\n"),
+        ('{"a": 1}', 1, "This is no message of a tap: '{\"a\": 1}\\n'\n"),
+        ("", 1, "This is no message of a tap: '\\n'\n"),
+    ],
+)
+def test_the_target_of_files_confirms_states(line: str, code: int, said: str) -> None:
+    program = PROJECT / "examples" / "target_files.py"
+    done = subprocess.run([sys.executable, program], input=f"{line}\n", capture_output=True, check=False, text=True)
+
+    assert (done.returncode, done.stderr) == (code, said)
+    assert done.stdout == ('{"a": 1}\n' if "STATE" in line else "")

@@ -109,7 +109,7 @@ def test_views_stay_and_a_new_property_gets_a_column(
     assert len(postgres.query("select to_json(name) from asana.mine")) == len(exported.tables["tasks"])
 
 
-@pytest.mark.parametrize("damage", ["nowhere", "cut off", "no JSON"])
+@pytest.mark.parametrize("damage", ["nowhere", "cut off", "no JSON", "parquet"])
 def test_what_cannot_be_loaded_is_an_error_and_the_tables_stay(
     damage: str, exported: Exported, postgres: Postgres, load: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -120,9 +120,12 @@ def test_what_cannot_be_loaded_is_an_error_and_the_tables_stay(
         last.write_bytes(last.read_bytes()[:-100])
     elif damage == "no JSON":
         last.write_bytes(gzip.compress(b'{"gid": "1", "name"\n'))
+    elif damage == "parquet":
+        last.rename(last.with_name("20260101T000000000Z-1-0001.parquet"))
     said = load(tmp_path / "nowhere" if damage == "nowhere" else f"{root}/")
     wanted = {
         "nowhere": "There is no batch file",
+        "parquet": "There are Parquet files, of which psql reads none",
         "cut off": "child process exited with exit code 1",
         "no JSON": "invalid input syntax for type json",
     }
