@@ -117,6 +117,7 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
     catalog = json.loads(output(TAP, "--discover"))
     some = ["--catalog", write("some", select(catalog, STREAMS, DESELECTED))]
     tasks = ["--catalog", write("tasks", select(catalog, ["tasks"]))]
+    graph = write("graph", select(catalog, ["graph_tasks"]))
     parts = ["--catalog", write("parts", select(catalog, [*STREAMS, *PARTS]))]
     jsonl = write("tap-jsonl", {"path": text})
     everything = write("everything", catalog)
@@ -131,6 +132,10 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
     def tap(file: Path, settings: str = "") -> list[str]:
         config = {"api_url": f"{url}/{file.name}", "access_token": "benchmark", "workspaces": [WORKSPACE]}
         return [TAP, "--config", write(f"tap-{settings}-{file.name}", config | SETTINGS.get(settings, {}))]
+
+    def read(name: str, selection: str) -> list[str]:
+        config = {"export_files": [str(beside(whole, name))], "workspaces": [WORKSPACE], "graph_parents": ["1"]}
+        return [TAP, "--config", write(f"tap-{name}", config), "--catalog", selection]
 
     def plain(settings: str = "") -> list[str]:
         config = {"url": f"{url}/{tenth.name}", "workspace_gid": WORKSPACE}
@@ -148,6 +153,9 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
         "tap lines": Competitor([tap(whole, "local batch"), cat], large),
         "tap parquet": Competitor([tap(whole, "parquet"), cat], large),
         "tap tenth": Competitor([tap(tenth), cat], small),
+        "tap ten": Competitor([tap(beside(whole, "ten")), cat], 10 * large),
+        "tap long": Competitor([tap(beside(whole, "long")), cat]),
+        "tap graph": Competitor([read("document", graph), cat], large),
         "tap map": Competitor([tap(tenth, "map"), cat], small),
         "tap flat": Competitor([tap(tenth, "flat"), cat], small),
         "plain": Competitor([plain(), cat], small),
@@ -185,6 +193,11 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
         ),
         "dlt": Competitor([[bin_of("dlt"), f"{HERE}/load_with_dlt.py", str(tenth), f"{CACHE}/dlt.duckdb"]], small),
     }
+
+
+def beside(file: Path, name: str) -> Path:
+    """The path of a file that is made of an export's."""
+    return file.with_name(file.name.replace(".", f"-{name}.", 1))
 
 
 def igzip(file: Path, size: int) -> Competitor:

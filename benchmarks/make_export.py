@@ -2,19 +2,26 @@
 
 Usage: python make_export.py WORKSPACE TASKS SHAPE ORDER FILE.jsonl.gz
 
-SHAPE and ORDER are the sandbox's `shape` and `property_order`.
+SHAPE and ORDER are the sandbox's `shape` and `property_order`. In the documented order other files come beside it:
+FILE-ten.jsonl.gz, the file ten times, FILE-document.jsonl.gz, its objects as one JSON document, and FILE-long.jsonl.gz,
+twenty tasks of up to 25 MB.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import sys
 from pathlib import Path
 
 import requests
+from competitors import beside
 
 from tap_asana_export.sandbox import Sandbox
+
+LONG = 20_000_000
+"""Bytes of text, which become a quarter more as notes of a task."""
 
 
 def main(workspace: str, tasks: int, shape: str, order: str, file: Path) -> None:
@@ -40,6 +47,24 @@ def main(workspace: str, tasks: int, shape: str, order: str, file: Path) -> None
             shutil.copyfileobj(answer.raw, gzipped)
     with gzip.open(file) as text, file.with_suffix("").open("wb") as plain:
         shutil.copyfileobj(text, plain)
+    if order == "documented":
+        make_others(file)
+
+
+def make_others(file: Path) -> None:
+    """Make the files beside an export's."""
+    with beside(file, "ten").open("wb") as ten:
+        for _ in range(10):
+            ten.write(file.read_bytes())
+    with gzip.open(file) as lines, gzip.open(beside(file, "document"), "wb", 1) as document:
+        document.write(b'{"data":[' + next(lines).rstrip())
+        for line in lines:
+            document.write(b"," + line.rstrip())
+        document.write(b"]}")
+    with gzip.open(file) as lines, gzip.open(beside(file, "long"), "wb", 1) as long:
+        notes = json.dumps(lines.read(LONG).decode(errors="ignore"))
+        for number in range(20):
+            long.write(f'{{"gid":"{number}","resource_type":"task","notes":{notes}}}\n'.encode())
 
 
 if __name__ == "__main__":
