@@ -238,25 +238,29 @@ class BatchFiles:
 
     def _compress(self) -> None:
         """Start to compress the records so far."""
-        chunks = [(name, buffer.take()) for name, buffer in self._buffers.items()]
+        chunks = [(name, buffer.count, buffer.take()) for name, buffer in self._buffers.items()]
         number = (self._lines - 1) // self._config.size + 1
-        pieces = (piece for name, chunk in chunks for piece in self._pieces(name, number, chunk))
+        pieces = (piece for name, count, chunk in chunks for piece in self._pieces(name, number, count, chunk))
         if writes := [write for file, records in pieces if (write := file.add(records))]:
             self._compressions.append(self._compressing.submit(run_all, writes))
         while len(self._compressions) > BLOCKS_WAITING[self._config.format]:
             self._compressions.popleft().result()
 
-    def _pieces(self, name: str, number: int, records: Records) -> Iterator[tuple[BatchFile, Records]]:
+    def _pieces(self, name: str, number: int, count: int, records: Records) -> Iterator[tuple[BatchFile, Records]]:
         """Yield files with the records to write to each; a file that is full is followed by another one.
 
         Args:
             name: name of the stream.
             number: number of the chunk, counted from 1.
+            count: number of records.
             records: whole lines, or rows.
         """
         begin = 0
         while begin < len(records):
             files = self._open_files.setdefault(name, [])
+            if files and not begin and files[-1].takes_all(records, count, self._config.size):
+                yield files[-1], records
+                return
             end = files[-1].take_fitting(records, begin, self._config.size) if files else begin
             if end == begin:
                 path = self._path(name, number, f"-{len(files) + 1}" if files else "")
@@ -343,6 +347,24 @@ class BatchFile:
         self._temporary = Path(folder if self._is_local else f"{upload_folder}/{folder}") / f".{name}.{OWNER}.part"
         self._records = self._bytes = 0
         self._writer: Any = None
+
+    def takes_all(self, found: Records, count: int, records: int) -> bool:
+        """Whether all of some lines fit into the file as written; if so, count them.
+
+        Lines are counted by who makes them, since to find their ends takes 6 % of the time.
+
+        Args:
+            found: whole lines, or rows, which are looked at one by one by `take_fitting`.
+            count: number of lines.
+            records: records in a file at most.
+        """
+        if not isinstance(found, bytes) or self._records + count > records:
+            return False
+        if self._bytes + len(found) > self._config.limits.batch_file:
+            return False
+        self._records += count
+        self._bytes += len(found)
+        return True
 
     def take_fitting(self, found: Records, begin: int, records: int) -> int:
         """Count the records that still fit into the file as written, and return the offset where they end.

@@ -59,10 +59,12 @@ class TextBuffer:
 
     Attributes:
         out: as given.
+        count: number of records so far.
     """
 
     def __init__(self, out: bytearray, before: bytes, appended: bytes, after: bytes) -> None:
         self.out = out
+        self.count = 0
         self._before = before
         self.appended = appended
         self._after = after
@@ -75,6 +77,7 @@ class TextBuffer:
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:
         """Add a record; see `RecordBuffer.add`."""
         out = self.out
+        self.count += 1
         out += self._before
         start = len(out)
         encode_into(record, out, start)
@@ -96,6 +99,7 @@ class TextBuffer:
             encode_into(record, out, len(out))
             out.pop()
             out += between
+            self.count += 1
         del out[len(out) - len(before) :]
 
     def add_text(self, text: bytes) -> None:
@@ -105,6 +109,7 @@ class TextBuffer:
     def _splice(self, text: memoryview | bytes, added: bytes) -> None:
         """Add the text of an object, with what is added in place of its closing brace."""
         out = self.out
+        self.count += 1
         out += self._before
         out += text[:-1]
         out += added
@@ -114,6 +119,7 @@ class TextBuffer:
         """Return the text so far, and begin anew."""
         text = bytes(self.out)
         self.out.clear()
+        self.count = 0
         return text
 
 
@@ -147,6 +153,11 @@ class RowBuffer:
     def is_full(self) -> bool:
         """Whether it should be taken."""
         return bool(self._rows)
+
+    @property
+    def count(self) -> int:
+        """Number of records so far."""
+        return len(self._rows)
 
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:  # noqa: ARG002 - as in RecordBuffer
         """Add a record. A column without a place in the schema is left out by the file."""
