@@ -45,7 +45,7 @@ class RecordBuffer(Protocol):
 
 
 ENOUGH = 1 << 20
-"""Bytes of text to compress at a time: for each time two threads wait for one interpreter."""
+"""Bytes of records to take at a time: each time the reading thread and the compressing one wait for each other."""
 
 
 class TextBuffer:
@@ -148,11 +148,12 @@ class RowBuffer:
     def __init__(self, appended: bytes) -> None:
         self.appended = appended
         self._rows: list[JsonRow] = []
+        self._size = 0
 
     @property
     def is_full(self) -> bool:
         """Whether it should be taken."""
-        return bool(self._rows)
+        return self._size >= ENOUGH
 
     @property
     def count(self) -> int:
@@ -162,12 +163,11 @@ class RowBuffer:
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:  # noqa: ARG002 - as in RecordBuffer
         """Add a record. A column without a place in the schema is left out by the file."""
         values = msgspec.structs.astuple(record)
-        self._rows.append(JsonRow(record.__struct_encode_fields__, values, added, sum(map(len, values))))
+        self._add(record.__struct_encode_fields__, values, added, sum(map(len, values)))
 
     def add_whole(self, record: msgspec.Struct, text: memoryview | bytes, added: bytes) -> None:
         """Add a record of which nothing is left out, by its values."""
-        values = msgspec.structs.astuple(record)
-        self._rows.append(JsonRow(record.__struct_encode_fields__, values, added, len(text)))
+        self._add(record.__struct_encode_fields__, msgspec.structs.astuple(record), added, len(text))
 
     def add_all(self, records: Iterable[msgspec.Struct], added: bytes) -> None:
         """Add records that have the same properties added."""
@@ -177,9 +177,15 @@ class RowBuffer:
     def add_text(self, text: bytes) -> None:
         """Add a record that is JSON text."""
         properties = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        self._rows.append(JsonRow((*properties,), (*properties.values(),), self.appended + b"}", len(text)))
+        self._add((*properties,), (*properties.values(),), self.appended + b"}", len(text))
+
+    def _add(self, names: tuple[str, ...], values: tuple[Any, ...], added: bytes, size: int) -> None:
+        """Add a row."""
+        self._rows.append(JsonRow(names, values, added, size))
+        self._size += size
 
     def take(self) -> list[JsonRow]:
         """Return the rows so far, and begin anew."""
         rows, self._rows = self._rows, []
+        self._size = 0
         return rows

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tap_asana_export.output.buffers import JsonRow
 
-ROW_GROUP = 3 << 20
+ROW_GROUP = 5 << 19
 """Bytes of JSON text in a row group. Twice as many take 20 MB more memory."""
 
 LEVELS = {"gzip": 1, "zstd": 1}
