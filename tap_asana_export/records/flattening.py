@@ -92,7 +92,7 @@ class ColumnNames(dict[str, str]):
 
     def below(self, name: str) -> ColumnNames:
         """Return the columns of the object in a property."""
-        if not (names := self._below.get(name)):
+        if (names := self._below.get(name)) is None:
             names = ColumnNames((*self.parents, name), *self._options)
             if len(self._below) < MOST_NAMES:
                 self._below[name] = names
