@@ -20,6 +20,8 @@ class Limits:
         unknown_names: unknown fields of one stream that the log names.
         state_lines: lines between two STATEs, as the SDK has it for records.
         batch_file: bytes of a batch file at most, before compression.
+        batch_block: bytes of records to hand at a time to the thread that compresses. Each time the reading thread and
+            that one wait for each other.
         uploads: batch files that are uploaded at a time.
         kept: how long Asana keeps the file of an export after its completion (reference of createResourceExport).
         cached_tasks: Asana gives a graph's result again if it has more tasks than this (reference of
@@ -35,6 +37,7 @@ class Limits:
     unknown_names: int = 10_000
     state_lines: int = 10_000
     batch_file: int = 1 << 29
+    batch_block: int = 1 << 20
     uploads: int = 4
     kept: timedelta = timedelta(days=30)
     cached_tasks: int = 1000

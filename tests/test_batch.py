@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 OTHER = "1200000000000002"
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 EVERYTHING: dict[tuple[str, ...], bool] = {(part,): True for part in PARTS}
-SMALL_BLOCKS = "TapAsanaExport.limits = Limits(text=1 << 15)"
+SMALL_BLOCKS = "TapAsanaExport.limits = Limits(text=1 << 15, batch_block=1)"
 
 
 def patched(command: list[str], changes: str) -> list[str]:
@@ -400,7 +400,7 @@ def test_a_file_that_gets_too_large_is_cut(
     whole = watch(arguments(settings_for(sandbox, **into(tmp_path / "whole", 20))))
     state = whole.of("STATE")[0]["value"]
     command = arguments(settings_for(sandbox, **into(tmp_path / "cut", 20)), state=state)
-    cut = watch(patched(command, f"TapAsanaExport.limits = Limits(text=1 << 15, batch_file={limit})"))
+    cut = watch(patched(command, f"TapAsanaExport.limits = Limits(text=1 << 15, batch_block=1, batch_file={limit})"))
 
     assert (cut.code, held(cut)) == (0, held(whole))
     texts = {file: gzip.decompress(file.read_bytes()) for file in announced(cut)["tasks"]}
@@ -420,11 +420,9 @@ def test_nothing_follows_a_record_that_is_larger_than_a_file(tmp_path: Path) -> 
     file = batch.BatchFile(config, f"{tmp_path}/file", tmp_path, {}, "tasks")
     record, others = b"x" * 110 + b"\n", b"y" * 40 + b"\n" + b"z" * 40 + b"\n"
 
-    assert file.take_fitting_lines(record + others, 0, 1000) == len(record)
-    assert [file.take_fitting_lines(record + others, len(record), 1000), file.take_fitting_lines(others, 0, 1000)] == [
-        len(record),
-        0,
-    ]
+    assert file.take_fitting_lines(record + others, 3, 0, 1000) == len(record)
+    assert file.take_fitting_lines(record + others, 3, len(record), 1000) == len(record)
+    assert file.take_fitting_lines(others, 2, 0, 1000) == 0
 
 
 # ── the order of messages, and what the state tells ──────────────────────────────────────────────────────────
@@ -527,7 +525,7 @@ def test_files_that_wait_for_their_upload_when_a_run_breaks_are_removed(
     command = arguments(settings_for(large, **into(tmp_path, 100)), catalog=everything)
     file = "batch.BatchFile.complete"
     slow = f"import time; put = {file}; {file} = lambda self: (time.sleep(0.02), put(self))[1]"
-    run = watch(patched(command, f"TapAsanaExport.limits = Limits(text=1 << 15, uploads=1); {slow}"))
+    run = watch(patched(command, f"TapAsanaExport.limits = Limits(text=1 << 15, batch_block=1, uploads=1); {slow}"))
 
     assert (run.code, "ends too early" in run.last_line) == (1, True)
     assert [file for file in in_folder(tmp_path) if file.suffix == ".part"] == []

@@ -44,10 +44,6 @@ class RecordBuffer(Protocol):
         """Add a record that is JSON text, without what is appended."""
 
 
-ENOUGH = 1 << 20
-"""Bytes of records to take at a time: each time the reading thread and the compressing one wait for each other."""
-
-
 class TextBuffer:
     """The text of records.
 
@@ -70,9 +66,9 @@ class TextBuffer:
         self._after = after
 
     @property
-    def is_full(self) -> bool:
-        """Whether it should be taken."""
-        return len(self.out) >= ENOUGH
+    def size(self) -> int:
+        """Bytes of text so far."""
+        return len(self.out)
 
     def add(self, record: msgspec.Struct, added: bytes, tag_length: int = 0) -> None:
         """Add a record; see `RecordBuffer.add`."""
@@ -143,17 +139,15 @@ class RowBuffer:
     """Records as rows.
 
     To pass values on spares encoding them to lines and finding them again there, which would take as long as all else.
+
+    Attributes:
+        size: bytes of JSON text so far.
     """
 
     def __init__(self, appended: bytes) -> None:
         self.appended = appended
+        self.size = 0
         self._rows: list[JsonRow] = []
-        self._size = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it should be taken."""
-        return self._size >= ENOUGH
 
     @property
     def count(self) -> int:
@@ -182,10 +176,10 @@ class RowBuffer:
     def _add(self, names: tuple[str, ...], values: tuple[Any, ...], added: bytes, size: int) -> None:
         """Add a row."""
         self._rows.append(JsonRow(names, values, added, size))
-        self._size += size
+        self.size += size
 
     def take(self) -> list[JsonRow]:
         """Return the rows so far, and begin anew."""
         rows, self._rows = self._rows, []
-        self._size = 0
+        self.size = 0
         return rows
