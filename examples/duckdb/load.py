@@ -22,7 +22,7 @@ select workspace_gid from exports where kind = 'resource' group by all having no
 
 def main(batches: str, path: str) -> None:
     """Run the SQL."""
-    if Path(batches).is_dir():
+    if batches and Path(batches).is_dir():
         batches = f"{batches.rstrip('/')}/"
     is_new = not Path(path).exists()
     try:

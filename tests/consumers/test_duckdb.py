@@ -209,9 +209,11 @@ print(json.dumps({table: [json.loads(text) for text, in found] for table, found 
 """
 
 
-def run_load(*arguments: object, python: Path | str = sys.executable) -> subprocess.CompletedProcess[str]:
-    program = PROJECT / "examples" / "duckdb" / "load.py"
-    return subprocess.run([python, program, *map(str, arguments)], capture_output=True, check=False, text=True)
+def run_load(
+    *arguments: object, python: Path | str = sys.executable, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [python, PROJECT / "examples" / "duckdb" / "load.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True)
 
 
 @pytest.mark.parametrize("version", ["1.3.2", "1.4.5", "1.5.6", "2.0.1"])
@@ -232,10 +234,9 @@ def test_newer_versions_of_duckdb_make_the_same_tables(
 
 def test_load_says_which_workspace_has_no_full_export_among_its_files(exported: Exported, tmp_path: Path) -> None:
     root = shutil.copytree(exported.root, tmp_path / "batches")
-    [first, *_] = sorted((root / "exports" / WORKSPACE).iterdir())
-    since = max(file.name for file in (root / "exports" / WORKSPACE).iterdir())
+    first, _, last = sorted({file.name.split("-")[0] for file in (root / "exports" / WORKSPACE).iterdir()})
     for file in root.glob(f"*/{WORKSPACE}/*"):
-        if file.name.split("-")[0] in {first.name.split("-")[0], since.split("-")[0]}:
+        if file.name.startswith((first, last)):  # the full ones
             file.unlink()
     done = run_load(root, tmp_path / "asana.duckdb")
 
@@ -253,12 +254,13 @@ def test_load_that_fails_says_why_in_words_and_leaves_no_new_file(exported: Expo
         (): "Usage: python load.py BATCHES DATABASE.duckdb",
         (exported.root, ":memory:"): "Usage: python load.py",
         (tmp_path, database): "There is no batch file",
+        ("", database): "There is no batch file <stream>/<workspace>/",
         (tmp_path / "nowhere", database): "with the slash if there is one",
         (exported.root, tmp_path / "nowhere" / "asana.duckdb"): "No such file or directory",
         (exported.root, tmp_path): "Is a directory",
         (exported.root, tmp_path / "text"): "not a valid DuckDB database file",
     }.items():
-        done = run_load(*arguments)
+        done = run_load(*arguments, folder=tmp_path)
         assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["text"]
 
