@@ -73,10 +73,20 @@ def test_a_file_with_a_byte_changed_anywhere_is_not_read_as_another(at: int) -> 
 
 @pytest.mark.parametrize("body", [b"<html><h1>502</h1></html>", b"\xef\xbb\xbf{}", b"  <?xml version='1.0'?><Error/>"])
 def test_what_is_no_export_file_is_named_however_it_is_packed(body: bytes) -> None:
-    for pieces in ([body], [body[:2], b"", body[2:]], [gzip.compress(body)], [gzip.compress(gzip.compress(body))]):
+    for pieces in ([body], [gzip.compress(body)], [gzip.compress(gzip.compress(body))]):
         with pytest.raises(OtherFileError) as error:
             list(text_of(*pieces))
-        assert error.value.cause.startswith("it is neither gzip nor JSON but begins with b")
+        assert error.value.cause == f"it is neither gzip nor JSON but begins with {body!r}"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "begin"),
+    [([b"<h", b"", b"tml>"], b"<h"), ([b" ", b"\n", b"", b"<html>"], b" \n<html>"), ([b" \n", b"\r\n<"], b" \n\r\n<")],
+)
+def test_what_is_no_export_file_is_named_by_what_has_come_of_it(pieces: list[bytes], begin: bytes) -> None:
+    with pytest.raises(OtherFileError) as error:
+        list(text_of(*pieces))
+    assert error.value.cause == f"it is neither gzip nor JSON but begins with {begin!r}"
 
 
 HEADERS = {
