@@ -1,8 +1,8 @@
 """Let the tap's sandbox make an export, and save its file, gzipped as it is served, and as plain text.
 
-Usage: python make_export.py WORKSPACE TASKS SHAPE ORDER FILE.jsonl.gz
+Usage: python make_export.py WORKSPACE TASKS SHAPE ORDER FILE.jsonl.gz [others]
 
-SHAPE and ORDER are the sandbox's `shape` and `property_order`. In the documented order other files come beside it:
+SHAPE and ORDER are the sandbox's `shape` and `property_order`. With `others` there are three more files beside it:
 FILE-ten.jsonl.gz, the file ten times, FILE-document.jsonl.gz, its objects as one JSON document, and FILE-long.jsonl.gz,
 twenty tasks of up to 25 MB.
 """
@@ -47,15 +47,14 @@ def main(workspace: str, tasks: int, shape: str, order: str, file: Path) -> None
             shutil.copyfileobj(answer.raw, gzipped)
     with gzip.open(file) as text, file.with_suffix("").open("wb") as plain:
         shutil.copyfileobj(text, plain)
-    if order == "documented":
-        make_others(file)
 
 
 def make_others(file: Path) -> None:
     """Make the files beside an export's."""
+    content = file.read_bytes()
     with beside(file, "ten").open("wb") as ten:
         for _ in range(10):
-            ten.write(file.read_bytes())
+            ten.write(content)
     with gzip.open(file) as lines, gzip.open(beside(file, "document"), "wb", 1) as document:
         document.write(b'{"data":[' + next(lines).rstrip())
         for line in lines:
@@ -69,3 +68,5 @@ def make_others(file: Path) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], Path(sys.argv[5]))
+    if sys.argv[6:]:
+        make_others(Path(sys.argv[5]))

@@ -199,21 +199,21 @@ def main() -> None:
             check(competitors(url, postgres, small, small), postgres, small.whole.with_suffix(""))
             if not arguments.quick:
                 tasks, rows = TABLES[shape]
-                whole = make_exports(shape, int(tasks * arguments.share))
+                whole = make_exports(shape, int(tasks * arguments.share), others=rows is DENSE)
                 tenth = make_exports(shape, int(tasks * arguments.share / 10))
                 results = measure(competitors(url, postgres, whole, tenth), postgres, rows, arguments.runs)
                 print("", f"### {shape}", "", *table(results, rows), "", *circumstances(whole.whole), sep="\n")
 
 
-def make_exports(shape: str, tasks: int) -> Exports:
-    """Export files of the sandbox, gzipped, with their text beside them.
+def make_exports(shape: str, tasks: int, *, others: bool = False) -> Exports:
+    """Export files of the sandbox, gzipped, with their text beside them, and perhaps what is made of the first.
 
     They are made in a process of its own: what this one ever held would count as its children's peak memory.
     """
     files = [CACHE / f"{shape}-{order}-{tasks}.jsonl.gz" for order in ("documented", "real")]
     for order, file in zip(("documented", "real"), files, strict=True):
         command = [sys.executable, f"{HERE}/make_export.py", WORKSPACE, str(tasks), shape, order, str(file)]
-        subprocess.run(command, check=True)
+        subprocess.run(command + ["others"] * (others and order == "documented"), check=True)
     return Exports(*files)
 
 
