@@ -328,7 +328,8 @@ class Export:
         """Route the lines of a file, flushing what comes of them, with a STATE now and then."""
         pending, limits = self._pending, self._run.limits
         saved = pending.lines
-        for text in blocks_in_time(file.pieces(), file.left, READING_PAUSE, limits):
+        inflate_ahead = self._run.batch is None
+        for text in blocks_in_time(file.pieces(), file.left, READING_PAUSE, limits, inflate_ahead=inflate_ahead):
             if text is None:
                 # Nothing has come for a while: other files can be read meanwhile.
                 yield from self._run.reading.let_others(Pause(0), READING_PAUSE)

@@ -68,7 +68,7 @@ def read_file(run: RunContext, url: str) -> None:
         handlers = build_handlers(by_type, root, sink, dict.fromkeys(each.stream.name for each in selected), run.limits)
         router = RecordRouter(handlers, limits=run.limits)
         try:
-            for text in file.blocks():
+            for text in file.blocks(inflate_ahead=run.batch is None):
                 for _ in read_until_flush(router, text, sink):
                     sink.flush(router.lines)
                 part.read(router.lines, dict(router.objects), file.bytes, file.total)
@@ -130,9 +130,9 @@ class ExportFile:
             at = datetime.now(timezone.utc)
         return with_zone(at)
 
-    def blocks(self) -> Iterator[bytes]:
-        """The file's text, as `text.blocks` has it; raises as that does."""
-        return blocks(self._body(), threading.Event(), self._limits)
+    def blocks(self, *, inflate_ahead: bool = False) -> Iterator[bytes]:
+        """The file's text, as `records.blocks` has it; raises as that does."""
+        return blocks(self._body(), threading.Event(), self._limits, inflate_ahead=inflate_ahead)
 
     def _body(self) -> Iterator[bytes]:
         try:

@@ -12,7 +12,8 @@ class Limits:
 
     Attributes:
         file_block: bytes of an export file to read at a time.
-        text: bytes of text to decompress at a time: bounds the memory that well compressed data takes.
+        text: bytes of text to decompress at a time: bounds the memory that well compressed data takes. With fewer, two
+            threads wait for each other too often.
         document_text: bytes of a JSON document's objects to pass on at a time.
         line: longest line, or object in a JSON document, in bytes; several copies of it are in memory at once.
         utf8_slice: bytes to check for UTF-8 at a time. To check 2 MB at once takes three times as long, as they become
@@ -30,7 +31,7 @@ class Limits:
     """
 
     file_block: int = 1 << 18
-    text: int = 1 << 18
+    text: int = 1 << 19
     document_text: int = 1 << 18
     line: int = 1 << 28
     utf8_slice: int = 1 << 17

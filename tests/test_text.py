@@ -63,8 +63,11 @@ FORMS: dict[str, Callable[[list[Any]], str]] = {
 
 
 def read(pieces: Iterable[bytes], limits: Limits = USUAL) -> list[Any]:
-    """The objects that the text comes to, its numbers with all digits."""
-    return loads(b"\n".join(blocks(pieces, threading.Event(), limits)))
+    """The objects that the text comes to, its numbers with all digits, whichever thread decompresses it."""
+    pieces = [*pieces]
+    lines = b"\n".join(blocks(pieces, threading.Event(), limits))
+    assert b"\n".join(blocks(pieces, threading.Event(), limits, inflate_ahead=True)) == lines
+    return loads(lines)
 
 
 def loads(lines: bytes) -> list[Any]:
@@ -259,6 +262,7 @@ def test_an_object_that_was_taken_for_a_document_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("text", [20, 1000])
+@pytest.mark.parametrize("inflate_ahead", [False, True])
 @pytest.mark.parametrize("error", [DownloadError("the network broke"), UnreachableError("GET x", "no answer")])
 @pytest.mark.parametrize(
     ("pieces", "whole"),
@@ -269,7 +273,7 @@ def test_an_object_that_was_taken_for_a_document_is_an_error() -> None:
     ],
 )
 def test_what_came_before_an_error_comes_first(
-    pieces: list[bytes], whole: list[str], error: TapError, text: int
+    pieces: list[bytes], whole: list[str], error: TapError, text: int, *, inflate_ahead: bool
 ) -> None:
     def body() -> Iterator[bytes]:
         yield from pieces
@@ -277,7 +281,7 @@ def test_what_came_before_an_error_comes_first(
 
     found: list[bytes] = []
     with pytest.raises(type(error)):
-        found.extend(blocks(body(), threading.Event(), Limits(text=text)))
+        found.extend(blocks(body(), threading.Event(), Limits(text=text), inflate_ahead=inflate_ahead))
     assert [each["gid"] for each in loads(b"\n".join(found))] == whole
 
 
