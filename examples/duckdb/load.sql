@@ -11,9 +11,6 @@
 -- (`assignee->>'name'`, `unnest(from_json(followers, '["json"]'))`). A value that does not fit its column and a line that
 -- is cut off are errors; gzip's checksum, though, DuckDB does not look at. Times are UTC.
 
--- The tap takes lines of up to 256 MB; DuckDB's buffers are twice as large as the longest line that it is told.
-set variable longest = 300_000_000;
-
 -- The batch files of a stream, or of all for `*`; what begins with a dot is not complete.
 create or replace temp macro batch_files(stream) as table
   select file
@@ -27,6 +24,15 @@ select case
     'with the slash if there is one.')
 end
 from batch_files('*');
+
+-- Each thread of DuckDB's takes twice the memory of the longest line that DuckDB is told. No line is longer than its file, nor than
+-- the tap's limit of 256 MB. Of a gzipped file the size tells nothing: where memory is short, give the longest line yourself
+-- (-cmd "set variable longest = 20_000_000"). A longer one is an error.
+set variable files = (select list(file) from batch_files('*'));
+set variable longest = coalesce(getvariable('longest'), (
+  select least(greatest(max(if(filename like '%.gz', 300_000_000, size)), 16_777_216), 300_000_000)
+  from read_blob(getvariable('files'))
+));
 
 -- A statement that reads the variable `files`, or makes an empty table where there are none, which read_json refuses to do.
 -- Parquet files lack the columns that are deselected; their times have a zone, and their nested columns are text.
@@ -143,9 +149,13 @@ create or replace temp macro is_deleted(gid, filename) as exists (
   from gone where gone_gid = gid and gone_at >= exported(filename)
 );
 
+-- Of tasks, and of stories, all rows are taken, then those of the past are deleted. To choose among rows with all their columns
+-- takes a third more time, and memory for all of them.
+set preserve_insertion_order = false;
+
 set variable files = files('tasks', "full" and objects.task is not null);
 create or replace table tasks as
-select * exclude (filename), exported(filename) as _exported
+select * exclude (filename), parse_filename(filename) as _file, exported(filename) as _exported
 from query(reading({
   gid: 'VARCHAR',
   resource_type: 'VARCHAR',
@@ -193,8 +203,12 @@ from query(reading({
   attachments: 'JSON',
   stories: 'JSON',
   workspace_gid: 'VARCHAR'
-}))
-qualify row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1;
+}));
+delete from tasks
+where rowid in (
+  select rowid from tasks qualify row_number() over (partition by gid order by _file desc, modified_at desc) > 1
+);
+alter table tasks drop column _file;
 
 -- A subtask goes with its parent, whether or not its own deletion is told, unless it was undeleted. The time of that tells
 -- nothing: 30 days after a parent was deleted, its deletion for good is told.
@@ -275,7 +289,7 @@ create or replace temp macro of_message(gid, version, filename) as not is_delete
 
 set variable files = files('stories', "full" and coalesce(objects.task, objects.message) is not null);
 create or replace table stories as
-select * exclude (filename)
+select * exclude (filename), parse_filename(filename) as _file
 from query(reading({
   gid: 'VARCHAR',
   resource_type: 'VARCHAR',
@@ -339,9 +353,15 @@ from query(reading({
   workspace_gid: 'VARCHAR'
 }))
 where of_task(task_gid, task_modified_at, filename) and of_message(message_gid, message_modified_at, filename)
-  and not is_deleted(gid, filename)
-qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1
-  and exported(filename) = max(exported(filename)) over (partition by coalesce(task_gid, message_gid));
+  and not is_deleted(gid, filename);
+delete from stories
+where rowid in (
+  select rowid
+  from stories
+  qualify row_number() over (partition by gid order by _file desc) > 1
+    or exported(_file) < max(exported(_file)) over (partition by coalesce(task_gid, message_gid))
+);
+alter table stories drop column _file;
 
 set variable files = files('attachments', "full" and coalesce(objects.task, objects.message) is not null);
 create or replace table attachments as
@@ -1035,3 +1055,4 @@ drop table temp.places;
 drop table temp.known;
 drop table temp.moves;
 drop table temp.moved;
+reset preserve_insertion_order;

@@ -43,9 +43,11 @@ TYPES = {
 }
 
 
-def load(root: Path, database: Path) -> dict[str, Table]:
-    """Run the example on batch files; its tables."""
+def load(root: Path, database: Path, *before: str) -> dict[str, Table]:
+    """Run the example on batch files, after other statements; its tables."""
     with duckdb.connect(str(database)) as connection:
+        for statement in before:
+            connection.execute(statement)
         connection.execute("set variable batches = ?", [f"{root}/"])
         connection.execute(LOAD)
     return read_duckdb(database)
@@ -159,6 +161,20 @@ def test_a_file_that_is_cut_off_is_an_error(exported: Exported, tmp_path: Path) 
     last.write_bytes(last.read_bytes()[:-100])
     with pytest.raises(duckdb.Error):
         load(root, tmp_path / "asana.duckdb")
+
+
+def test_little_memory_suffices_for_many_threads_where_the_longest_line_is_known(
+    exported: Exported, tmp_path: Path
+) -> None:
+    little = "set memory_limit = '500MB'; set threads = 8"
+    zipped = load(exported.root, tmp_path / "zipped.duckdb", little, "set variable longest = 20_000_000")
+    assert differences(zipped, exported.tables) == []
+
+    root = shutil.copytree(exported.root, tmp_path / "batches")
+    for file in root.rglob("*.gz"):
+        file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
+        file.unlink()
+    assert differences(load(root, tmp_path / "asana.duckdb", little), exported.tables) == []
 
 
 def test_rows_within_objects_are_those_of_the_present_objects(
