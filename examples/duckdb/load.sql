@@ -902,7 +902,8 @@ from query(reading({
 }))
 qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1;
 
--- Memberships are those of the last export that had the task, and what events tell of since.
+-- Memberships are those of the last export that had the task, and what events tell of since. Where nothing is told they stay.
+set variable is_told = (select count(*) > 0 from (select gid from events union all select gone_gid from gone));
 
 create or replace temp table memberships as
 select distinct on (task_gid, project->>'gid') *
@@ -912,6 +913,7 @@ from (
   union all by name
   select task_gid, project, section, _exported as known_at from task_memberships
 )
+where getvariable('is_told')
 order by known_at desc;
 
 -- An event does not tell which project a section is in.
@@ -933,6 +935,7 @@ from (
   union all
   select task_gid, task_modified_at, workspace_gid, _exported from task_memberships
 )
+where getvariable('is_told')
 order by _exported desc;
 
 create or replace temp table moves as
