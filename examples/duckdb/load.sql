@@ -29,7 +29,7 @@ from batch_files('*');
 -- the tap's limit of 256 MB. Of a gzipped file the size tells nothing: where memory is short, give the longest line yourself
 -- (-cmd "set variable longest = 20_000_000"). A longer one is an error.
 set variable files = (select list(file) from batch_files('*'));
-set variable longest = coalesce(getvariable('longest'), (
+set variable object_size = coalesce(getvariable('longest'), (
   select least(greatest(max(if(filename like '%.gz', 300_000_000, size)), 16_777_216), 300_000_000)
   from read_blob(getvariable('files'))
 ));
@@ -52,7 +52,7 @@ create or replace temp macro reading(columns) as case
     error('Files of JSON Lines and of Parquet are mixed: begin with a new prefix and without the tap''s state.')
   else
     'from read_json(getvariable(''files''), filename = true, format = ''newline_delimited'', '
-    'maximum_object_size = getvariable(''longest''), columns = '
+    'maximum_object_size = getvariable(''object_size''), columns = '
     || regexp_replace(to_json(columns)::varchar, ':"(\w+)"', ':''\1''', 'g') || ')'
 end;
 
@@ -149,10 +149,19 @@ create or replace temp macro is_deleted(gid, filename) as exists (
   from gone where gone_gid = gid and gone_at >= exported(filename)
 );
 
--- Of tasks, and of stories, all rows are taken, then those of the past are deleted. To choose among rows with all their columns
--- takes a third more time, and memory for all of them.
-set preserve_insertion_order = false;
+-- Rows are chosen while they are read only where the variable `files` has several exports of a workspace: that takes a third more
+-- time, and memory for all columns of all rows. The few objects that one export may have twice are deleted afterwards, which leaves
+-- their space unused in the database's file.
+create or replace temp macro choosing(condition) as if(
+  len(list_distinct([(split_part(file, '/', -2), exported(file)) for file in getvariable('files')]))
+    > len(list_distinct([split_part(file, '/', -2) for file in getvariable('files')])),
+  ' qualify ' || condition,
+  ''
+);
 
+-- With order, DuckDB writes a large table twice.
+set variable order_before = current_setting('preserve_insertion_order');
+set preserve_insertion_order = false;
 set variable files = files('tasks', "full" and objects.task is not null);
 create or replace table tasks as
 select * exclude (filename), parse_filename(filename) as _file, exported(filename) as _exported
@@ -203,12 +212,14 @@ from query(reading({
   attachments: 'JSON',
   stories: 'JSON',
   workspace_gid: 'VARCHAR'
-}));
+})
+  || choosing('row_number() over (partition by gid order by parse_filename(filename) desc, modified_at desc) = 1'));
 delete from tasks
 where rowid in (
   select rowid from tasks qualify row_number() over (partition by gid order by _file desc, modified_at desc) > 1
 );
 alter table tasks drop column _file;
+set preserve_insertion_order = getvariable('order_before');
 
 -- A subtask goes with its parent, whether or not its own deletion is told, unless it was undeleted. The time of that tells
 -- nothing: 30 days after a parent was deleted, its deletion for good is told.
@@ -289,7 +300,7 @@ create or replace temp macro of_message(gid, version, filename) as not is_delete
 
 set variable files = files('stories', "full" and coalesce(objects.task, objects.message) is not null);
 create or replace table stories as
-select * exclude (filename), parse_filename(filename) as _file
+select * exclude (filename)
 from query(reading({
   gid: 'VARCHAR',
   resource_type: 'VARCHAR',
@@ -353,15 +364,9 @@ from query(reading({
   workspace_gid: 'VARCHAR'
 }))
 where of_task(task_gid, task_modified_at, filename) and of_message(message_gid, message_modified_at, filename)
-  and not is_deleted(gid, filename);
-delete from stories
-where rowid in (
-  select rowid
-  from stories
-  qualify row_number() over (partition by gid order by _file desc) > 1
-    or exported(_file) < max(exported(_file)) over (partition by coalesce(task_gid, message_gid))
-);
-alter table stories drop column _file;
+  and not is_deleted(gid, filename)
+qualify row_number() over (partition by gid order by parse_filename(filename) desc) = 1
+  and exported(filename) = max(exported(filename)) over (partition by coalesce(task_gid, message_gid));
 
 set variable files = files('attachments', "full" and coalesce(objects.task, objects.message) is not null);
 create or replace table attachments as
@@ -1058,4 +1063,3 @@ drop table temp.places;
 drop table temp.known;
 drop table temp.moves;
 drop table temp.moved;
-reset preserve_insertion_order;

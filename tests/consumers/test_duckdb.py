@@ -177,6 +177,24 @@ def test_little_memory_suffices_for_many_threads_where_the_longest_line_is_known
     assert differences(load(root, tmp_path / "asana.duckdb", little), exported.tables) == []
 
 
+def test_a_session_may_load_again_and_keeps_its_settings(tmp_path: Path) -> None:
+    first, second = tmp_path / "first" / "tasks" / WORKSPACE, tmp_path / "second" / "tasks" / WORKSPACE
+    for folder, notes in ((first, "x"), (second, "x" * 40_000_000)):
+        folder.mkdir(parents=True)
+        (folder / "20260131T000000000Z-2-00001.jsonl").write_text(json.dumps({"gid": "1", "notes": notes}) + "\n")
+    with duckdb.connect() as connection:
+        for order in ("true", "false"):
+            connection.execute(f"set preserve_insertion_order = {order}")
+            for folder in (first, second):
+                connection.execute("set variable batches = ?", [f"{folder.parents[1]}/"])
+                connection.execute(LOAD)
+                assert connection.execute("from tasks select gid, length(notes)").fetchall() == [
+                    ("1", 1 if folder == first else 40_000_000)
+                ]
+            kept = connection.execute("select current_setting('preserve_insertion_order')::varchar").fetchall()
+            assert kept == [(order,)]
+
+
 def test_rows_within_objects_are_those_of_the_present_objects(
     sandbox: Sandbox, catalog: dict[str, Any], run_tap: Callable[..., Run], tmp_path: Path
 ) -> None:
