@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
+
+AGAIN = 0.01
+"""Seconds after which a signal comes again that a finalizer has swallowed."""
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 
@@ -61,12 +65,21 @@ class Signals:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = _handlers()
+        before, hook = _handlers(), sys.unraisablehook
+
+        def unraisable(what: Any) -> None:
+            if isinstance(what.exc_value, Terminated):
+                self._come_again(what.exc_value.number)
+            else:
+                hook(what)
+
         self._end_run = end_run
         self.handle()
+        sys.unraisablehook = unraisable
         try:
             yield
         finally:
+            sys.unraisablehook = hook
             self._end_run, self._came, self._busy = None, None, 0
             _put_back(before)
 
@@ -101,6 +114,13 @@ class Signals:
             self._exit(signum)
         self._busy += 1  # `end_run` writes, and must not end the run once more
         raise Terminated(signum, self._end_run())
+
+    def _come_again(self, signum: int) -> None:
+        """Send a signal once more, which came within a finalizer: Python drops whatever is raised there."""
+        self._came, self._busy = None, self._busy - 1
+        again = threading.Timer(AGAIN, os.kill, (os.getpid(), signum))
+        again.daemon = True
+        again.start()
 
     def _exit(self, signum: int) -> NoReturn:
         if self.tidy is not None:

@@ -80,6 +80,30 @@ def test_a_signal_while_a_line_of_the_log_is_being_written(
     assert capfdbinary.readouterr().out == b'{"type":"STATE","value":{"bookmarks":{}}}\n'
 
 
+def test_a_signal_within_a_finalizer_which_swallows_what_is_raised_comes_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    states = 0
+
+    def end_run() -> dict[str, Any]:
+        nonlocal states
+        states += 1
+        return {}
+
+    def run() -> None:
+        Finalized()
+        threading.Event().wait(30)
+
+    with pytest.raises(Terminated) as ended, SIGNALS.ending(end_run):
+        run()
+    assert (ended.value.code, states) == (143, 2)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_signal_does_not_wait_for_another_thread() -> None:
     """Python handles signals in the main thread alone, and only there may one end the run."""
     inside, go_on = threading.Event(), threading.Event()
