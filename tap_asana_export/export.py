@@ -328,7 +328,7 @@ class Export:
         """Route the lines of a file, flushing what comes of them, with a STATE now and then."""
         pending, limits = self._pending, self._run.limits
         saved = pending.lines
-        inflate_ahead = self._run.batch is None
+        inflate_ahead = self._run.inflate_ahead
         for text in blocks_in_time(file.pieces(), file.left, READING_PAUSE, limits, inflate_ahead=inflate_ahead):
             if text is None:
                 # Nothing has come for a while: other files can be read meanwhile.

@@ -68,7 +68,7 @@ def read_file(run: RunContext, url: str) -> None:
         handlers = build_handlers(by_type, root, sink, dict.fromkeys(each.stream.name for each in selected), run.limits)
         router = RecordRouter(handlers, limits=run.limits)
         try:
-            for text in file.blocks(inflate_ahead=run.batch is None):
+            for text in file.blocks(inflate_ahead=run.inflate_ahead):
                 for _ in read_until_flush(router, text, sink):
                     sink.flush(router.lines)
                 part.read(router.lines, dict(router.objects), file.bytes, file.total)

@@ -12,7 +12,8 @@ class Limits:
 
     Attributes:
         file_block: bytes of an export file to read at a time.
-        text: bytes of text to decompress at a time: bounds the memory that well compressed data takes.
+        text: bytes of text to decompress at a time, twice as many in a thread of its own: bounds the memory that well
+            compressed data takes.
         document_text: bytes of a JSON document's objects to pass on at a time.
         line: longest line, or object in a JSON document, in bytes; several copies of it are in memory at once.
         utf8_slice: bytes to check for UTF-8 at a time. They become a `str` of up to four times the size. With 128 kB

@@ -82,6 +82,11 @@ class RunContext:
     renewals: dict[str, datetime] = field(default_factory=dict)
     say_every: float = SAY_EVERY
 
+    @property
+    def inflate_ahead(self) -> bool:
+        """Whether the thread that takes a file decompresses it too: not beside the one that compresses batch files."""
+        return self.batch is None
+
     def sink(self, root: ExportRoot, export_gid: str, created_at: datetime) -> Sink:
         """Takes the records of an export."""
         if self.batch is None:

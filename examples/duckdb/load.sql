@@ -28,7 +28,15 @@ from batch_files('*');
 -- Each thread of DuckDB's takes twice the memory of the longest line that DuckDB is told. No line is longer than its file, nor than
 -- the tap's limit of 256 MB. Of a gzipped file the size tells nothing: where memory is short, give the longest line yourself
 -- (-cmd "set variable longest = 20_000_000"). A longer one is an error.
-set variable files = (select list(file) from batch_files('*'));
+-- Only files whose size tells something are looked at: in S3 each takes a request.
+set variable files = (
+  select case
+    when bool_or(file like '%.gz') then [max(file) filter (file like '%.gz')]
+    when bool_or(file like '%.jsonl') then list(file) filter (file like '%.jsonl')
+    else [max(file)]
+  end
+  from batch_files('*')
+);
 set variable object_size = coalesce(getvariable('longest'), (
   select least(greatest(max(if(filename like '%.gz', 300_000_000, size)), 16_777_216), 300_000_000)
   from read_blob(getvariable('files'))
@@ -159,9 +167,10 @@ create or replace temp macro choosing(condition) as if(
   ''
 );
 
--- With order, DuckDB writes a large table twice.
+-- While it keeps the order of rows, which it does by default, DuckDB writes a large table twice.
 set variable order_before = current_setting('preserve_insertion_order');
 set preserve_insertion_order = false;
+
 set variable files = files('tasks', "full" and objects.task is not null);
 create or replace table tasks as
 select * exclude (filename), parse_filename(filename) as _file, exported(filename) as _exported
