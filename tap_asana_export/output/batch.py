@@ -220,6 +220,8 @@ class BatchFiles:
     def flush(self, lines: int) -> int:
         """Start to compress the records if there are enough of them and, at the end of a chunk, to complete its files.
 
+        Files that are complete by now are announced.
+
         Returns:
             Number of lines whose files are announced.
         """
@@ -229,6 +231,8 @@ class BatchFiles:
             self._close()
         elif any(buffer.size >= self._config.limits.batch_block for buffer in self._buffers.values()):
             self._compress()
+        if self._pending and all(url.done() for urls in self._pending[1].values() for url in urls):
+            self._announce()
         return self._announced_lines
 
     def finish(self) -> None:

@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.batches import into
-from tests.support.consumers import PARTS, PROJECT, change, differences, plain, read_duckdb, rows_within
+from tests.support.batches import exports_state, into
+from tests.support.consumers import (
+    PARTS,
+    PROJECT,
+    batch_settings,
+    change,
+    differences,
+    plain,
+    read_duckdb,
+    rows_within,
+    tables,
+)
 from tests.support.lists import LISTS, by_key, only
-from tests.support.tap import WORKSPACE, Run, settings_for
+from tests.support.tap import TAP, WORKSPACE, Run, settings_for
 from tests.support.targets import STREAMS, prefix
 
 pytestmark = pytest.mark.external
@@ -30,7 +40,8 @@ if TYPE_CHECKING:
     from tests.support.consumers import Exported, Table
 
 ACTIVITY = ("deletions", "events", "audit_log_events")
-LOAD = (PROJECT / "examples" / "duckdb" / "load.sql").read_text()
+LOAD_PY = PROJECT / "examples" / "duckdb" / "load.py"
+LOAD = LOAD_PY.with_suffix(".sql").read_text()
 TYPES = {
     "string": "VARCHAR",
     "boolean": "BOOLEAN",
@@ -246,7 +257,7 @@ print(json.dumps({table: [json.loads(text) for text, in found] for table, found 
 def run_load(
     *arguments: object, python: Path | str = sys.executable, folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    command = [python, PROJECT / "examples" / "duckdb" / "load.py", *map(str, arguments)]
+    command = [python, LOAD_PY, *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True)
 
 
@@ -301,6 +312,148 @@ def test_load_that_fails_says_why_in_words_and_leaves_no_new_file(exported: Expo
     with duckdb.connect(str(database)):
         done = run_load(exported.root, database)
     assert (done.returncode, "Could not set lock" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+# ── load.py, which runs the tap ────────────────────────────────────────────────────────────────────────────
+
+
+def batch_config(sandbox: Sandbox, folder: Path, **settings: Any) -> Path:
+    """A config file with which the tap writes JSON Lines below `batches`."""
+    config = folder / "config.json"
+    config.write_text(json.dumps(batch_settings(sandbox, folder, compression="none") | {"overlap": 0} | settings))
+    return config
+
+
+@pytest.mark.parametrize("batches", ["batches/asana/", "batches/asana", "{folder}/batches/asana/"])
+def test_load_runs_the_tap_again_and_again(sandbox: Sandbox, tmp_path: Path, batches: str) -> None:
+    tap = [*TAP, "--config", batch_config(sandbox, tmp_path)]
+    load = [batches.format(folder=tmp_path), "asana.duckdb", *tap]
+    first = run_load(*load, folder=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert differences(read_duckdb(tmp_path / "asana.duckdb"), tables(sandbox)) == []
+
+    change(sandbox, WORKSPACE)
+    (tmp_path / "state.json").write_text(first.stdout.splitlines()[-1])
+    second = run_load(*load, "--state", tmp_path / "state.json", folder=tmp_path)
+    assert (second.returncode, "Traceback" in second.stderr) == (0, False)
+    [before, after] = [exports_state(json.loads(each.stdout.splitlines()[-1])) for each in (first, second)]
+    assert after["completed_at"] > before["completed_at"]
+
+    third = run_load(*load, folder=tmp_path)  # a full export: what was deleted and moved is known
+    assert third.returncode == 0, third.stderr
+    assert differences(read_duckdb(tmp_path / "asana.duckdb"), tables(sandbox)) == []
+
+
+FAKE_TAP = """
+import json, pathlib, sys, time
+
+def say(**message):
+    print(json.dumps(message), flush=True)
+
+def wait(number):
+    say(type="STATE", value={"number": number})
+    while f'{{"number": {number}}}' not in pathlib.Path("states").read_text():
+        time.sleep(0.01)
+
+for number in range(1, 3):
+    file = pathlib.Path(f"batches/tasks/1200/20260131T000000000Z-2-0000{number}.jsonl")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"gid": str(number), "name": "first"}) + "\\n")
+    say(type="BATCH", stream="tasks", manifest=[file.absolute().as_uri()])
+    wait(number)  # it takes the message
+    wait(-number)  # and the next one, so it has read the file
+    file.write_text(json.dumps({"gid": str(number), "name": "second"}) + "\\n")
+exec(sys.argv[1])
+"""
+"""A tap that changes each file when it has been read, and then does what it is given."""
+
+
+def run_fake_tap(folder: Path, last: str = "") -> subprocess.CompletedProcess[str]:
+    """Run load.py with it; nothing is announced of files beyond the first two."""
+    load = [sys.executable, str(LOAD_PY), "batches", "asana.duckdb"]
+    with (folder / "states").open("w") as states:
+        tap = [sys.executable, "-c", FAKE_TAP, last]
+        return subprocess.run([*load, *tap], cwd=folder, stderr=subprocess.PIPE, stdout=states, text=True, check=False)
+
+
+def names_of_tasks(folder: Path) -> list[str]:
+    with duckdb.connect(str(folder / "asana.duckdb")) as connection:
+        names = connection.execute("select name from tasks order by gid").fetchall()
+        assert connection.execute("from duckdb_tables() where table_name = 'tasks_read'").fetchall() == []
+    return [name for (name,) in names]
+
+
+def test_load_reads_files_while_the_tap_writes_the_next_ones_and_not_again(tmp_path: Path) -> None:
+    done = run_fake_tap(tmp_path)
+    assert (done.returncode, done.stderr, names_of_tasks(tmp_path)) == (0, "", ["first", "first"])
+    assert (tmp_path / "states").read_text() == "".join(f'{{"number": {number}}}\n' for number in (1, -1, 2, -2))
+
+
+@pytest.mark.parametrize(
+    ("last", "names"),
+    [
+        # A file that another run has left, and one of another export of the same workspace.
+        ("file.with_name('20260131T000000000Z-2-00003.jsonl').write_text('{\"gid\": \"3\"}\\n')", [*"ss", None]),
+        ("file.with_name('20250131T000000000Z-1-00001.jsonl').write_text('{\"gid\": \"3\"}\\n')", [*"ss", None]),
+        ("say(type='BATCH', stream='tasks', manifest=[file.absolute().as_uri()])", [*"ss"]),  # once more
+    ],
+)
+def test_load_reads_all_files_anew_if_they_are_not_those_that_were_read(
+    last: str, names: list[str | None], tmp_path: Path
+) -> None:
+    assert run_fake_tap(tmp_path, last).returncode == 0
+    assert names_of_tasks(tmp_path) == [name and "second" for name in names]
+
+
+def test_load_leaves_the_tables_as_they_are_if_the_tap_fails(tmp_path: Path) -> None:
+    done = run_fake_tap(tmp_path, "sys.exit('It breaks.')")
+    assert (done.returncode, done.stderr) == (1, "It breaks.\n")
+    assert not (tmp_path / "asana.duckdb").exists()
+
+    assert run_fake_tap(tmp_path).returncode == 0
+    done = run_fake_tap(tmp_path, "file.with_name('20260131T000000000Z-2-00003.jsonl').write_text('{}'); sys.exit(3)")
+    assert (done.returncode, done.stderr, names_of_tasks(tmp_path)) == (3, "", ["first", "first"])
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (
+            "file.write_text('{\"gid'); say(type='BATCH', stream='tasks', manifest=[file.absolute().as_uri()])",
+            "JSON",
+        ),
+        ("say(type='RECORD', stream='tasks', record={})", "There are records beside the files: set batch_config.\n"),
+        ("print('hello')", "This is no message of a tap: b'hello'\n"),
+    ],
+)
+def test_load_says_what_is_wrong_with_a_file_or_a_message(last: str, said: str, tmp_path: Path) -> None:
+    done = run_fake_tap(tmp_path, last)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["batches", "states"]
+
+
+def test_load_says_that_there_is_no_such_tap(tmp_path: Path) -> None:
+    done = run_load("batches/", tmp_path / "asana.duckdb", "no-such-tap")
+    assert (done.returncode, done.stderr) == (1, "[Errno 2] No such file or directory: 'no-such-tap'\n")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_ctrl_c_while_the_tap_runs_lets_it_say_how_far_it_came(tmp_path: Path) -> None:
+    last = """
+import os, signal
+def end(*_):
+    say(type="STATE", value={"ended": True})
+    sys.exit(130)
+signal.signal(signal.SIGINT, end)
+os.killpg(0, signal.SIGINT)
+time.sleep(60)
+"""
+    load = [sys.executable, str(LOAD_PY), "batches", "asana.duckdb"]
+    tap = [sys.executable, "-c", FAKE_TAP, last]
+    with (tmp_path / "states").open("w") as states:
+        done = subprocess.run([*load, *tap], cwd=tmp_path, stdout=states, check=False, start_new_session=True)
+    assert (done.returncode, (tmp_path / "states").read_text().splitlines()[-1]) == (130, '{"ended": true}')
+    assert not (tmp_path / "asana.duckdb").exists()
 
 
 @pytest.mark.parametrize(
