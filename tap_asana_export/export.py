@@ -299,7 +299,8 @@ class Export:
         try:
             with self._run.sink(self._root, export.gid, export.created_at) as sink:
                 handlers = build_handlers(self._tables.by_type, self._root, sink, versions, limits)
-                router = RecordRouter(handlers, skip=pending.lines, repeated=self._tables.repeated(), limits=limits)
+                repeated, is_utf8 = self._tables.repeated(), self._run.is_utf8
+                router = RecordRouter(handlers, skip=pending.lines, repeated=repeated, limits=limits, is_utf8=is_utf8)
                 try:
                     yield from self._read_lines(file, router, sink)
                 except (ChangedError, GoneError):
@@ -340,7 +341,9 @@ class Export:
             for _ in read_until_flush(router, text, sink):
                 with self._run.writer.undisturbed():
                     begun = time.monotonic()
-                    self._count_lines(max(pending.lines, sink.flush(router.lines)))
+                    lines = sink.flush(router.lines)
+                    if lines > pending.lines:
+                        self._count_lines(lines)
                     self._part.writing_seconds += time.monotonic() - begun
                 if pending.lines >= saved + limits.state_lines or (self._run.batch and pending.lines > saved):
                     saved = pending.lines

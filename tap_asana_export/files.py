@@ -66,7 +66,7 @@ def read_file(run: RunContext, url: str) -> None:
     by_type = streams_by_type(selected)
     with run.sink(root, file.gid, file.modified_at) as sink:
         handlers = build_handlers(by_type, root, sink, dict.fromkeys(each.stream.name for each in selected), run.limits)
-        router = RecordRouter(handlers, limits=run.limits)
+        router = RecordRouter(handlers, limits=run.limits, is_utf8=run.is_utf8)
         try:
             for text in file.blocks(inflate_ahead=run.inflate_ahead):
                 for _ in read_until_flush(router, text, sink):

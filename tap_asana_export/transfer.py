@@ -15,6 +15,7 @@ from tap_asana_export.output.messages import ExportOrigin, RecordMessages
 from tap_asana_export.records import Mapped, ObjectHandler, StreamOutput, UnknownFields
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time
+from tap_asana_export.unicode import is_utf8
 from tap_asana_export.waiting import SAY_EVERY, Slots
 from tap_asana_export.words import count, counts
 
@@ -86,6 +87,15 @@ class RunContext:
     def inflate_ahead(self) -> bool:
         """Whether the thread that takes a file decompresses it too: not beside the one that compresses batch files."""
         return self.batch is None
+
+    @property
+    def is_utf8(self) -> Callable[[memoryview | bytes, int], bool]:
+        """What checks the text of a file: pyarrow, where Parquet files need it anyway."""
+        if self.batch is None or self.batch.format != "parquet":
+            return is_utf8
+        from tap_asana_export.output import parquet  # noqa: PLC0415 - needs an extra
+
+        return parquet.is_utf8
 
     def sink(self, root: ExportRoot, export_gid: str, created_at: datetime) -> Sink:
         """Takes the records of an export."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 
+MAX_CHARACTER = 4
+"""Bytes of a character in UTF-8 at the most."""
+
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """Begins the escape of a surrogate, in a pair or alone."""
 
@@ -15,12 +18,13 @@ ESCAPE = re.compile(
 
 
 def is_utf8(text: memoryview | bytes, most: int) -> bool:
-    """Whether the bytes, of which so many are checked at a time, are UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    """Whether the bytes, of which so many are checked at a time but four at least, are UTF-8."""
+    checked, most = 0, max(most, MAX_CHARACTER)
     try:
-        for begin in range(0, len(text), most):
-            decoder.decode(text[begin : begin + most])
-        decoder.decode(b"", final=True)
+        while checked < len(text):
+            # Where the next bytes follow, a character that is cut off is left for them.
+            is_last = checked + most >= len(text)
+            checked += codecs.utf_8_decode(text[checked : checked + most], "strict", is_last)[1]
     except UnicodeDecodeError:
         return False
     return True

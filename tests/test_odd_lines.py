@@ -116,6 +116,35 @@ def test_half_a_character_comes_through_in_a_document_and_in_batch_files(
     assert [json.loads(line).get("name") for line in file.read_text().splitlines()] == ["cut \ufffd", None]
 
 
+NO_UTF8 = {
+    "a byte that is none": b"\xff",
+    "a second byte alone": b"\x80",
+    "cut off after one of two bytes": b"\xc3",
+    "cut off after three of four bytes": b"\xf0\x9f\x98",
+    "longer than it need be": b"\xc0\xaf",
+    "longer by two bytes": b"\xf0\x80\x80\xaf",
+    "half of a character": b"\xed\xa0\xbd",
+    "beyond the last character": b"\xf4\x90\x80\x80",
+}
+JSON_LINES, PARQUET = ({"format": "jsonl", "compression": "none"}, {"format": "parquet", "compression": "none"})
+
+
+@pytest.mark.parametrize("form", [None, JSON_LINES, PARQUET], ids=["records", "jsonl", "parquet"])
+@pytest.mark.parametrize("text", NO_UTF8.values(), ids=NO_UTF8)
+def test_what_is_no_utf8_is_an_error_that_names_the_line(
+    bring: Callable[..., Brought], tmp_path: Path, text: bytes, form: dict[str, str] | None
+) -> None:
+    if form is PARQUET:
+        pytest.importorskip("pyarrow")
+    config = {"batch_config": {"encoding": form, "storage": {"root": str(tmp_path / "batch")}}} if form else {}
+    good = '{"gid":"1","resource_type":"task","name":"Zo\u00eb \U0001f600 \U0010ffff"}'.encode()
+    brought = bring(good, good, b'{"gid":"2","resource_type":"task","name":"' + text + b'"}', good, **config)
+
+    assert isinstance(brought.error, FileError)
+    assert "breaks at line 3: it is not UTF-8 but begins with" in str(brought.error)
+    assert bring(good, good, **config).error is None
+
+
 # ── values beyond what is usual ───────────────────────────────────────────────────────────────────────────
 
 VALUES = {

@@ -67,6 +67,7 @@ class RecordRouter:
         skip: number of lines at the start whose records the target already has: they are only counted.
         repeated: types of which the file may hold an object more than once; only its first line counts.
         limits: how much to check at a time.
+        is_utf8: does what the function of this name does.
 
     Attributes:
         lines: number of lines read.
@@ -81,6 +82,7 @@ class RecordRouter:
         skip: int = 0,
         repeated: Iterable[str] = (),
         limits: Limits = USUAL,
+        is_utf8: Callable[[Text, int], bool] = is_utf8,
     ) -> None:
         self.lines = 0
         self.objects: Counter[str] = Counter()
@@ -88,8 +90,8 @@ class RecordRouter:
         # One decoder at least, also where no stream takes anything.
         self.handlers: dict[str, LineHandler] = {**handlers, "": IgnoredType("")}
         self._skip = skip
-        self._utf8_slice = limits.utf8_slice
-        self._is_utf8 = True
+        self._is_utf8, self._utf8_slice = is_utf8, limits.utf8_slice
+        self._all_is_utf8 = True
         self._types: dict[str, ObjectType] = {}
         for name in self.handlers:
             self._compile(name)
@@ -117,7 +119,7 @@ class RecordRouter:
         # A view and offsets, since to split the text copies it, which takes a fifth of the time.
         view = memoryview(text)
         if not begin:
-            self._is_utf8 = is_utf8(view, self._utf8_slice)
+            self._all_is_utf8 = self._is_utf8(view, self._utf8_slice)
         length = len(text)
         while begin <= length and self.lines < until:
             end = text.find(b"\n", begin)
@@ -125,7 +127,7 @@ class RecordRouter:
                 end = length
             line: Text = view[begin:end]
             begin = end + 1
-            if not self._is_utf8 and not is_utf8(line, self._utf8_slice):
+            if not self._all_is_utf8 and not self._is_utf8(line, self._utf8_slice):
                 raise DamagedError(f"it is not UTF-8 but {_begins(line)}")
             rest = NO_PROPERTIES
             record: Any
