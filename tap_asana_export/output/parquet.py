@@ -277,13 +277,16 @@ def mixed_array(column: Column) -> Any:
 
 def nested_array(column: Column) -> Any:
     """Make an array of objects or arrays as JSON."""
-    text = pa.py_buffer(column.joined())
+    rows, joined = len(column.lengths), column.joined()
+    if joined == rows * b"null":  # as many columns are, of most tasks
+        return pa.nulls(rows, pa.string())
+    text = pa.py_buffer(joined)
     offsets = pa.py_buffer(array("i", itertools.accumulate(column.lengths, initial=0)))
-    values = pa.StringArray.from_buffers(len(column.lengths), offsets, text)
+    values = pa.StringArray.from_buffers(rows, offsets, text)
     if pc.any(pc.starts_with(values, '"')).as_py():
         return mixed_array(column)
     _, is_value = pc.not_equal(values, "null").buffers()
-    return pa.StringArray.from_buffers(len(column.lengths), offsets, text, is_value)
+    return pa.StringArray.from_buffers(rows, offsets, text, is_value)
 
 
 def boolean_array(column: Column) -> Any:
