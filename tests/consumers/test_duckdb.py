@@ -415,44 +415,94 @@ def test_load_leaves_the_tables_as_they_are_if_the_tap_fails(tmp_path: Path) -> 
     assert (done.returncode, done.stderr, names_of_tasks(tmp_path)) == (3, "", ["first", "first"])
 
 
+AS_THEY_WERE = "The tables are as they were.\n"
+
+
+def test_load_leaves_all_tables_as_they_are_if_a_file_is_damaged(tmp_path: Path) -> None:
+    assert run_fake_tap(tmp_path).returncode == 0
+    (tmp_path / "batches" / "teams" / WORKSPACE).mkdir(parents=True)
+    (tmp_path / "batches" / "teams" / WORKSPACE / "20260131T000000000Z-2-00001.jsonl").write_text('{"gid"')
+    for done in (run_fake_tap(tmp_path), run_load("batches", "asana.duckdb", folder=tmp_path)):
+        assert (done.returncode, done.stderr.endswith(AS_THEY_WERE)) == (1, True), done.stderr
+        assert names_of_tasks(tmp_path) == ["first", "first"]
+
+
 @pytest.mark.parametrize(
     ("last", "said"),
     [
+        ("file.write_text('{\"gid'); say(type='BATCH', stream='tasks', manifest=[file.absolute().as_uri()])", "JSON"),
+        ("say(type='RECORD', stream='tasks', record={})", "There are records beside the files: set batch_config."),
+        ("print('hello')", "This is no message of a tap: b'hello'"),
+        ("print('hello', end='')", "This is no message of a tap: b'hello'"),
+        ("print('[1]')", "This is no message of a tap: b'[1]'"),
+        ("print('[' * 200_000)", f"This is no message of a tap: b'{'[' * 80}'"),
+        ("say(type='STATE')", "This is no message of a tap"),
+        ("say(type='BATCH', stream='tasks')", "This is no message of a tap"),
+        ("say(type='BATCH', stream='tasks', manifest=[1])", "This is no message of a tap"),
         (
-            "file.write_text('{\"gid'); say(type='BATCH', stream='tasks', manifest=[file.absolute().as_uri()])",
-            "JSON",
+            "say(type='BATCH', stream='teams', manifest=['file:///asana/teams/1200/1.jsonl'])",
+            "The tap has written teams/1200/1.jsonl, but not below 'batches'",
         ),
-        ("say(type='RECORD', stream='tasks', record={})", "There are records beside the files: set batch_config.\n"),
-        ("print('hello')", "This is no message of a tap: b'hello'\n"),
     ],
 )
 def test_load_says_what_is_wrong_with_a_file_or_a_message(last: str, said: str, tmp_path: Path) -> None:
     done = run_fake_tap(tmp_path, last)
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+    assert done.stderr.endswith(AS_THEY_WERE)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["batches", "states"]
 
 
 def test_load_says_that_there_is_no_such_tap(tmp_path: Path) -> None:
     done = run_load("batches/", tmp_path / "asana.duckdb", "no-such-tap")
-    assert (done.returncode, done.stderr) == (1, "[Errno 2] No such file or directory: 'no-such-tap'\n")
+    assert done.returncode == 1
+    assert done.stderr == f"[Errno 2] No such file or directory: 'no-such-tap'\n{AS_THEY_WERE}"
     assert not [*tmp_path.iterdir()]
 
 
-def test_ctrl_c_while_the_tap_runs_lets_it_say_how_far_it_came(tmp_path: Path) -> None:
-    last = """
+def test_load_says_before_the_tap_runs_that_the_database_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "asana.duckdb").write_text("no database")
+    done = run_fake_tap(tmp_path)
+    assert (done.returncode, "not a valid DuckDB database file" in done.stderr) == (1, True), done.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["asana.duckdb", "states"]
+
+
+def test_load_that_fails_keeps_a_database_that_somebody_else_has_made_meanwhile(tmp_path: Path) -> None:
+    done = run_fake_tap(tmp_path, "pathlib.Path('asana.duckdb').write_text('of somebody else'); sys.exit(3)")
+    assert (done.returncode, (tmp_path / "asana.duckdb").exists()) == (
+        3,
+        False,
+    )  # after it was opened: no longer theirs
+    shutil.rmtree(tmp_path / "batches")
+    tap = ["-c", "import pathlib; pathlib.Path('asana.duckdb').write_text('of somebody else')"]
+    done = run_load("batches", "asana.duckdb", sys.executable, *tap, folder=tmp_path)
+    assert (done.returncode, "not a valid DuckDB database file" in done.stderr) == (1, True), done.stderr
+    assert (tmp_path / "asana.duckdb").read_text() == "of somebody else"
+
+
+@pytest.mark.parametrize(
+    ("signal", "code", "kill"),
+    [
+        ("SIGINT", 130, "os.killpg(0, signal.SIGINT)"),  # as a terminal does
+        ("SIGTERM", 143, "os.kill(os.getppid(), signal.SIGTERM)"),
+    ],
+)
+def test_a_signal_while_the_tap_runs_lets_it_say_how_far_it_came(
+    signal: str, code: int, kill: str, tmp_path: Path
+) -> None:
+    last = f"""
 import os, signal
 def end(*_):
-    say(type="STATE", value={"ended": True})
-    sys.exit(130)
-signal.signal(signal.SIGINT, end)
-os.killpg(0, signal.SIGINT)
+    say(type="STATE", value={{"ended": True}})
+    sys.exit({code})
+signal.signal(signal.{signal}, end)
+{kill}
 time.sleep(60)
 """
     load = [sys.executable, str(LOAD_PY), "batches", "asana.duckdb"]
     tap = [sys.executable, "-c", FAKE_TAP, last]
     with (tmp_path / "states").open("w") as states:
         done = subprocess.run([*load, *tap], cwd=tmp_path, stdout=states, check=False, start_new_session=True)
-    assert (done.returncode, (tmp_path / "states").read_text().splitlines()[-1]) == (130, '{"ended": true}')
+    assert (done.returncode, (tmp_path / "states").read_text().splitlines()[-1]) == (code, '{"ended": true}')
     assert not (tmp_path / "asana.duckdb").exists()
 
 
