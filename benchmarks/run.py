@@ -234,6 +234,7 @@ def run(competitor: Competitor, postgres: Postgres, stdout: Any = subprocess.DEV
     for old in CACHE.glob("*.duckdb*"):
         old.unlink()
     shutil.rmtree(CACHE / "batches", ignore_errors=True)
+    os.sync()  # else this one shares its processors with the writing of what the one before has left
     programs: list[subprocess.Popen[bytes]] = []
     with (CACHE / "stderr").open("w+b") as stderr:
         start = time.perf_counter()
