@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 LOAD = [each.query for each in duckdb.extract_statements(Path(__file__).with_name("load.sql").read_text())]
 """The statements of load.sql."""
 
-MAKE_TABLE = "create or replace table"
-MAKE_TASKS = f"{MAKE_TABLE} tasks as"
-"""Begins the statement that takes most of the time."""
-SET_SIZE = "set variable object_size"
+MAKE_TASKS = "create or replace table tasks as"
+
+[TASKS] = [each for each in LOAD if MAKE_TASKS in each]
+"""The statement that takes most of the time."""
+[SIZE] = [each for each in LOAD if "set variable object_size" in each]
+"""The one that takes the size of DuckDB's buffers from the variable files."""
+MACROS = LOAD[: next(number for number, each in enumerate(LOAD) if "create or replace table" in each)]
+"""What comes before the first table."""
 
 NAME = "array_to_string(string_split(file, '/')[-3:], '/')"
 """A file's path from the stream's name on."""
@@ -59,7 +63,7 @@ def main(batches: str, path: str, *tap: str) -> None:
                 begin(database, path, on_error)
             database.execute("set variable batches = ?", [folder(batches)])
             for statement in LOAD:
-                if MAKE_TASKS in statement and read and database.execute(IS_READ, [read]).fetchall() == [(True,)]:
+                if statement == TASKS and read and database.execute(IS_READ, [read]).fetchall() == [(True,)]:
                     database.execute("drop table if exists tasks")
                     database.execute("alter table tasks_read rename to tasks")
                 else:
@@ -156,9 +160,9 @@ def read_ahead(
     database.execute("set preserve_insertion_order = true")
     database.execute("set variable batches = ?", [folder(batches)])
     database.execute(LOAD[0])
-    for (file,) in database.execute(MISSING, [found]).fetchall() if found else []:
+    if found and (missing := database.execute(MISSING, [found]).fetchone()):
         raise RuntimeError(
-            f"The tap has written {file}, but not below {batches!r}: give the root and prefix of batch_config."
+            f"The tap has written {missing[0]}, but not below {batches!r}: give the root and prefix of batch_config."
         )
     return read
 
@@ -167,15 +171,11 @@ def read_tasks(database: duckdb.DuckDBPyConnection, batches: str, files: list[st
     """Read files into tasks_read, as load.sql reads them."""
     if is_first:
         database.execute("set variable batches = ?", [batches])
-    before = LOAD[: next(number for number, each in enumerate(LOAD) if MAKE_TABLE in each)]
-    for statement in before if is_first else []:
-        database.execute(statement)
-    database.execute("set variable files = ?", [[batches[: batches.rfind("/") + 1] + file for file in files]])
-    for statement in before:
-        if SET_SIZE in statement:
+        for statement in MACROS:
             database.execute(statement)
-    [tasks] = [each for each in LOAD if MAKE_TASKS in each]
-    database.execute(tasks.replace(MAKE_TASKS, "create table tasks_read as" if is_first else "insert into tasks_read"))
+    database.execute("set variable files = ?", [[batches[: batches.rfind("/") + 1] + file for file in files]])
+    database.execute(SIZE)
+    database.execute(TASKS.replace(MAKE_TASKS, "create table tasks_read as" if is_first else "insert into tasks_read"))
 
 
 def run_tap(tap: Sequence[str]) -> Iterator[tuple[list[tuple[str, str]], bool]]:
