@@ -19,10 +19,10 @@ def main() -> None:
         try:
             message = json.loads(line)
             kind = message["type"]
-        except (ValueError, TypeError, KeyError):
+            if kind == "STATE":
+                print(json.dumps(message["value"]), flush=True)
+        except (ValueError, TypeError, KeyError, RecursionError):
             sys.exit(f"This is no message of a tap: {line[:80]!r}")
-        if kind == "STATE":
-            print(json.dumps(message["value"]), flush=True)
         if kind == "RECORD":
             sys.exit("There are records beside the files: set batch_config.")
 

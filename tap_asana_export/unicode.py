@@ -18,7 +18,12 @@ ESCAPE = re.compile(
 
 
 def is_utf8(text: memoryview | bytes, most: int) -> bool:
-    """Whether the bytes, of which so many are checked at a time but four at least, are UTF-8."""
+    """Whether text is UTF-8.
+
+    Args:
+        text: the bytes.
+        most: how many of them to check at a time; four at least.
+    """
     checked, most = 0, max(most, MAX_CHARACTER)
     try:
         while checked < len(text):

@@ -28,10 +28,12 @@ LOAD = [each.query for each in duckdb.extract_statements(Path(__file__).with_nam
 
 MAKE_TASKS = "create or replace table tasks as"
 
+[BATCH_FILES] = [each for each in LOAD if "temp macro batch_files" in each]
+"""The one that makes the macro batch_files."""
 [TASKS] = [each for each in LOAD if MAKE_TASKS in each]
 """The statement that takes most of the time."""
 [SIZE] = [each for each in LOAD if "set variable object_size" in each]
-"""The one that takes the size of DuckDB's buffers from the variable files."""
+"""The one that sets the size of DuckDB's buffers, by the files in the variable files."""
 MACROS = LOAD[: next(number for number, each in enumerate(LOAD) if "create or replace table" in each)]
 """What comes before the first table."""
 
@@ -77,7 +79,7 @@ def main(batches: str, path: str, *tap: str) -> None:
                     "missing. If the files of earlier exports are gone, begin without the tap's state.",
                     file=sys.stderr,
                 )
-    except (duckdb.Error, OSError, RuntimeError, KeyboardInterrupt) as error:  # DuckDB's error of Ctrl-C is the third
+    except (duckdb.Error, OSError, RuntimeError, KeyboardInterrupt) as error:  # Ctrl-C within DuckDB is a RuntimeError
         sys.exit(f"{str(error) or 'Interrupted.'}\nThe tables are as they were.")
 
 
@@ -90,7 +92,7 @@ def begin(database: duckdb.DuckDBPyConnection, path: str, on_error: contextlib.E
     """Open the file, choose what is fastest to write, and begin the transaction that all is done in.
 
     Args:
-        database: a connection without a database.
+        database: a connection, to which the file is attached unless it is already.
         path: of the file.
         on_error: is told to remove the file if it is new.
     """
@@ -124,8 +126,8 @@ def read_ahead(
     """Run the tap, and meanwhile read the tasks in its files into the table tasks_read.
 
     Returns:
-        The files that were read, in a transaction that goes on. None, and no transaction, if one of them cannot be
-        read, which load.sql will find as well.
+        The files that were read, in a transaction that goes on. If one of them cannot be read, or there are none: an
+        empty list, and no transaction; load.sql then reads all, and tells what is wrong.
 
     Raises:
         RuntimeError: a file is not below BATCHES, or as `run_tap` says.
@@ -144,7 +146,7 @@ def read_ahead(
             if not read:
                 begin(database, path, on_error)
                 database.execute("set preserve_insertion_order = false")
-                # More of them leave row groups that are not full, each time: half as much work again.
+                # With more threads each file leaves row groups that are not full: half as much work again.
                 database.execute("set threads = 1")
             if is_last:
                 database.execute("reset threads")
@@ -159,7 +161,7 @@ def read_ahead(
     database.execute("reset threads")
     database.execute("set preserve_insertion_order = true")
     database.execute("set variable batches = ?", [folder(batches)])
-    database.execute(LOAD[0])
+    database.execute(BATCH_FILES)
     if found and (missing := database.execute(MISSING, [found]).fetchone()):
         raise RuntimeError(
             f"The tap has written {missing[0]}, but not below {batches!r}: give the root and prefix of batch_config."

@@ -232,7 +232,7 @@ def column_kind(schema: Mapping[str, Any]) -> str:
 
 
 def is_utf8(text: memoryview | bytes, most: int) -> bool:  # noqa: ARG001 - as in `unicode.is_utf8`
-    """Whether the bytes are UTF-8; it takes a sixth of the time that Python takes."""
+    """Whether text is UTF-8, checked at once: that takes a sixth of the time that `unicode.is_utf8` takes."""
     offsets = pa.py_buffer(array("i", [0, len(text)]))
     try:
         pa.StringArray.from_buffers(1, offsets, pa.py_buffer(text)).validate(full=True)

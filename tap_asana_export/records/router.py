@@ -67,7 +67,7 @@ class RecordRouter:
         skip: number of lines at the start whose records the target already has: they are only counted.
         repeated: types of which the file may hold an object more than once; only its first line counts.
         limits: how much to check at a time.
-        is_utf8: does what the function of this name does.
+        is_utf8: tells whether text is UTF-8, of which it may check so many bytes at a time; by default Python does.
 
     Attributes:
         lines: number of lines read.
