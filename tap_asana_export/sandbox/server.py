@@ -114,6 +114,13 @@ class Sandbox:
     change_interval: float | None = field(
         default=5.0, metadata=_means("seconds between two changes to a workspace's tasks; 0: nothing changes")
     )
+    fresh: int = field(
+        default=3,
+        metadata=_means(
+            "how many percent of tasks and messages are replaced over time: as one is created, the oldest of them is"
+            " deleted"
+        ),
+    )
     shape: str = field(
         default="prose", metadata=_means(f"what tasks are made of, long texts or many objects: {', '.join(SHAPES)}")
     )
@@ -633,6 +640,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (-math.inf, math.inf),
     "port": (0, 65_535),
     "fault_at": (0, 1),
+    "fresh": (0, 100),
     "workspaces": (1, 999),
     "jobs_at_once": (1, math.inf),
     "events_a_request": (1, math.inf),

@@ -77,6 +77,7 @@ class Workspace:
         large: number of tasks with a megabyte of notes.
         change_interval: seconds between two changes of tasks, on average; tasks are also created and deleted. With 0
             nothing changes but by what programs do.
+        fresh: percent of tasks and messages that are replaced over time: as one is created, the oldest of them is deleted.
         shape: one of the `SHAPES`, what tasks are made of.
         property_order: one of the `ORDERS` of a task's properties.
         tasks_of_deleted_projects: what becomes of the tasks of a project that is deleted, one of `ALONG`.
@@ -100,6 +101,7 @@ class Workspace:
     time_periods: int = 21
     large: int = 2
     change_interval: float | None = 5
+    fresh: int = 3
     shape: str = "prose"
     property_order: str = "documented"
     tasks_of_deleted_projects: str = "stay"
@@ -120,7 +122,7 @@ class Workspace:
             kind: Population(
                 seed=self.directory.chance(kind, -1),
                 size=size,
-                fresh=0 if kind == "team" else size * 3 // 100,
+                fresh=0 if kind == "team" else size * self.fresh // 100,
                 interval=interval * self.tasks / size if kind != "task" and size and self.tasks else interval,
             )
             for kind, size in (("task", self.tasks), ("message", self.messages), ("team", self.teams))

@@ -128,6 +128,14 @@ def test_tasks_are_born_and_deleted_and_their_number_stays(clock: Clock) -> None
     assert all(before[gid]["created_at"] > "2024" for gid in before.keys() - after.keys())
 
 
+def test_fresh_says_how_many_percent_of_tasks_and_messages_come_and_go(clock: Clock) -> None:
+    for fresh in (0, 80, 100):
+        organization = Organization(tasks=400, messages=50, large=0, change_interval=3600, fresh=fresh, clock=clock)
+        for kind, number in (("task", 400), ("message", 50)):
+            created = [each["created_at"] for each in organization.objects(kind)]
+            assert (len(created), sum(each > "2024" for each in created)) == (number, number * fresh // 100)
+
+
 def test_with_a_change_interval_of_nothing_nothing_changes_by_itself(clock: Clock) -> None:
     for interval in (0, None):
         organization = Organization(tasks=100, change_interval=interval, clock=clock)
