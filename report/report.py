@@ -53,7 +53,7 @@ NUMBERS = {
     "open, nobody has them": "select count(*) from asana_tasks where not is_completed and assignee_gid is null",
     "created in 7 days": "select count(*) from asana_tasks where created_at > getvariable('now') - interval 7 days",
     "completed in 7 days": "select count(*) from asana_tasks where completed_at > getvariable('now') - interval 7 days",
-    "days from start to completion: the median of what was completed within a year": """
+    "days from start to completion, median of the past year": """
         select median(cycle_days) from asana_tasks
         where completed_at > getvariable('now') - interval 365 days and cycle_days > 0
     """,
