@@ -5,6 +5,7 @@ Usage: python arrived.py FILE.duckdb
 
 from __future__ import annotations
 
+import os
 import sys
 
 import duckdb
@@ -28,7 +29,9 @@ def main(path: str) -> None:
     missed = next((count for table, count, _ in rows if table == "missed_deletions"), None)
     if missed:
         print(f"{missed} {'deletion' if missed == '1' else 'deletions'} that no event told of")
-    print("`meltano run answers` makes a report to look at: output/asana.html")
+    print(
+        f'Ask what you like: uvx --from duckdb-cli duckdb {os.path.relpath(path)} "select name, due_on from tasks limit 5"'
+    )
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def check_access(settings: Settings) -> None:
     if files := settings["export_files"]:
         for url in files:
             logger.info("File %s is there.", ExportFile(url).url)
-        logger.info(TOLD, f"{count(len(files), 'file')}", "what the files hold, and the target")
+        logger.info(TOLD, f"{count(len(files), 'file')}", "what the files hold, nor at the target")
         return
     logger.info("This is only a test: looking for the workspaces, with few tries.")
     with connect({**settings, "request_timeout": REQUEST_TIMEOUT}, retries=RETRIES) as asana:
@@ -91,7 +91,7 @@ def check_access(settings: Settings) -> None:
     logger.info(
         TOLD,
         f"the token and {count(len(gids), 'workspace')}",
-        f"{parents}filters, the target, and whether the token may export: only asking for an export tells that",
+        f"{parents}filters or the target, and cannot tell whether the token may export: only an export shows that",
     )
 
 

@@ -295,7 +295,7 @@ def check_settings(settings: Mapping[str, Any], schema: Mapping[str, Any], *, co
     validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
     wrong += [f"{_path(error)} {_rule(error)}" for error in validator.iter_errors(given)]
     wrong += [
-        f"{name} holds a line break or another character that cannot be sent"
+        f"{name} holds a character that cannot be sent, such as an ellipsis or a line break"
         for name in SENT
         if isinstance(settings[name], str) and UNSENDABLE.search(settings[name])
     ]

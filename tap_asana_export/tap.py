@@ -27,6 +27,7 @@ from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import COMPRESSIONS
 from tap_asana_export.output.messages import MessageWriter
 from tap_asana_export.output.progress import is_for_people
+from tap_asana_export.records import schema_messages
 from tap_asana_export.replication.state import check_state
 from tap_asana_export.settings import check_settings, read_config, read_environment, read_json, read_settings
 from tap_asana_export.signals import unchanged
@@ -377,6 +378,8 @@ class TapAsanaExport(Tap):
         for option in command.params:
             if option.name in {"catalog", "state"}:
                 option.type = JsonFile(option.name)
+            if option.name == "test" and isinstance(option, click.Option):
+                option.help = TEST_HELP
         return command
 
     @classmethod
@@ -390,15 +393,30 @@ class TapAsanaExport(Tap):
 
     @classmethod
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """With `--test`, look whether an export could start; no message is written, not even a SCHEMA."""
-        if value != CliTestOptionValue.All.value:
-            super().cb_test(ctx, param, value)
+        """With `--test`, look whether an export could start, without a message; with `--test=schema` write all SCHEMAs."""
+        tests = {CliTestOptionValue.All.value: cls.check_access, CliTestOptionValue.Schema.value: cls.write_all_schemas}
+        if value == CliTestOptionValue.Disabled.value:
             return
+        if value not in tests:
+            raise click.BadParameter(f"{value!r}; there are --test and --test=schema.", ctx, param)
         config = ctx.params.get("config")
         tap = cls(config=config and config.config, parse_env_config=bool(config and config.parse_env))
         with tap.message_writer.ending_on_signals(lambda: tap.state):
-            check_access(tap.settings)
+            tests[value](tap)
         ctx.exit()
+
+    def check_access(self) -> None:
+        """Look whether an export could start; raises as `access.check_access` does."""
+        check_access(self.settings)
+
+    def write_all_schemas(self) -> None:
+        """Write the SCHEMA messages of all streams, also of those that are not selected."""
+        for stream in self.streams.values():
+            stream.selected = True
+        self.setup_mapper()
+        for stream in self.streams.values():
+            for message in schema_messages(stream):
+                self.message_writer.write_message(message)
 
     @classmethod
     def print_about(cls, output_format: str | None = None) -> None:
@@ -426,6 +444,9 @@ class TapAsanaExport(Tap):
         """Return all streams, with `exports` as the parent of the others."""
         exports = Exports(self, self.settings, self.message_writer, self.limits)
         return [exports, *(ObjectStream(self, source) for source in SOURCES)]
+
+
+TEST_HELP = "Look at the token and the workspaces, and start no export. --test=schema writes the SCHEMA messages of all streams."
 
 
 def is_informative(record: logging.LogRecord) -> bool:

@@ -57,26 +57,34 @@ def test_no_environment_writes_into_the_file_of_another() -> None:
     project = yaml.safe_load((ROOT / "meltano.yml").read_text())
     plugins = project["plugins"]
     [usual] = [each["config"]["path"] for each in plugins["loaders"] if each["name"] == "target-duckdb"]
-    databases = {"batch": plugins["utilities"][0]["commands"]["load"].split()[-1]}
+    databases = {}
     for environment in project["environments"]:
-        if environment["name"] != "batch":
-            loaders = environment.get("config", {}).get("plugins", {}).get("loaders", [])
-            databases[environment["name"]] = next((each["config"]["path"] for each in loaders), usual)
+        loaders = environment.get("config", {}).get("plugins", {}).get("loaders", [])
+        databases[environment["name"]] = next((each["config"]["path"] for each in loaders), usual)
 
     assert databases == {
         "demo": "output/demo.duckdb",
-        "batch": "output/batch.duckdb",
+        "batch": "output/asana.duckdb",  # unless a target is run there, which nobody is told to
         "dev": "output/asana.duckdb",
     }
-    in_demo, in_dev = (
-        {name: path.rpartition("/")[2] for name, path in environment["env"].items()}
+    paths = {
+        environment["name"]: {
+            name: path.removeprefix("$MELTANO_PROJECT_ROOT/output/") for name, path in environment["env"].items()
+        }
         for environment in project["environments"]
-        if "env" in environment
-    )
-    assert in_demo == {"ASANA_TABLES": "demo-asana.duckdb", "ASANA_MODELS": "demo-answers.duckdb"}
-    assert in_dev == {"ASANA_TABLES": "asana.duckdb", "ASANA_MODELS": "answers.duckdb"}
+    }
+    assert paths == {
+        "demo": {"ASANA_TABLES": "demo-asana.duckdb", "ASANA_MODELS": "demo-answers.duckdb"},
+        "batch": {"ASANA_BATCHES": "demo-batches/", "ASANA_BATCH_TABLES": "demo-batch.duckdb"},
+        "dev": {
+            "ASANA_TABLES": "asana.duckdb",
+            "ASANA_MODELS": "answers.duckdb",
+            "ASANA_BATCHES": "batches/",
+            "ASANA_BATCH_TABLES": "batch.duckdb",
+        },
+    }
     shown = {name: line.split()[-1] for name, line in plugins["utilities"][0]["commands"].items()}
-    assert shown == {"show": databases["demo"], "load": databases["batch"], "show-batch": databases["batch"]}
+    assert shown == {"show": databases["demo"], "load": "$ASANA_BATCH_TABLES", "show-batch": "$ASANA_BATCH_TABLES"}
 
 
 def test_the_demo_loads_an_organization_and_then_only_what_changed(clone: Path) -> None:
@@ -97,20 +105,31 @@ def test_the_demo_loads_an_organization_and_then_only_what_changed(clone: Path) 
     assert (clone / "meltano.yml").read_text() == project
 
 
-def test_the_environment_batch_loads_the_same_by_way_of_files(clone: Path) -> None:
+def test_batch_loads_the_sandbox_or_ones_own_organization_by_way_of_files(clone: Path, sandbox: Sandbox) -> None:
     project = (clone / "meltano.yml").read_text()
 
     def batch() -> dict[str, str]:
         return dict(re.findall(r"arrived +(\w+) +([\d,]+)", meltano(clone, "--environment=batch", "run", "batch")))
 
-    assert batch() == counts(clone / "output" / "batch.duckdb")
+    assert batch() == counts(clone / "output" / "demo-batch.duckdb")
     assert batch()["exports"] == "2"
     files = [
-        file.relative_to(clone / "output" / "batches").parts[0] for file in clone.glob("output/batches/*/*/*.jsonl")
+        file.relative_to(clone / "output" / "demo-batches").parts[0]
+        for file in clone.glob("output/demo-batches/*/*/*.jsonl")
     ]
     assert set(files) == {"exports", "messages", "tasks", "teams"}
     assert (files.count("exports"), files.count("teams")) == (2, 2)
     assert (clone / "meltano.yml").read_text() == project
+
+    meltano(
+        clone,
+        "--environment=dev",
+        "run",
+        "batch",
+        TAP_ASANA_EXPORT_API_URL=sandbox.api_url,
+        TAP_ASANA_EXPORT_ACCESS_TOKEN=sandbox.access_token,
+    )
+    assert counts(clone / "output" / "batch.duckdb") == {"exports": "1", "messages": "10", "tasks": "40", "teams": "3"}
 
 
 @pytest.mark.timeout(1200)

@@ -14,6 +14,7 @@ import pytest
 from tap_asana_export.access import is_config_test
 from tap_asana_export.errors import SettingError
 from tap_asana_export.sandbox import Sandbox
+from tap_asana_export.sources import SOURCES
 from tap_asana_export.tap import SETTINGS, TapAsanaExport
 from tests.support.tap import WORKSPACE, Run, settings_for
 
@@ -101,7 +102,9 @@ def test_what_cannot_be_sent_is_refused_without_showing_it(name: str, inside: st
     run = run_tap(settings)
 
     assert (run.code, run.stdout) == (1, b"")
-    assert run.last_line == (f"Settings: {name} holds a line break or another character that cannot be sent.{TELLS}")
+    assert run.last_line == (
+        f"Settings: {name} holds a character that cannot be sent, such as an ellipsis or a line break.{TELLS}"
+    )
     assert TOKEN not in run.stderr
 
 
@@ -401,8 +404,25 @@ def test_testing_the_connection_starts_no_export_and_writes_no_message(
     assert "METRIC" not in run.stderr
     assert run.last_line == (
         "The test is over. It looked at the settings, the token and 1 workspace, and found nothing wrong. It did not "
-        "look at filters, the target, and whether the token may export: only asking for an export tells that."
+        "look at filters or the target, and cannot tell whether the token may export: only an export shows that."
     )
+
+
+def test_testing_the_schema_writes_the_schemas_of_all_streams_and_asks_nothing(
+    sandbox: Sandbox, run_tap: Callable[..., Run]
+) -> None:
+    run = run_tap({**settings_for(sandbox), "stream_maps": {"tasks": {"name": "md5(name)"}}}, "--test=schema")
+
+    assert (run.code, len(sandbox.requests)) == (0, 0)
+    streams = sorted(["exports", *(each.stream for each in SOURCES)])
+    assert [(each["type"], each["stream"]) for each in run.messages] == [("SCHEMA", stream) for stream in streams]
+
+
+def test_there_is_no_other_test(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
+    run = run_tap(settings_for(sandbox), "--test=scheme")
+
+    assert (run.code, run.stdout) == (2, b"")
+    assert run.last_line == "Error: Invalid value for '--test': 'scheme'; there are --test and --test=schema."
 
 
 def test_a_token_for_exports_alone_passes_the_test_with_a_word(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
@@ -420,7 +440,7 @@ def test_testing_export_files_reads_none(run_tap: Callable[..., Run], tmp_path: 
 
     assert (run.code, run.of("RECORD")) == (0, [])
     assert f"File {file} is there." in run.stderr
-    assert "It did not look at what the files hold, and the target." in run.last_line
+    assert "It did not look at what the files hold, nor at the target." in run.last_line
 
 
 def test_testing_the_connection_without_a_network_ends_within_seconds_and_says_what_it_tried(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 LOAD = [each.query for each in duckdb.extract_statements(Path(__file__).with_name("load.sql").read_text())]
 """The statements of load.sql."""
+
+TABLES = [name for each in LOAD for name in re.findall(r"create or replace table (\w+)", each)]
+"""The tables that it makes."""
 
 MAKE_TASKS = "create or replace table tasks as"
 
@@ -73,6 +77,7 @@ def main(batches: str, path: str, *tap: str) -> None:
             database.execute("drop table if exists tasks_read")
             database.execute("commit")
             on_error.pop_all()
+            print(f"{path}: {', '.join(rows(database)) or 'no rows'}", file=sys.stderr)
             for (workspace,) in database.execute(NOT_WHOLE).fetchall():
                 print(
                     f"Workspace {workspace}: no file is of a full export, so objects that have not changed may be "
@@ -81,6 +86,14 @@ def main(batches: str, path: str, *tap: str) -> None:
                 )
     except (duckdb.Error, OSError, RuntimeError, KeyboardInterrupt) as error:  # Ctrl-C within DuckDB is a RuntimeError
         sys.exit(f"{str(error) or 'Interrupted.'}\nThe tables are as they were.")
+
+
+def rows(database: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """Yield how many rows each table has that is not empty: `tasks 5,000`."""
+    for table in TABLES:
+        [(count,)] = database.execute(f"select count(*) from {table}").fetchall()  # noqa: S608 - load.sql's own names
+        if count:
+            yield f"{table} {count:,}"
 
 
 def folder(batches: str) -> str:

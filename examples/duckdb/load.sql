@@ -18,12 +18,12 @@ create or replace temp macro batch_files(stream) as table
   where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$');
 
 -- Where there is no file at all the variable is wrong, and the tables stay as they are.
-select case
+set variable checked = (select case
   when count(*) = 0 or getvariable('batches') is null then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
     'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream, '
     'with the slash if there is one.')
 end
-from batch_files('*');
+from batch_files('*'));
 
 -- Each thread of DuckDB's takes twice the memory of the longest line that DuckDB is told. No line is longer than its file, nor than
 -- the tap's limit of 256 MB. Of a gzipped file the size tells nothing: where memory is short, give the longest line yourself

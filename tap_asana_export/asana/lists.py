@@ -16,7 +16,7 @@ from tap_asana_export.asana.pace import A_MINUTE, AT_ONCE
 from tap_asana_export.asana.pages import Pages
 from tap_asana_export.errors import AnswerError, UnreachableError, UnreadableError
 from tap_asana_export.waiting import side_by_side
-from tap_asana_export.words import count, seconds
+from tap_asana_export.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -128,13 +128,14 @@ def _read_of_each(
     asana: Asana, path: str, gids: Collection[str], fields: Sequence[str], take: TakeObjects, what: str
 ) -> Waiting[bool]:
     """Read the lists of objects, several at a time; one that is gone, or may not be seen, ends no other."""
+    minutes = (len(gids) - 1) // A_MINUTE
     logger.info(
-        "%s: at least %s, %d at a time and %d a minute at the most, so %s or more",
+        "%s: at least %s, %d at a time and %d a minute at the most%s",
         what,
         count(len(gids), "request"),
         AT_ONCE,
         A_MINUTE,
-        seconds(60 * len(gids) / A_MINUTE),
+        f", so {count(minutes, 'minute')} or more" if minutes > 0 else "",
     )
     missing: dict[int, list[str]] = {requests.codes.not_found: [], requests.codes.forbidden: []}
 

@@ -269,10 +269,11 @@ def test_newer_versions_of_duckdb_make_the_same_tables(
     files: Exported = request.getfixturevalue(form)
     python = prefix(f"duckdb=={version}") / "bin" / "python"
     done = run_load(files.root, tmp_path / "it's.duckdb", python=python)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
 
     dump = [str(python), "-c", DUMP, str(tmp_path / "it's.duckdb"), *STREAMS]
     tables = json.loads(subprocess.run(dump, capture_output=True, check=True).stdout)
+    assert all(f" {stream} {len(rows)}" in done.stderr for stream, rows in tables.items())
     found = {stream: {row["gid"]: row for row in rows} for stream, rows in tables.items()}
     assert differences(found, files.tables) == []
 
@@ -286,7 +287,7 @@ def test_load_says_which_workspace_has_no_full_export_among_its_files(exported: 
     done = run_load(root, tmp_path / "asana.duckdb")
 
     assert done.returncode == 0
-    assert done.stderr.splitlines() == [
+    assert done.stderr.splitlines()[1:] == [
         f"Workspace {WORKSPACE}: no file is of a full export, so objects that have not changed may be missing. "
         "If the files of earlier exports are gone, begin without the tap's state."
     ]
@@ -385,7 +386,8 @@ def names_of_tasks(folder: Path) -> list[str]:
 
 def test_load_reads_files_while_the_tap_writes_the_next_ones_and_not_again(tmp_path: Path) -> None:
     done = run_fake_tap(tmp_path)
-    assert (done.returncode, done.stderr, names_of_tasks(tmp_path)) == (0, "", ["first", "first"])
+    assert (done.returncode, done.stderr) == (0, "asana.duckdb: tasks 2\n")
+    assert names_of_tasks(tmp_path) == ["first", "first"]
     assert (tmp_path / "states").read_text() == "".join(f'{{"number": {number}}}\n' for number in (1, -1, 2, -2))
 
 
