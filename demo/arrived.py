@@ -29,9 +29,8 @@ def main(path: str) -> None:
     missed = next((count for table, count, _ in rows if table == "missed_deletions"), None)
     if missed:
         print(f"{missed} {'deletion' if missed == '1' else 'deletions'} that no event told of")
-    print(
-        f'Ask what you like: uvx --from duckdb-cli duckdb {os.path.relpath(path)} "select name, due_on from tasks limit 5"'
-    )
+    question = '"select name, due_on from tasks limit 5"'
+    print(f"To ask what you like: uvx --from duckdb-cli duckdb {os.path.relpath(path)} {question}")
 
 
 if __name__ == "__main__":

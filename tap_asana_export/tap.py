@@ -393,7 +393,7 @@ class TapAsanaExport(Tap):
 
     @classmethod
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """With `--test`, look whether an export could start, without a message; with `--test=schema` write all SCHEMAs."""
+        """With `--test`, look whether an export could start, and write nothing; with `--test=schema`, write SCHEMAs."""
         tests = {CliTestOptionValue.All.value: cls.check_access, CliTestOptionValue.Schema.value: cls.write_all_schemas}
         if value == CliTestOptionValue.Disabled.value:
             return
@@ -446,7 +446,9 @@ class TapAsanaExport(Tap):
         return [exports, *(ObjectStream(self, source) for source in SOURCES)]
 
 
-TEST_HELP = "Look at the token and the workspaces, and start no export. --test=schema writes the SCHEMA messages of all streams."
+TEST_HELP = (
+    "Look at the token and the workspaces; start no export. --test=schema: write the SCHEMA messages of all streams."
+)
 
 
 def is_informative(record: logging.LogRecord) -> bool:

@@ -24,6 +24,7 @@ from tap_asana_export import errors
 from tap_asana_export.replication.activity import ActivityState
 from tap_asana_export.replication.coverage import Coverage, TableState
 from tap_asana_export.replication.state import ExportState, Failures, Pending
+from tap_asana_export.sandbox.faults import NAMES
 from tap_asana_export.settings import check_settings, read_settings
 from tap_asana_export.signals import ENDING
 from tap_asana_export.sources import SOURCES
@@ -361,6 +362,11 @@ def test_the_docs_tell_of_every_option_of_the_sandbox_with_its_default() -> None
     options = re.findall(r"^  (--[\w-]+) .*?\(default: (.*?)\)$", done.stdout, re.MULTILINE | re.DOTALL)
     words_for = {"5.0": "5", "1.0": "1", "True": "true", "{}": "none"}
     assert told == {name: words_for.get(default, default) for name, default in options}
+
+
+def test_the_docs_tell_of_every_fault_of_the_sandbox_once() -> None:
+    told = re.findall(r"^\| (`[^|]+) \|", section(ROOT / "docs" / "sandbox.md", "## Faults"), re.MULTILINE)
+    assert sorted(name for names in told for name in re.findall(r"`(\w+)`", names)) == sorted(NAMES)
 
 
 # ── blocks that are run ───────────────────────────────────────────────────────────────────────────────────

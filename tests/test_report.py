@@ -296,7 +296,7 @@ def test_the_example_for_slack_makes_a_short_message_of_a_report(
     run_tap(settings_for(sandbox, report=str(place)))
 
     text = json.loads(example("slack", place))["text"]
-    assert text.startswith(":x: *Asana export failed after 0:0")
+    assert re.match(r":x: \*Asana export failed after \d s\*: no record\n", text)
     assert "POST /exports/resource: Asana answered 403: Access denied." in text
     assert "*What to do:* Either another export of this workspace is in progress" in text
 
@@ -304,6 +304,17 @@ def test_the_example_for_slack_makes_a_short_message_of_a_report(
     report["failures"] *= 50
     place.write_text(json.dumps(report))
     assert len(json.loads(example("slack", place))["text"]) <= 2900
+
+
+@pytest.mark.parametrize("name", ["prometheus", "slack"])
+def test_the_examples_say_in_words_that_there_is_no_report(name: str, tmp_path: Path) -> None:
+    program = str(ROOT / "examples" / "report" / f"{name}.py")
+    for arguments, said in {
+        (): "Turns the report of a run into",
+        (str(tmp_path / "no"),): f"{tmp_path}/no is no report: ",
+    }.items():
+        done = subprocess.run([sys.executable, program, *arguments], capture_output=True, check=False, text=True)
+        assert (done.returncode, done.stderr.startswith(said)) == (1, True), done.stderr
 
 
 # ── changes of the API ────────────────────────────────────────────────────────────────────────────────────

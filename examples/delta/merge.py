@@ -2,7 +2,7 @@
 
     pip install deltalake pyarrow
     tap-asana-export --discover > catalog.json
-    python merge.py --catalog catalog.json /data/asana/ /data/lake tasks messages teams task_followers
+    python merge.py --catalog catalog.json /data/asana/ /data/lake tasks messages teams
 
 `/data/asana/` is the batch_config's root and prefix, all that stands before the name of a stream, with
 `"encoding": {"format": "parquet", "compression": "zstd"}`; `/data/lake` gets a table for each stream.

@@ -77,4 +77,10 @@ def in_braces(labels: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text_of(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    if len(sys.argv) != 2:  # noqa: PLR2004 - itself and the report
+        sys.exit(__doc__)
+    try:
+        report = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{sys.argv[1]} is no report: {error}")
+    sys.stdout.write(text_of(report))

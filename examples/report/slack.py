@@ -24,8 +24,9 @@ SIGNS = {
 def message_of(report: dict[str, Any]) -> str:
     """The message."""
     minutes, seconds = divmod(round(report["seconds"]), 60)
+    time = f"{minutes}:{seconds:02} min" if minutes else f"{seconds} s"
     records = ", ".join(f"{number:,} {stream.replace('_', ' ')}" for stream, number in report["records"].items())
-    ended = f"{report['outcome']} after {minutes}:{seconds:02} minutes"
+    ended = f"{report['outcome']} after {time}"
     lines = [f"{SIGNS[report['outcome']]} *Asana export {ended}*: {records or 'no record'}"]
     for failure in report["failures"]:
         lines += [f"• {failure['what']}", f"   *What to do:* {failure['to_do']}"]
@@ -41,5 +42,10 @@ def message_of(report: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    report = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if len(sys.argv) != 2:  # noqa: PLR2004 - itself and the report
+        sys.exit(__doc__)
+    try:
+        report = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{sys.argv[1]} is no report: {error}")
     json.dump({"text": message_of(report)}, sys.stdout)

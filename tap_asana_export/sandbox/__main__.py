@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import threading
+from typing import Any
 
 from tap_asana_export.sandbox.server import Sandbox
 
@@ -18,16 +19,24 @@ JSON_SETTINGS = ("workspaces", "retry_after")
 """Settings with a number or another type as value, which are given as JSON."""
 
 
+def from_json(text: str) -> Any:
+    """Read a value that is given as JSON."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON ({error})") from None
+
+
 def main() -> None:
     """Serve until SIGINT or SIGTERM; the options are the settings of `Sandbox`."""
     parser = argparse.ArgumentParser(prog="asana-sandbox", description="A stand-in for Asana's export API.")
     for name, (default, meaning) in Sandbox.settings().items():
-        kind = json.loads if isinstance(default, (dict, bool)) or name in JSON_SETTINGS else type(default)
+        kind = from_json if isinstance(default, (dict, bool)) or name in JSON_SETTINGS else type(default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,
             default=default,
-            metavar="JSON" if kind is json.loads else kind.__name__.upper(),
+            metavar="JSON" if kind is from_json else kind.__name__.upper(),
             help=f"{meaning} (default: {default})".replace("%", "%%"),
         )
     stopped = threading.Event()

@@ -77,7 +77,8 @@ class Workspace:
         large: number of tasks with a megabyte of notes.
         change_interval: seconds between two changes of tasks, on average; tasks are also created and deleted. With 0
             nothing changes but by what programs do.
-        fresh: percent of tasks and messages that are replaced over time: as one is created, the oldest of them is deleted.
+        fresh: percent of tasks and messages that are replaced over time: as one is created, the oldest of them is
+            deleted.
         shape: one of the `SHAPES`, what tasks are made of.
         property_order: one of the `ORDERS` of a task's properties.
         tasks_of_deleted_projects: what becomes of the tasks of a project that is deleted, one of `ALONG`.
