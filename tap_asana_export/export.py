@@ -86,15 +86,19 @@ class Export:
         streams = [each.stream for each in run.selected if each.source.kind == root.kind]
         self._states = RootState(root, run.exports, streams)
         self._state = self._states.export
-        self._tables = Tables(run, root, self._states.tables)
-        self._request = export_request(root, self._tables.requests())
+        self._ask_for(Tables(run, root, self._states.tables))
         self._kept = None if self._state.pending else self._kept_job()
         asked_for = self._state.pending or self._kept
         if asked_for and asked_for.request != self._request.fingerprint:
-            # A job that was asked for before a full export became due is finished first.
-            tables = Tables(run, root, self._states.tables, is_interval_kept=False)
-            if (request := export_request(root, tables.requests())).fingerprint == asked_for.request:
-                self._tables, self._request = tables, request
+            # A job that was asked for before more became due is finished first.
+            tables = Tables(run, root, self._states.tables, of_pending_job=True)
+            if export_request(root, tables.requests()).fingerprint == asked_for.request:
+                self._ask_for(tables)
+
+    def _ask_for(self, tables: Tables) -> None:
+        """Take what the tables need for what Asana is asked for."""
+        self._tables = tables
+        self._request = export_request(self._root, tables.requests())
 
     def run(self) -> Waiting[None]:
         """Bring the export, write its objects, then its own record, and move the bookmarks.
@@ -137,7 +141,10 @@ class Export:
         part.enter(ASKING)
         yield from self._run.job_slots.take(min(1, limits.poll_interval))
         try:
-            job = (yield from self._pending_job()) or (yield from self._request_job())
+            job = yield from self._pending_job()
+            if job is None:
+                self._ask_for(Tables(self._run, self._root, self._states.tables))
+                job = yield from self._request_job()
             # Before any record: targets that confirm stream by stream hold on to the first state that they get.
             self._save_state()
             part.enter(WAITING_FOR_JOB)
@@ -171,8 +178,9 @@ class Export:
         if completed_at and self._now - completed_at > self._run.limits.kept and not is_named:
             self._say(job_gid, "its file has expired; a new one is needed")
             return None
-        if pending.records != self._tables.output_fingerprint:
-            pending.records, pending.lines = self._tables.output_fingerprint, 0
+        records = self._tables.output_fingerprint(pinned=pending.pinned)
+        if pending.records != records:
+            pending.records, pending.lines = records, 0
         self._say(job_gid, f"going on with it, after line {pending.lines} of its file")
         return job
 
@@ -244,7 +252,7 @@ class Export:
             job_gid,
             requested_at or datetime.now(timezone.utc),
             self._request.fingerprint,
-            self._tables.output_fingerprint,
+            self._tables.output_fingerprint(pinned=pinned),
             full=self._tables.is_full,
             pinned=pinned,
         )

@@ -44,27 +44,28 @@ class Tables:
         run: has the settings and the selected streams.
         root: the export root.
         states: what the state says of each table, by name of the stream.
-        is_interval_kept: whether an export of all objects is due when `full_export_interval` is over.
+        of_pending_job: whether they are of a job that was asked for before all objects were due, or what was undeleted.
 
     Attributes:
         selected: the streams, by name.
         by_type: the streams that are filled from each type of object.
         full_reason: by type, why all objects are asked for; None: those that have changed are enough.
-        output_fingerprint: tells what the records look like.
     """
 
     def __init__(
-        self, run: RunContext, root: ExportRoot, states: Mapping[str, TableState], *, is_interval_kept: bool = True
+        self, run: RunContext, root: ExportRoot, states: Mapping[str, TableState], *, of_pending_job: bool = False
     ) -> None:
+        self._run_fingerprint = run.output_fingerprint
         self._settings = run.settings
         self._graph = root.graph
         self._states = states
         self.selected = {each.stream.name: each for each in run.selected if each.source.kind == root.kind}
         self.by_type = streams_by_type(self.selected.values())
         self._wanted = {name: self._want(each) for name, each in self.selected.items()}
-        self._gap = run.gaps.get(root.gid) if is_interval_kept and not root.graph else None
-        self._renew_at = run.renewals.get(root.gid) if is_interval_kept and not root.graph else None
-        days = run.settings["full_export_interval"] if is_interval_kept else None
+        self._gap = None if of_pending_job or root.graph else run.gaps.get(root.gid)
+        self._renew_at = None if root.graph else run.renewals.get(root.gid)
+        self._asks_for_undeleted = not of_pending_job
+        days = None if of_pending_job else run.settings["full_export_interval"]
         full_every, now = timedelta(days=days) if days else None, datetime.now(timezone.utc)
         self.full_reason = {kind: self._full_reason(kind, full_every, now) for kind in self.by_type}
         self._full = {
@@ -74,8 +75,6 @@ class Tables:
         self._deletes = {
             name: self._full[name] and may_delete(self._coverage(name), wanted) for name, wanted in self._wanted.items()
         }
-        # Lines that were sent with another version would be deleted when this one is activated.
-        self.output_fingerprint = fingerprint([run.output_fingerprint, self._deletes])
         if not self._settings["emit_activate_version_messages"]:
             for state in states.values():
                 state.version = None  # from now on there are rows without one
@@ -84,6 +83,11 @@ class Tables:
     def is_full(self) -> bool:
         """Whether all objects of all types are asked for."""
         return all(self.full_reason.values())
+
+    def output_fingerprint(self, *, pinned: bool) -> str:
+        """Tells what the records look like; `pinned` as for `begin`."""
+        # Lines that were sent with another version would be deleted when this one is activated.
+        return fingerprint([self._run_fingerprint, {} if pinned else self._deletes])
 
     def is_complete(self, *, pinned: bool) -> bool | None:
         """Whether the export holds every object of every table; None for a job of job_gids, of which nobody knows."""
@@ -141,7 +145,10 @@ class Tables:
                 state.replication_key = "modified_at"
                 # An object in the file is up to date anywhere between created_at and completed_at, says Asana. A later
                 # bookmark would lose what changed while the export ran.
-                state.bookmark = export.created_at
+                # Nor may it lie behind what was undeleted, as long as nobody has asked for that.
+                lacks_undeleted = self._lacks_undeleted(state) and not (self._asks_for_undeleted or self._full[name])
+                latest = self._renew_at - timedelta(milliseconds=1) if self._renew_at and lacks_undeleted else None
+                state.bookmark = min(filter(None, (export.created_at, latest)))
             state.completed_at = completed_at
             if self._full[name]:
                 state.full_at = export.created_at
@@ -195,8 +202,12 @@ class Tables:
     def _bookmark(self, name: str) -> datetime | None:
         """The time since when the objects of a table may have changed, or have come back out of the trash."""
         state = self._states[name]
-        lacks_undeleted = self._renew_at and state.bookmark and state.bookmark < self._renew_at
-        return state.full_at if lacks_undeleted and state.full_at else state.bookmark
+        is_renewed = self._asks_for_undeleted and self._lacks_undeleted(state)
+        return state.full_at if is_renewed and state.full_at else state.bookmark
+
+    def _lacks_undeleted(self, state: TableState) -> bool:
+        """Whether a table's last export was before something was undeleted."""
+        return bool(self._renew_at and state.bookmark and state.bookmark < self._renew_at)
 
     def _filters(self, kind: str) -> list[dict[str, Any]]:
         filters: Mapping[str, Any] = {} if self._graph else self._settings["filters"]

@@ -7,18 +7,23 @@ import os
 import signal
 import subprocess
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_asana_export.limits import USUAL, Limits
 from tap_asana_export.sandbox import Sandbox
 from tests.support.batches import exports_state
+from tests.support.lists import only
 from tests.support.organizations import expected, export_file, parameters
-from tests.support.tap import WORKSPACE, Run, settings_for
+from tests.support.tap import WORKSPACE, Run, settings_for, sync
+from tests.support.walks import present
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tap_asana_export.sandbox.wire import Request
+    from tests.support.clock import Clock
 
 
 def interrupted(command: list[str], records: int) -> Run:
@@ -101,6 +106,68 @@ def test_a_deferred_run_ends_well_and_the_next_one_collects(sandbox: Sandbox, ru
     assert len(parameters(sandbox)) == 1
 
 
+@pytest.mark.parametrize("job", ["succeeds", "fails"])
+def test_what_was_undeleted_comes_though_a_job_was_pending_that_was_not_asked_for_it(
+    job: str, catalog: dict[str, Any], clock: Clock
+) -> None:
+    clock.now = datetime.now(timezone.utc) - timedelta(days=19)
+    selected = only(catalog, ["exports", "tasks", "messages", "deletions"])
+    with Sandbox(
+        tasks=12, messages=3, teams=1, large=0, change_interval=0, job_seconds=0, sync_seconds=864_000, clock=clock
+    ) as sandbox:
+
+        def run(before: Run | None, **settings: Any) -> Run:
+            clock.sleep(3600)
+            with present(clock):
+                done = sync(settings_for(sandbox, overlap=0, **settings), selected, before and before.state)
+            assert done.code == 0, done.stderr
+            return done
+
+        organization = sandbox.organizations[WORKSPACE]
+        gid = next(iter(expected(sandbox, "tasks")))
+        last = run(None)
+        clock.sleep(3600)
+        organization.touch(gid, name="changed")
+        clock.sleep(1)
+        organization.delete(gid)
+        last = run(last)
+
+        def undelete(request: Request) -> None:
+            if request.method == "POST":  # the activity has been read, and the job is not yet made
+                sandbox.on_request = None
+                organization.undelete(gid)
+                clock.sleep(1)
+
+        sandbox.on_request, sandbox.job_seconds = undelete, 60
+        sandbox.faults = {"failed_job": 1} if job == "fails" else {}
+        last = run(last, wait_timeout=0, defer=True)
+        sandbox.job_seconds = 0
+        names = []
+        for _ in range(3):
+            last = run(last)
+            names += [each["name"] for each in last.records("tasks") if each["gid"] == gid]
+
+    assert names == ["changed"]
+
+
+def test_a_full_export_that_is_due_is_asked_for_when_the_pending_job_has_failed(
+    catalog: dict[str, Any], clock: Clock
+) -> None:
+    clock.now = datetime.now(timezone.utc) - timedelta(days=19)
+    selected = only(catalog, ["exports", "tasks"])
+    with Sandbox(tasks=12, large=0, change_interval=0, job_seconds=0, clock=clock) as sandbox, present(clock):
+        settings = settings_for(sandbox, full_export_interval=1)
+        first = sync(settings, selected)
+        clock.sleep(3600)
+        sandbox.job_seconds, sandbox.faults = 60, {"failed_job": 1}
+        deferred = sync({**settings, "wait_timeout": 0, "defer": True}, selected, first.state)
+        clock.sleep(2 * 86_400)
+        sandbox.job_seconds = 0
+        last = sync(settings, selected, deferred.state)
+
+    assert (last.code, [each["full"] for each in last.records("exports")]) == (0, [True]), last.stderr
+
+
 def test_a_job_can_be_picked_up_by_its_gid_and_is_read_once_only(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
     job = run_tap(settings_for(sandbox)).state
     job_gid = exports_state(job)["job_gid"]
@@ -117,6 +184,19 @@ def test_a_job_can_be_picked_up_by_its_gid_and_is_read_once_only(sandbox: Sandbo
     assert afterwards.records("exports")[0]["job_gid"] != job_gid
     # Nobody knows what the job was asked for, so that no bookmark has moved.
     assert afterwards.by_gid("tasks") == expected(sandbox, "tasks")
+
+
+def test_a_job_that_was_picked_up_goes_on_after_its_lines_with_a_start_date_too(
+    arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
+) -> None:
+    with Sandbox(tasks=2000, messages=0, teams=0, large=0, change_interval=0, job_seconds=0) as sandbox:
+        job_gid = exports_state(run_tap(settings_for(sandbox)).state)["job_gid"]
+        settings = settings_for(sandbox, job_gids={WORKSPACE: job_gid}, start_date="2020-01-01T00:00:00Z")
+        first = interrupted(arguments(settings), records=900)
+        second = run_tap(settings, state=first.state)
+
+    assert (first.code, second.code) == (128 + signal.SIGTERM, 0)
+    assert len(gids(second)) == 2000 - exports_state(first.state)["pending"]["lines"] < 2000
 
 
 def test_a_job_that_cannot_be_picked_up_is_an_error(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:
