@@ -207,7 +207,7 @@ def log_summary(
         handlers: how they did.
 
     Returns:
-        The number of records by stream.
+        The number of records by stream, without those that the target already had.
     """
     known = {kind for source in SOURCES for kind in source.resource_types}
     for kind in router.objects.keys() - by_type.keys() - known:
@@ -218,7 +218,7 @@ def log_summary(
     for kind, selected in by_type.items():
         nested = {nested_stream.name: nested_stream.count for nested_stream in handlers[kind].nested}
         for _, stream in selected:
-            number = nested.get(stream.name, router.objects[kind])
+            number = nested.get(stream.name, router.objects[kind] - router.skipped[kind])
             records[stream.name] += number
             with stream.get_record_counter() as counter:
                 counter.increment(number)

@@ -21,6 +21,7 @@ from tests.support.walks import present
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tap_asana_export.sandbox.wire import Request
     from tests.support.clock import Clock
@@ -187,16 +188,19 @@ def test_a_job_can_be_picked_up_by_its_gid_and_is_read_once_only(sandbox: Sandbo
 
 
 def test_a_job_that_was_picked_up_goes_on_after_its_lines_with_a_start_date_too(
-    arguments: Callable[..., list[str]], run_tap: Callable[..., Run]
+    arguments: Callable[..., list[str]], run_tap: Callable[..., Run], tmp_path: Path
 ) -> None:
+    report = tmp_path / "report.json"
     with Sandbox(tasks=2000, messages=0, teams=0, large=0, change_interval=0, job_seconds=0) as sandbox:
         job_gid = exports_state(run_tap(settings_for(sandbox)).state)["job_gid"]
         settings = settings_for(sandbox, job_gids={WORKSPACE: job_gid}, start_date="2020-01-01T00:00:00Z")
+        settings["report"] = str(report)
         first = interrupted(arguments(settings), records=900)
         second = run_tap(settings, state=first.state)
 
     assert (first.code, second.code) == (128 + signal.SIGTERM, 0)
     assert len(gids(second)) == 2000 - exports_state(first.state)["pending"]["lines"] < 2000
+    assert json.loads(report.read_text())["records"]["tasks"] == len(gids(second))
 
 
 def test_a_job_that_cannot_be_picked_up_is_an_error(sandbox: Sandbox, run_tap: Callable[..., Run]) -> None:

@@ -72,6 +72,7 @@ class RecordRouter:
     Attributes:
         lines: number of lines read.
         objects: number of objects by `resource_type`, each object counted once.
+        skipped: how many of them the target already has.
         handlers: as given, with an `IgnoredType` for each other type that the file holds.
     """
 
@@ -86,6 +87,7 @@ class RecordRouter:
     ) -> None:
         self.lines = 0
         self.objects: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self._seen = {resource_type: Gids() for resource_type in repeated}
         # One decoder at least, also where no stream takes anything.
         self.handlers: dict[str, LineHandler] = {**handlers, "": IgnoredType("")}
@@ -140,6 +142,8 @@ class RecordRouter:
                 if seen is None or seen.add(record.gid):
                     if self.lines >= self._skip:
                         self._write(handler, record, line, rest)
+                    else:
+                        self.skipped[resource_type] += 1
                     self.objects[resource_type] += 1
             self.lines += 1
         return begin if begin <= length else None
