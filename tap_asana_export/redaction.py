@@ -36,6 +36,9 @@ SECRET_NAME = re.compile(
 )
 """Names of settings, storage parameters and query parameters whose values are secret."""
 
+SECRET_PROPERTY = re.compile("secret|token|password|account_key", re.IGNORECASE)
+"""Names of properties of JSON whose values are secret."""
+
 # Each character as itself, and as escaped in a URL, in a URL within another one, in JSON, and in HTML.
 _QUESTION = r"(?:\?|%(?:25)*3f|\\u003f|\\x3f|&#(?:63|x3f);)"
 _EQUALS = r"(?:=|%(?:25)*3d|\\u003d|\\x3d|&#(?:61|x3d);)"
@@ -114,6 +117,18 @@ def redact(text: str) -> str:
     for pattern in PATTERNS:
         text = pattern.sub(rf"\1{MASK}", text)
     return _secrets.redact(text)
+
+
+def redact_texts(value: Any) -> Any:
+    """Return a value of JSON's types with `***` in place of every secret in its texts."""
+    if isinstance(value, dict):
+        return {
+            name: MASK if isinstance(each, str) and SECRET_PROPERTY.search(name) else redact_texts(each)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [redact_texts(each) for each in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def redact_line(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from tap_asana_export.errors import TapError, UnexpectedError
+from tap_asana_export.redaction import redact_texts
 from tap_asana_export.times import as_plain
 
 if TYPE_CHECKING:
@@ -349,5 +350,5 @@ class WarningsHandler(logging.Handler):
 
 
 def as_json(report: Report) -> bytes:
-    """The report as JSON, with times as Asana writes them."""
-    return msgspec.json.format(msgspec.json.encode(as_plain(report)), indent=2) + b"\n"
+    """The report as JSON, without secrets, and with times as Asana writes them."""
+    return msgspec.json.format(msgspec.json.encode(redact_texts(as_plain(report))), indent=2) + b"\n"

@@ -229,8 +229,8 @@ def reported(
         with writer.undisturbed():
             logging.getLogger("tap_asana_export").removeHandler(warnings)
             report.end(outcome, code, copy.deepcopy(dict(state)))
-            view.show_table()
             file.write(report)
+            view.show_table()
 
 
 def asked_by(settings: Settings, selected: Iterable[SelectedStream]) -> Asked:

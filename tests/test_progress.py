@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 if os.name == "posix":
-    from tests.support.terminal import PseudoTerminal
+    from tests.support.terminal import IN_FOREGROUND, PseudoTerminal
 
 HERE = f"Workspace {WORKSPACE}"
 SELDOM: dict[str, Any] = {"poll_interval": 0.2}
@@ -155,6 +156,27 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_the_terminal_as_it_was(argument
 
     assert terminal.is_as_before
     assert not any("under way" in line for line in terminal.lines())
+
+
+@posix
+def test_a_run_whose_terminal_is_closed_leaves_its_report(
+    sandbox: Sandbox, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    master, slave = os.openpty()
+    command = [sys.executable, "-c", IN_FOREGROUND, *arguments(settings_for(sandbox, report=str(report)))]
+    tap = subprocess.Popen(
+        command, stdin=slave, stdout=subprocess.DEVNULL, stderr=slave, env=os.environ | {"TERM": "xterm"}
+    )
+    os.close(slave)
+    said = b""
+    while b"requesting a full export" not in said:
+        said += os.read(master, 1 << 16)
+    os.close(master)
+
+    assert tap.wait(30) == 128 + signal.SIGHUP
+    told = json.loads(report.read_text())
+    assert (told["outcome"], told["exit_code"], told["signal"]) == ("ended", 129, "SIGHUP")
 
 
 @pytest.mark.soak

@@ -17,7 +17,7 @@ from scripts import update_report
 from tap_asana_export.sandbox import Sandbox
 from tests.support.leaks import TOKEN
 from tests.support.lists import only
-from tests.support.scripted_api import Answer, ScriptedApi
+from tests.support.scripted_api import Answer, ScriptedApi, refusal
 from tests.support.tap import ROOT, WORKSPACE, Run, settings_for
 
 if TYPE_CHECKING:
@@ -127,6 +127,17 @@ def test_a_run_that_fails_says_what_to_do(sandbox: Sandbox, run_tap: Callable[..
     assert (failure["about"], failure["error"]) == (HERE, "LineError")
     assert failure["to_do"] == "Run again. If this repeats, another export is asked for."
     assert run.last_line == f"{failure['what']} {failure['to_do']}"
+
+
+def test_the_report_is_json_though_what_failed_has_a_url_in_quotes(
+    catalog: dict[str, Any], run_tap: Callable[..., Run], place: Path
+) -> None:
+    words = 'see "https://app.asana.com/-/upgrade?from=api" for your plan'
+    with ScriptedApi({"/workspaces/1/tags": refusal(403, words)}) as api:
+        run = run_tap(api.settings(report=str(place)), catalog=only(catalog, ["tags"]))
+
+    assert run.code == 1
+    assert 'see "https://app.asana.com/-/upgrade?***" for your plan' in read(place)["failures"][0]["what"]
 
 
 def test_of_several_workspaces_the_report_tells_which_failed(run_tap: Callable[..., Run], place: Path) -> None:

@@ -80,6 +80,22 @@ def test_a_signal_while_a_line_of_the_log_is_being_written(
     assert capfdbinary.readouterr().out == b'{"type":"STATE","value":{"bookmarks":{}}}\n'
 
 
+def test_a_signal_that_has_ended_the_target_too(sandbox: Sandbox, arguments: Callable[..., list[str]]) -> None:
+    sandbox.job_seconds = 3600
+    tap = start(arguments(settings_for(sandbox, poll_interval=30)))
+    assert tap.stdout is not None
+    assert tap.stderr is not None
+    while b'"STATE"' not in tap.stdout.readline():
+        pass
+    tap.stdout.close()
+    tap.send_signal(signal.SIGINT)
+    said = tap.stderr.read().decode()
+    tap.stderr.close()
+
+    assert tap.wait(30) == 128 + signal.SIGINT
+    assert "Ended by SIGINT. The next run goes on with the jobs in the state" in said.splitlines()[-1]
+
+
 def test_a_signal_within_a_finalizer_which_swallows_what_is_raised_comes_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

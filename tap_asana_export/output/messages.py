@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
@@ -51,7 +52,8 @@ class MessageWriter(MsgSpecWriter):
         """While this lasts a signal ends the run between two messages, with the state as the last one."""
 
         def write_state() -> Mapping[str, Any]:
-            self.write_message(StateMessage(value=state()))
+            with contextlib.suppress(OutputError):  # the same signal may have ended the target first
+                self.write_message(StateMessage(value=state()))
             return state()
 
         return SIGNALS.ending(write_state)

@@ -10,7 +10,7 @@ import fsspec
 from tap_asana_export.errors import SettingError
 from tap_asana_export.output.batch import describe_url_error
 from tap_asana_export.output.whole_file import write_whole
-from tap_asana_export.redaction import redact, without_credentials
+from tap_asana_export.redaction import without_credentials
 from tap_asana_export.report import Report, as_json
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,8 @@ class ReportFile:
         """Write the report; that it cannot be written is told by a warning, as the run is over."""
         if self._place is None:
             return
-        content = redact(as_json(report).decode()).encode()
         try:
-            write_whole(self._place, self._path, content)
+            write_whole(self._place, self._path, as_json(report))
         except Exception as error:  # noqa: BLE001 - every driver of fsspec has errors of its own
             cause = getattr(error, "strerror", None) or type(error).__name__
             logger.warning("The report cannot be written to %s (%s). Set report to another place.", self._url, cause)

@@ -76,11 +76,12 @@ class Terminal:
         SIGNALS.tidy = None
 
     def show_table(self) -> None:
-        """Print the table of the run."""
-        if self._report.parts:
-            self._console.print(table_of(self._report))
-        for line in remarks(self._report):
-            self._console.print(Text(line), soft_wrap=True)
+        """Print the table of the run, if the terminal is still there."""
+        with contextlib.suppress(OSError):
+            if self._report.parts:
+                self._console.print(table_of(self._report))
+            for line in remarks(self._report):
+                self._console.print(Text(line), soft_wrap=True)
 
     def _draw(self) -> None:
         """Draw the block, if the terminal is large enough, and this process is in its foreground."""

@@ -29,6 +29,12 @@ NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 OF_A_TERMINAL = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 """Variables that tell of the terminal of this process, and that rich believes more than the terminal it is on."""
 
+IN_FOREGROUND = (
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(2, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Runs a command as a shell does, which gives it a process group, and to that the foreground of the terminal."""
+
 PATIENCE = 60
 """Seconds after which a test gives up to wait for what should be seen."""
 
@@ -60,13 +66,8 @@ class PseudoTerminal:
         self._is_over = False
         self._master, self._slave = pty.openpty()
         self._set_size(columns, rows)
-        # A shell gives each command a process group, and the terminal's foreground to it.
-        start = (
-            "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(2, termios.TIOCSCTTY, 0); "
-            "os.execv(sys.argv[1], sys.argv[1:])"
-        )
         self.program = subprocess.Popen(
-            [sys.executable, "-c", start, *command],
+            [sys.executable, "-c", IN_FOREGROUND, *command],
             stdin=self._slave,
             stdout=stdout,
             stderr=self._slave,
