@@ -127,6 +127,7 @@ class Export:
                 cause = f"{error} It has failed like this before, and is dropped."
                 self._drop_pending()
             self._save_state()
+            cause = cause.removeprefix(f"{self._root}: ")
             if last_try:
                 raise ExportError(self._root, cause)
             logger.warning("%s: %s Trying once more.", self._root, cause)
@@ -311,6 +312,9 @@ class Export:
                 router = RecordRouter(handlers, skip=pending.lines, repeated=repeated, limits=limits, is_utf8=is_utf8)
                 try:
                     yield from self._read_lines(file, router, sink)
+                    if router.lines and not router.objects:
+                        # A page: an export without objects has no line.
+                        raise OtherFileError("it holds nothing but white space")
                 except (ChangedError, GoneError):
                     raise
                 except (AnswerError, DownloadError, UnreachableError, UnreadableError) as error:

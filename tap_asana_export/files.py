@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
-from tap_asana_export.errors import DownloadError, FileError, SettingError
+from tap_asana_export.errors import DownloadError, FileError, SettingError, TapError
 from tap_asana_export.fingerprint import fingerprint
 from tap_asana_export.limits import USUAL
 from tap_asana_export.output.batch import describe_url_error
@@ -72,8 +72,10 @@ def read_file(run: RunContext, url: str) -> None:
                 for _ in read_until_flush(router, text, sink):
                     sink.flush(router.lines)
                 part.read(router.lines, dict(router.objects), file.bytes, file.total)
-        except DownloadError as error:
-            failed = FileError(file.url, router.lines + 1, error.cause)
+        except TapError as error:
+            failed = error
+            if isinstance(error, DownloadError):
+                failed = FileError(file.url, router.lines + 1, error.cause)
             part.end("failed", failure_of(failed, part.name))
             raise failed from None
         sink.finish()

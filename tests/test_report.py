@@ -140,6 +140,23 @@ def test_the_report_is_json_though_what_failed_has_a_url_in_quotes(
     assert 'see "https://app.asana.com/-/upgrade?***" for your plan' in read(place)["failures"][0]["what"]
 
 
+def test_a_file_whose_records_cannot_be_made_has_failed_in_the_report(
+    run_tap: Callable[..., Run], place: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "export.jsonl"
+    file.write_text('{"gid":"1","resource_type":"task","name":null,"workspace":{"gid":"1"}}\n')
+    maps = {"tasks": {"shout": "name.upper()"}}
+    run = run_tap({"export_files": [str(file)], "stream_maps": maps, "report": str(place)})
+
+    assert run.code == 1
+    [part] = read(place)["parts"]
+    assert (part["outcome"], part["failure"]["error"], read(place)["failures"]) == (
+        "failed",
+        "MapError",
+        [part["failure"]],
+    )
+
+
 def test_of_several_workspaces_the_report_tells_which_failed(run_tap: Callable[..., Run], place: Path) -> None:
     with Sandbox(workspaces=3, tasks=5, messages=1, teams=1, large=0, job_seconds=0, change_interval=0) as sandbox:
         sandbox.faults = {"forbidden": 1}

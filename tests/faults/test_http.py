@@ -182,6 +182,11 @@ FAILING: dict[str, tuple[Storage, list[Callable[[Request], bytes]], str]] = {
         [PAGE] * 99,
         "Workspace 1: the file of export job 9 breaks at line 1: it is neither gzip nor JSON but begins with b'<html>",
     ),
+    "a blank page instead of the file": (
+        WHOLE,
+        [raw("200 OK", b"  \n", Content_Type="text/html")] * 99,
+        "Workspace 1: the file of export job 9 breaks at line 2: it holds nothing but white space. Bookmarks stay",
+    ),
     "encoded by a proxy": (
         replace(WHOLE, data=b"\x8b\x05\x80", headers={"Content-Encoding": "br"}),
         [],
