@@ -379,7 +379,7 @@ def has(page: Path, *marks: str) -> bool:
 INSTALLED = """#!/usr/bin/env bash
 # What the docs install is there already, in the versions that are tested.
 for each in "$@"; do
-  case " tool install --with tap-asana-export %s " in *" $each "*) ;; *) echo "not tested: $each" >&2; exit 1;; esac
+  case " tool install --with tap-asana-export uv %s " in *" $each "*) ;; *) echo "not tested: $each" >&2; exit 1;; esac
 done
 """
 
@@ -393,6 +393,7 @@ def programs(tmp_path: Path) -> Path:
     texts = {
         "pip": INSTALLED % " ".join(itertools.chain.from_iterable(TARGETS)),
         "uv": f'#!/usr/bin/env bash\n[ "$1 $2" != "tool install" ] && exec {uv} "$@" || exec pip "$@"\n',
+        "uvx": '#!/usr/bin/env bash\nexec "$@"\n',
         "meltano": f'#!/usr/bin/env bash\nexec {uv} tool run --quiet meltano "$@"\n',
     }
     for name, text in texts.items():

@@ -75,6 +75,7 @@ def main(batches: str, path: str, *tap: str) -> None:
                 else:
                     database.execute(statement)
             database.execute("drop table if exists tasks_read")
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever is interrupted could not say which tables there are
             database.execute("commit")
             on_error.pop_all()
             print(f"{path}: {', '.join(rows(database)) or 'no rows'}", file=sys.stderr)
@@ -145,8 +146,11 @@ def read_ahead(
     Raises:
         RuntimeError: a file is not below BATCHES, or as `run_tap` says.
     """
+    # What is wrong with the database is known before the export is asked for.
     if Path(path).exists():
-        duckdb.connect(path).close()  # what is wrong with it is known before the export is asked for
+        duckdb.connect(path).close()
+    elif not os.access(Path(path).absolute().parent, os.W_OK):
+        raise RuntimeError(f"No file can be made in {Path(path).absolute().parent}.")
     found: list[str] = []
     read: list[str] = []
     can_read = True

@@ -8,22 +8,34 @@
 -- changes the batch_config's format begins with a new prefix and without the tap's state. What begins with a dot is not complete.
 --
 -- Of the nested columns nothing is lost, also not what Asana adds one day: they are JSON, as target-duckdb makes them
--- (`assignee->>'name'`, `unnest(from_json(followers, '["json"]'))`). A value that does not fit its column and a line that
--- is cut off are errors; gzip's checksum, though, DuckDB does not look at. Times are UTC.
+-- (`assignee->>'name'`, `unnest(from_json(followers, '["json"]'))`). A value that DuckDB cannot cast to its
+-- column and a line that is cut off are errors; what it can cast it may round, such as 1.5 in a column of whole numbers (Parquet
+-- files never hold that). It does not look at gzip's checksum. Times are UTC, as Asana writes them.
 
 -- The batch files of a stream, or of all for `*`; what begins with a dot is not complete.
 create or replace temp macro batch_files(stream) as table
   select file
-  from glob(coalesce(getvariable('batches')::varchar, '') || stream || '/*/[!.]*')
+  -- A bracket in a folder's name is no pattern.
+  from glob(replace(coalesce(getvariable('batches')::varchar, ''), '[', '[[]') || stream || '/*/[!.]*')
   where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$');
 
--- Where there is no file at all the variable is wrong, and the tables stay as they are.
+-- The streams that there are tables of.
+set variable streams = [
+  'exports', 'deletions', 'events', 'audit_log_events', 'tasks', 'messages', 'teams', 'stories', 'attachments',
+  'task_memberships', 'task_followers', 'task_tags', 'task_likes', 'task_dependencies', 'task_custom_fields',
+  'team_members', 'message_parents', 'message_followers', 'workspaces', 'users', 'workspace_memberships', 'projects',
+  'sections', 'tags', 'custom_fields', 'portfolios', 'portfolio_items', 'goals', 'time_periods', 'project_templates',
+  'allocations', 'time_tracking_entries'
+];
+
+-- Where none of them has a file the variable is wrong, and the tables stay as they are.
 set variable checked = (select case
   when count(*) = 0 or getvariable('batches') is null then error('There is no batch file ' || coalesce(getvariable('batches')::varchar, '') || '<stream>/<workspace>/….jsonl: '
     'set the variable batches to the batch_config''s root and prefix, all that stands before the name of a stream, '
     'with the slash if there is one.')
 end
-from batch_files('*'));
+from batch_files('*')
+where list_contains(getvariable('streams'), substr(split_part(file, '/', -3), length(split_part(getvariable('batches')::varchar, '/', -1)) + 1)));
 
 -- Each thread of DuckDB's takes twice the memory of the longest line that DuckDB is told. No line is longer than its file, nor than
 -- the tap's limit of 256 MB. Of a gzipped file the size tells nothing: where memory is short, give the longest line yourself

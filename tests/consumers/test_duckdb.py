@@ -278,6 +278,26 @@ def test_newer_versions_of_duckdb_make_the_same_tables(
     assert differences(found, files.tables) == []
 
 
+def test_load_takes_the_name_within_a_prefix_and_brackets_as_they_are(exported: Exported, tmp_path: Path) -> None:
+    root = tmp_path / "data[1]"
+    (tmp_path / "data1").mkdir()
+    for folder in exported.root.iterdir():
+        shutil.copytree(folder, root / f"asana-{folder.name}")
+    database = tmp_path / "asana.duckdb"
+    whole, half, none = (run_load(f"{root}/{name}", database) for name in ("asana-", "asa", ""))
+
+    assert (whole.returncode, half.returncode, none.returncode) == (0, 1, 1)
+    for done in (half, none):
+        assert done.stderr.startswith("Invalid Input Error: There is no batch file ")
+    assert differences(read_duckdb(database), exported.tables) == []
+
+
+def test_load_knows_the_streams_that_it_makes_tables_of() -> None:
+    [streams] = re.findall(r"set variable streams = \[(.*?)\]", LOAD, re.DOTALL)
+    tables = re.findall(r"create or replace table (\w+) as$", LOAD, re.MULTILINE)
+    assert re.findall(r"'(\w+)'", streams) == tables
+
+
 def test_load_says_which_workspace_has_no_full_export_among_its_files(exported: Exported, tmp_path: Path) -> None:
     root = shutil.copytree(exported.root, tmp_path / "batches")
     first, _, last = sorted({file.name.split("-")[0] for file in (root / "exports" / WORKSPACE).iterdir()})
@@ -291,6 +311,13 @@ def test_load_says_which_workspace_has_no_full_export_among_its_files(exported: 
         f"Workspace {WORKSPACE}: no file is of a full export, so objects that have not changed may be missing. "
         "If the files of earlier exports are gone, begin without the tap's state."
     ]
+
+
+def test_a_database_that_cannot_be_made_is_told_of_before_the_tap_runs(tmp_path: Path) -> None:
+    database = tmp_path / "nowhere" / "asana.duckdb"
+    done = run_load(tmp_path, database, sys.executable, "-c", "print('the tap ran')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"No file can be made in {database.parent}.\n{AS_THEY_WERE}"
 
 
 def test_load_that_fails_says_why_in_words_and_leaves_no_new_file(exported: Exported, tmp_path: Path) -> None:
