@@ -69,15 +69,13 @@ class Owners:
 
     Attributes:
         gids: their gids, in Asana's order.
-        has_ended: whether that list has been read, to its end or not.
-        has_failed: whether it broke.
-        is_complete: whether all objects are known.
+        has_ended: whether nothing more is done for that list, however it ended.
+        is_complete: whether all objects are known; None: the list was not read to its end.
     """
 
     gids: dict[str, None] = field(default_factory=dict)
     has_ended: bool = False
-    has_failed: bool = False
-    is_complete: bool = False
+    is_complete: bool | None = None
 
 
 def read_lists(
@@ -94,10 +92,8 @@ def read_lists(
         owners = {name: Owners() for name in owning if name}
         for name, request in requests.items():
             root = ListRoot(workspace, name)
-            if name in selected:
-                yield root, AsanaList(run, asana, root, request, owners).write(selected[name])
-            elif name in owners:
-                yield root, AsanaList(run, asana, root, request, owners).note_owners()
+            if name in selected or name in owners:
+                yield root, AsanaList(run, asana, root, request, owners).bring(selected.get(name))
 
 
 class AsanaList:
@@ -123,11 +119,23 @@ class AsanaList:
         self._started_at = datetime.now(timezone.utc)
         self._part = run.report.part(root, "list", root.workspace.context)
 
-    def note_owners(self) -> Waiting[None]:
+    def bring(self, selected: SelectedStream | None) -> Waiting[None]:
+        """Bring the list; the lists of its objects wait until this ends, with or without an error.
+
+        Args:
+            selected: the stream that it fills; None: only the gids are needed, for the lists of the objects.
+        """
+        try:
+            yield from self._write(selected) if selected else self._note_owners()
+        finally:
+            if self._noted:
+                self._noted.has_ended = True
+
+    def _note_owners(self) -> Waiting[None]:
         """Read the gids alone: only the lists of the objects are wanted."""
         yield from self._read(["gid"], lambda _, __: None)
 
-    def write(self, selected: SelectedStream) -> Waiting[None]:
+    def _write(self, selected: SelectedStream) -> Waiting[None]:
         """Read the list and write its records, then its own record, and activate its version."""
         source, stream = selected
         workspace = self._root.workspace
@@ -181,13 +189,12 @@ class AsanaList:
                 self._noted.gids.update(dict.fromkeys(gids_of(objects)))
             take(owner_gid, objects)
 
-        noted = self._noted or Owners()
         self._part.enter(ASKING)
         try:
             if self._owners:
                 yield from self._wait_for(self._owners)
             self._part.enter(READING)
-            noted.is_complete = yield from read_list(
+            is_complete = yield from read_list(
                 self._asana,
                 self._request,
                 self._root.workspace.gid,
@@ -200,16 +207,15 @@ class AsanaList:
         except OutputError:
             raise
         except TapError as error:
-            noted.has_failed = True
             raise ListError(self._root, error) from None
-        finally:
-            noted.has_ended = True
-        return noted.is_complete and (self._owners is None or self._owners.is_complete)
+        if self._noted:
+            self._noted.is_complete = is_complete
+        return is_complete and (self._owners is None or bool(self._owners.is_complete))
 
     def _wait_for(self, owners: Owners) -> Waiting[None]:
         """Wait until the objects are known whose lists are wanted; raise ListError if they cannot be."""
         yield from until(lambda: owners.has_ended)
-        if owners.has_failed:
+        if owners.is_complete is None:
             raise ListError(self._root, TapError(f"it needs the list of {self._request.of_each}, which broke."))
 
     def _wanted(self, fields: Sequence[str]) -> Wanted:

@@ -14,6 +14,7 @@ import pytest
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import FAULTS
 from tests.support.lists import LIST_MOMENTS, LISTS, by_key, listed, only
+from tests.support.scripted_api import ScriptedApi
 from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
@@ -322,3 +323,19 @@ def test_projects_come_team_by_team_without_those_of_no_team(
         assert by_key("projects", run.records("projects")) == of_teams
     assert run.of("ACTIVATE_VERSION") == []
     assert [record["full"] for record in run.records("exports")] == [False]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("owners", "lists"), [("projects", "sections"), ("portfolios", "portfolio_items")])
+def test_a_list_that_needs_another_ends_when_that_one_cannot_even_begin(
+    owners: str, lists: str, catalog: dict[str, Any], run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    batch = {"encoding": {"format": "jsonl"}, "storage": {"root": f"file://{tmp_path}/lake"}}
+    maps = {owners: {"__alias__": "'a/../b'"}}  # no folder may be called so
+    with ScriptedApi({}) as api:
+        run = run_tap(api.settings(batch_config=batch, stream_maps=maps), catalog=only(catalog, [owners, lists]))
+
+    assert run.code == 1
+    assert run.last_line.startswith(f"2 of 2 exports and lists failed. Workspace 1, {owners}: The batch file ")
+    assert f" Workspace 1, {lists}: it needs the list of {owners}, which broke." in run.last_line
+    assert api.paths() == []
