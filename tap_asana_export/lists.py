@@ -22,7 +22,15 @@ from tap_asana_export.records import (
     as_lines,
     selected_fields,
 )
-from tap_asana_export.replication.coverage import TableState, Wanted, coverage_of, finished, full_reason
+from tap_asana_export.replication.coverage import (
+    TableState,
+    Wanted,
+    coverage_of,
+    finished,
+    full_reason,
+    may_delete,
+    starting,
+)
 from tap_asana_export.report import ASKING, READING
 from tap_asana_export.sources import SOURCES
 from tap_asana_export.times import format_time, parse_time
@@ -146,21 +154,27 @@ class AsanaList:
         wanted = self._wanted(fields)
         is_incremental = self._request.by_month and stream.replication_method != "FULL_TABLE"
         since = None if self._full_reason(table, wanted, is_incremental=is_incremental) else table.bookmark
-        version = self._version(table, is_full=since is None)
+        deletes = since is None and may_delete(coverage_of(table, wanted), wanted)
+        version = self._version(table, deletes=deletes)
+        if self._request.by_month and since is None:
+            # Before the first row: a list that fails leaves rows behind.
+            table.coverage = starting(coverage_of(table, wanted), wanted)
+            state.store()
+            self._run.save_state()
         with self._run.sink(workspace, gid, self._started_at) as sink:
             records = ListRecords(self._run, self._root, self._part, selected, sink, version)
-            is_full = yield from self._read(fields, records.write, first_day(since, wanted.start_date))
-            is_full = is_full and not records.are_others
+            is_complete = yield from self._read(fields, records.write, first_day(since, wanted.start_date))
+            is_complete = is_complete and not records.are_others
             with self._run.writer.undisturbed():
                 sink.finish()
-        is_full = is_full and since is None
         before = lowest_version(stream)
         table.completed_at = datetime.now(timezone.utc)
-        if is_full:
+        if is_complete and since is None:
             table.full_at, table.version = self._started_at, version
+            if self._request.by_month:
+                table.coverage = finished(coverage_of(table, wanted), wanted)
         if self._request.by_month:
             table.replication_key, table.bookmark = source.replication_key, self._started_at
-            table.coverage = finished(coverage_of(table, wanted), wanted)
         state.store()
         if (after := lowest_version(stream)) not in {before, None}:
             for message in activate_version_messages(stream, after):
@@ -170,7 +184,7 @@ class AsanaList:
             "kind": "list",
             "list": stream.name,
             "completed_at": format_time(table.completed_at),
-            "full": is_full,
+            "full": is_complete and deletes,
             **records.facts(),
         }
         write_export_record(self._run, workspace, self._started_at, facts)
@@ -230,12 +244,12 @@ class AsanaList:
         days = self._run.settings["full_export_interval"]
         return full_reason(table, wanted, timedelta(days=days) if days else None, self._started_at)
 
-    def _version(self, table: TableState, *, is_full: bool) -> int | None:
-        """The version of the rows: a new one if all come, so that rows of earlier ones can be deleted."""
+    def _version(self, table: TableState, *, deletes: bool) -> int | None:
+        """The version of the rows: a new one if rows of earlier ones can be deleted, else that of the table."""
         if not self._run.settings["emit_activate_version_messages"]:
             table.version = None  # from now on there are rows without one
             return None
-        return max(int(self._started_at.timestamp()), (table.version or 0) + 1) if is_full else table.version
+        return max(int(self._started_at.timestamp()), (table.version or 0) + 1) if deletes else table.version
 
 
 def first_day(since: datetime | None, start_date: datetime | None) -> date | None:

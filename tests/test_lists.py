@@ -14,7 +14,7 @@ import pytest
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import FAULTS
 from tests.support.lists import LIST_MOMENTS, LISTS, by_key, listed, only
-from tests.support.scripted_api import ScriptedApi
+from tests.support.scripted_api import Answer, Asked, ScriptedApi, page, refusal
 from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
@@ -339,3 +339,91 @@ def test_a_list_that_needs_another_ends_when_that_one_cannot_even_begin(
     assert run.last_line.startswith(f"2 of 2 exports and lists failed. Workspace 1, {owners}: The batch file ")
     assert f" Workspace 1, {lists}: it needs the list of {owners}, which broke." in run.last_line
     assert api.paths() == []
+
+
+ENTRIES = "/time_tracking_entries"
+DAYS = {"1": "2025-03-01", "2": "2026-10-01"}
+LATER = "2026-06-01T00:00:00Z"
+
+
+def entries(asked: Asked) -> Answer:
+    """The entries of time of the days that are asked for."""
+    first, last = asked.query.get("entered_on_start_date", ""), asked.query.get("entered_on_end_date", "9")
+    found = {gid: day for gid, day in DAYS.items() if first <= day <= last}
+    return page([{"gid": gid, "resource_type": "time_tracking_entry", "entered_on": day} for gid, day in found.items()])
+
+
+def gids(run: Run) -> list[str]:
+    return [each["gid"] for each in run.records("time_tracking_entries")]
+
+
+def versions(run: Run) -> set[int]:
+    return {each["version"] for each in run.of("RECORD") if each["stream"] == "time_tracking_entries"}
+
+
+def activated(run: Run) -> set[int]:
+    return {each["version"] for each in run.of("ACTIVATE_VERSION")}
+
+
+def long_ago(state: dict[str, Any]) -> dict[str, Any]:
+    """The state as if the last time that all entries of time came were years ago."""
+    state["bookmarks"]["time_tracking_entries"]["partitions"][0]["full_at"] = "2020-01-01T00:00:00Z"
+    return state
+
+
+def test_a_later_start_date_deletes_no_entries_of_time_that_are_merely_out_of_sight(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    selected = only(catalog, ["exports", "time_tracking_entries"])
+    with ScriptedApi({ENTRIES: entries}) as api:
+        settings = api.settings(emit_activate_version_messages=True)
+        whole = run_tap(settings, catalog=selected)
+        later = run_tap(settings | {"start_date": LATER}, catalog=selected, state=whole.state)
+        often = settings | {"start_date": LATER, "full_export_interval": 1}
+        renewed = run_tap(often, catalog=selected, state=long_ago(later.state))
+        earlier = run_tap(settings, catalog=selected, state=renewed.state)
+
+    assert [gids(run) for run in (whole, later, renewed, earlier)] == [["1", "2"], ["2"], ["2"], ["1", "2"]]
+    assert [[each["full"] for each in run.records("exports")] for run in (whole, later, renewed, earlier)] == [
+        [True],
+        [False],
+        [False],
+        [True],
+    ]
+    assert versions(whole) == versions(later) == versions(renewed) == activated(whole)
+    assert activated(later) == activated(renewed) == set()
+    assert versions(earlier) == activated(earlier) != activated(whole)
+
+
+def test_a_start_date_from_the_first_run_on_bounds_the_table_and_deletions_too(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    selected = only(catalog, ["exports", "time_tracking_entries"])
+    with ScriptedApi({ENTRIES: entries}) as api:
+        run = run_tap(api.settings(emit_activate_version_messages=True, start_date=LATER), catalog=selected)
+    assert (gids(run), [each["full"] for each in run.records("exports")]) == (["2"], [True])
+    assert versions(run) == activated(run)
+
+
+def test_rows_that_a_failed_list_left_behind_are_not_deleted_as_out_of_sight(
+    catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    selected = only(catalog, ["exports", "time_tracking_entries"])
+    broken = False
+
+    def until_it_breaks(asked: Asked) -> Answer:
+        is_last = "entered_on_end_date" not in asked.query
+        return refusal(402, "Payment Required") if broken and is_last else entries(asked)
+
+    with ScriptedApi({ENTRIES: until_it_breaks}) as api:
+        settings = api.settings(emit_activate_version_messages=True)
+        first = run_tap(settings | {"start_date": LATER}, catalog=selected)
+        broken = True
+        failed = run_tap(settings, catalog=selected, state=first.state)
+        broken = False
+        often = settings | {"start_date": LATER, "full_export_interval": 1}
+        third = run_tap(often, catalog=selected, state=long_ago(failed.state))
+
+    assert (failed.code, gids(failed), activated(failed)) == (1, ["1", "2"], set())
+    assert (third.code, gids(third), activated(third)) == (0, ["2"], set())
+    assert [each["full"] for each in third.records("exports")] == [False]
