@@ -39,10 +39,11 @@ from tap_asana_export.waiting import until
 from tap_asana_export.words import count, counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
     import msgspec
+    from singer_sdk import Stream
 
     from tap_asana_export.asana import Asana, TakeObjects
     from tap_asana_export.output.messages import Sink
@@ -167,7 +168,6 @@ class AsanaList:
             is_complete = is_complete and not records.are_others
             with self._run.writer.undisturbed():
                 sink.finish()
-        before = lowest_version(stream)
         table.completed_at = datetime.now(timezone.utc)
         if is_complete and since is None:
             table.full_at, table.version = self._started_at, version
@@ -175,10 +175,6 @@ class AsanaList:
                 table.coverage = finished(coverage_of(table, wanted), wanted)
         if self._request.by_month:
             table.replication_key, table.bookmark = source.replication_key, self._started_at
-        state.store()
-        if (after := lowest_version(stream)) not in {before, None}:
-            for message in activate_version_messages(stream, after):
-                self._run.writer.write_message(message)
         facts = {
             "gid": gid,
             "kind": "list",
@@ -187,7 +183,17 @@ class AsanaList:
             "full": is_complete and deletes,
             **records.facts(),
         }
-        write_export_record(self._run, workspace, self._started_at, facts)
+        with self._run.writer.undisturbed(), state.as_before_on_error():
+            self._finish(stream, state, facts)
+
+    def _finish(self, stream: Stream, state: StoredState, facts: Mapping[str, Any]) -> None:
+        """Tell the target which rows are of deleted objects, write the list's own record, and send the state."""
+        before = lowest_version(stream)
+        state.store()
+        if (after := lowest_version(stream)) not in {before, None}:
+            for message in activate_version_messages(stream, after):
+                self._run.writer.write_message(message)
+        write_export_record(self._run, self._root.workspace, self._started_at, facts)
         self._run.save_state()
 
     def _read(self, fields: Sequence[str], take: TakeObjects, first_day: date | None = None) -> Waiting[bool]:

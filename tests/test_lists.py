@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from tap_asana_export.records import activate_version_messages
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import FAULTS
 from tests.support.lists import LIST_MOMENTS, LISTS, by_key, listed, only
@@ -427,3 +430,64 @@ def test_rows_that_a_failed_list_left_behind_are_not_deleted_as_out_of_sight(
     assert (failed.code, gids(failed), activated(failed)) == (1, ["1", "2"], set())
     assert (third.code, gids(third), activated(third)) == (0, ["2"], set())
     assert [each["full"] for each in third.records("exports")] == [False]
+
+
+def tables(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a state says of the entries of time, by workspace."""
+    partitions = state["bookmarks"]["time_tracking_entries"]["partitions"]
+    return {each["context"]["workspace_gid"]: each for each in partitions}
+
+
+def test_a_list_whose_own_record_cannot_be_written_has_not_come_through(
+    catalog: dict[str, Any], run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Another list, which ends later, sends the state of both."""
+    selected = only(catalog, ["exports", "time_tracking_entries"])
+    batch = {"encoding": {"format": "jsonl"}, "storage": {"root": f"file://{tmp_path}"}}
+    in_the_way = tmp_path / "exports" / "1"  # where a folder should be
+    in_the_way.parent.mkdir()
+    in_the_way.touch()
+
+    def first_of_workspace_1(asked: Asked) -> Answer:
+        deadline = time.monotonic() + 10
+        while asked.query["workspace"] == "2" and time.monotonic() < deadline:
+            if [*tmp_path.glob("time_tracking_entries/1/*.jsonl.gz")]:
+                break
+            time.sleep(0.01)
+        return entries(asked)
+
+    with ScriptedApi({ENTRIES: first_of_workspace_1}) as api:
+        settings = api.settings(
+            workspaces=["1", "2"], batch_config=batch, emit_activate_version_messages=True, checkpoint=False
+        )
+        failed = run_tap(settings, catalog=selected)
+        in_the_way.unlink()
+        second = run_tap(settings, catalog=selected, state=failed.state)
+
+    assert failed.code == 1
+    assert f"Workspace 1, time_tracking_entries: The batch file {in_the_way}/" in failed.last_line
+    states = tables(failed.state)
+    assert states["1"].keys() == {"context", "scope"}
+    assert states["2"].keys() > {"replication_key_value", "full_at", "version"}
+    assert activated(failed) == set()
+
+    assert second.code == 0, second.stderr
+    assert activated(second) == {min(each["version"] for each in tables(second.state).values())}
+
+
+def test_a_signal_at_the_end_of_a_list_waits_until_its_version_is_activated(
+    catalog: dict[str, Any], run_tap: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selected = only(catalog, ["exports", "time_tracking_entries"])
+
+    def signal_comes(*args: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return activate_version_messages(*args)
+
+    monkeypatch.setattr("tap_asana_export.lists.activate_version_messages", signal_comes)
+    with ScriptedApi({ENTRIES: entries}) as api:
+        run = run_tap(api.settings(emit_activate_version_messages=True), catalog=selected)
+
+    assert run.code == 128 + signal.SIGTERM
+    assert activated(run) == versions(run) == {tables(run.state)["1"]["version"]}
+    assert [each["full"] for each in run.records("exports")] == [True]
