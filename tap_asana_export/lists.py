@@ -303,7 +303,6 @@ class ListRecords:
         self._sink = sink
         self._unknown = UnknownFields(str(root), run.limits.unknown_names)
         self._owner_key = next((name for name in selected.source.added if name != "workspace_gid"), None)
-        self._of_owners: set[tuple[str, str]] = set()
         output = StreamOutput(*selected, lambda name: sink.buffer(name, version))
         added = dict.fromkeys([self._owner_key], "") if self._owner_key else {}
         self._added = root.workspace.context
@@ -329,7 +328,6 @@ class ListRecords:
         """
         self._part.pages = (self._part.pages or 0) + 1
         if self._owner_key:
-            objects = self._new_of(owner_gid, objects)
             for handler in self._handlers.values():
                 handler.set_added({**self._added, self._owner_key: owner_gid})
         if not objects:
@@ -342,13 +340,6 @@ class ListRecords:
                 self._sink.flush(self._router.lines)
                 self._part.writing_seconds += time.monotonic() - begun
         self._part.read(self._router.lines, dict(self._router.objects), self._bytes)
-
-    def _new_of(self, owner_gid: str, objects: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
-        """The objects that did not come before for this owner."""
-        new = {(owner_gid, gid): each for gid, each in zip(gids_of(objects), objects, strict=True)}
-        fresh = [each for key, each in new.items() if key not in self._of_owners]
-        self._of_owners |= new.keys()
-        return fresh
 
     @property
     def are_others(self) -> bool:

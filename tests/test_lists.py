@@ -6,6 +6,7 @@ import gzip
 import json
 import signal
 import time
+import tracemalloc
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from tap_asana_export.records import activate_version_messages
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.sandbox.faults import FAULTS
 from tests.support.lists import LIST_MOMENTS, LISTS, by_key, listed, only
-from tests.support.scripted_api import Answer, Asked, ScriptedApi, page, refusal
+from tests.support.scripted_api import Answer, Asked, ScriptedApi, page, paged, refusal
 from tests.support.tap import WORKSPACE, Run, select, settings_for
 
 if TYPE_CHECKING:
@@ -491,3 +492,52 @@ def test_a_signal_at_the_end_of_a_list_waits_until_its_version_is_activated(
     assert run.code == 128 + signal.SIGTERM
     assert activated(run) == versions(run) == {tables(run.state)["1"]["version"]}
     assert [each["full"] for each in run.records("exports")] == [True]
+
+
+def test_an_object_comes_once_of_each_owner(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    one, two, three = ({"gid": gid, "resource_type": "project"} for gid in "123")
+    expired = refusal(400, "offset: Your pagination token has expired.")
+    answers = {
+        "/portfolios": paged([{"gid": gid, "resource_type": "portfolio"} for gid in ("8", "9")]),
+        "/portfolios/8/items": [page([one, two, one], "a"), expired, page([two, one], "b"), page([one, three])],
+        "/portfolios/9/items": page([one]),
+    }
+    with ScriptedApi(answers) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["portfolio_items"]))
+    assert run.code == 0, run.stderr
+    assert by_key("portfolio_items", run.records("portfolio_items")).keys() == {
+        ("8", "1"),
+        ("8", "2"),
+        ("8", "3"),
+        ("9", "1"),
+    }
+
+
+def peak_of_items(portfolios: int, catalog: dict[str, Any], run_tap: Callable[..., Run], root: Path) -> int:
+    """The most bytes that Python's objects take while so many portfolios of a hundred items are read."""
+    owners = [{"gid": str(10**15 + number), "resource_type": "portfolio"} for number in range(portfolios)]
+
+    def items(asked: Asked) -> Answer:
+        api.asked.clear()
+        owner = asked.path.split("/")[2]
+        return page([{"gid": f"{owner}{number}", "resource_type": "project"} for number in range(100)])
+
+    paths = {f"/portfolios/{each['gid']}/items": items for each in owners}
+    batch = {"encoding": {"format": "jsonl"}, "storage": {"root": f"file://{root}"}, "batch_size": 500}
+    with ScriptedApi({"/portfolios": paged(owners), **paths}) as api:
+        tracemalloc.start()
+        try:
+            run = run_tap(api.settings(batch_config=batch), catalog=only(catalog, ["portfolio_items"]))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert run.code == 0, run.stderr
+    return peak
+
+
+def test_memory_does_not_depend_on_the_number_of_objects_of_owners(
+    catalog: dict[str, Any], run_tap: Callable[..., Run], tmp_path: Path
+) -> None:
+    peak_of_items(20, catalog, run_tap, tmp_path)  # what is made once
+    few, many = (peak_of_items(portfolios, catalog, run_tap, tmp_path) for portfolios in (20, 220))
+    assert many - few < 20_000 * 100  # bytes for each further object

@@ -55,7 +55,7 @@ def read_list(  # noqa: PLR0913 - all but four by name
         request: the list.
         workspace_gid: its workspace.
         fields: the fields to ask of each object.
-        take: takes the objects of each page; an object may come more than once.
+        take: takes the objects of each page; an object may come more than once, but only once of each of `of_each`.
         what: the list, as the log names it.
         since: the day from which on entries of time are wanted; None: all are.
         of_each: gids of the objects that have such a list each.
@@ -140,8 +140,15 @@ def _read_of_each(
     missing: dict[int, list[str]] = {requests.codes.not_found: [], requests.codes.forbidden: []}
 
     def read_one(gid: str) -> Waiting[None]:
+        seen: set[str] = set()
+
+        def take_new(objects: Sequence[msgspec.Raw]) -> None:
+            new = {key: each for key, each in zip(gids_of(objects), objects, strict=True) if key not in seen}
+            seen.update(new)
+            take(gid, [*new.values()])
+
         try:
-            yield from read_pages(asana, path.replace("{gid}", gid), fields, functools.partial(take, gid))
+            yield from read_pages(asana, path.replace("{gid}", gid), fields, take_new)
         except AnswerError as error:
             if error.status not in missing:
                 raise
