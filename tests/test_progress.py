@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -10,13 +11,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_asana_export.output.progress import Lines, describe
-from tap_asana_export.report import READING, WAITING_FOR_JOB, WAITING_FOR_SLOT, Asked, Report, now
+from tap_asana_export.report import READING, WAITING_FOR_JOB, WAITING_FOR_SLOT, Asked, Part, Phase, Report, now
 from tap_asana_export.sandbox import Sandbox
 from tests.support.tap import WORKSPACE, Run, settings_for
 
@@ -244,6 +246,25 @@ def test_lines_of_the_log_say_now_and_then_how_far_reading_is(caplog: pytest.Log
         assert said.wait(60)
 
     assert {record.getMessage().partition(":")[0] for record in caplog.records} == {"Workspace 1"}
+
+
+def test_a_part_that_ends_while_it_is_looked_at_does_not_end_the_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    phases = itertools.cycle([Phase(READING, now()), None])
+
+    class Ending(Part):
+        @property
+        def phase(self) -> Phase | None:
+            return next(phases)
+
+    report = Report(asked=Asked([]))
+    report.parts.append(Ending("Workspace 1", "resource"))
+    with Lines(report, 0.001):
+        deadline = time.monotonic() + 10
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    assert {record.getMessage() for record in caplog.records} == {"Workspace 1: unfinished"}
 
 
 @pytest.mark.parametrize(

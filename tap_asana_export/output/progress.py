@@ -131,7 +131,7 @@ class Lines:
     def _say(self) -> None:
         """Say how far reading is; changes, and what is waited for, are said by those who do it."""
         for part in [*self._report.parts]:
-            if part.phase and part.phase.name == READING:
+            if (phase := part.phase) and phase.name == READING:
                 logger.info("%s: %s", part.name, describe(part))
 
     def show_table(self) -> None:
