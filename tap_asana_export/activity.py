@@ -260,7 +260,7 @@ class Activity:
 
         def take(event: dict[str, Any]) -> None:
             self._note_read()
-            types[text(inner(event, "resource"), "resource_type") or "object without a name"] += 1
+            types[text(inner(event, "resource"), "resource_type") or "untyped object"] += 1
             if log:
                 gid = fingerprint(event).removeprefix("sha256:")[:32]
                 log.write({**event, "gid": gid, "workspace_gid": self._workspace.gid})

@@ -456,6 +456,13 @@ def test_more_events_are_asked_for_until_there_are_no_more(
     assert first.warnings == []
 
 
+def test_the_log_tells_of_what_the_events_are(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
+    untyped = [event("changed", resource) for resource in (None, {"gid": "6"})]
+    with ScriptedApi({EVENTS: Answer(200, {"data": [event("changed", TASK), *untyped], "sync": "a"})}) as api:
+        run = run_tap(api.settings(), catalog=only(catalog, ["events"]))
+    assert "the events are of 2 untyped objects, 1 task" in run.stderr
+
+
 @pytest.mark.parametrize("answer", [refusal(404, "Oops"), Answer(200, {}), Answer(412, {"errors": []})])
 def test_an_answer_that_is_none_moves_nothing(
     answer: Answer, catalog: dict[str, Any], run_tap: Callable[..., Run]
