@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections import Counter
 from datetime import datetime, timedelta, timezone
@@ -137,7 +138,7 @@ class Activity:
         now = datetime.now(timezone.utc)
         if any(each.completed_at and now - each.completed_at > KEPT for each in self._of.values()):
             self._note_gap(now, "activity was not read for longer than Asana keeps it")
-        words = LastWords(self._workspace.gid, now)
+        words = LastWords(self._workspace.gid)
         with contextlib.ExitStack() as stack:
             records = {
                 name: stack.enter_context(ActivityRecords(self._run, self._root, each, now))
@@ -207,7 +208,7 @@ class Activity:
 
     def _read_audit_log(self, now: datetime, log: ActivityRecords | None) -> Waiting[LastWords]:
         """Read the audit log since the last event that was read."""
-        words = LastWords(self._workspace.gid, now)
+        words = LastWords(self._workspace.gid)
         states = [(name, self._of[name]) for name in (DELETIONS, AUDIT_LOG) if name in self._of]
         if not states:
             return words
@@ -226,13 +227,14 @@ class Activity:
         def take(event: dict[str, Any]) -> None:
             nonlocal newest, nameless
             self._note_read()
-            created_at = time_of(event, now)
+            at_present = datetime.now(timezone.utc)  # a long reading meets what happened after its begin
+            created_at = time_of(event, at_present)
             if log and (not wanted or event.get("event_type") in wanted):
                 if text(event, "gid"):
                     log.write({**event, "workspace_gid": self._workspace.gid})
                 else:
                     nameless += 1
-            words.note_audit_event(event)
+            words.note_audit_event(event, at_present)
             if created_at and (reason := OF_PROJECTS.get(text(event, "event_type"))):
                 self._note_gap(created_at, reason)
             newest = max(newest, created_at or newest)
@@ -250,7 +252,7 @@ class Activity:
 
     def _read_events(self, now: datetime, log: ActivityRecords | None) -> Waiting[LastWords]:
         """Read the workspace's events since the last token."""
-        words = LastWords(self._workspace.gid, now)
+        words = LastWords(self._workspace.gid)
         states = [self._of[name] for name in (DELETIONS, EVENTS) if name in self._of]
         # Of two tokens, the one of the stream that was read less lately tells all that the other does.
         known = [state for state in states if state.sync]
@@ -264,7 +266,7 @@ class Activity:
             if log:
                 gid = fingerprint(event).removeprefix("sha256:")[:32]
                 log.write({**event, "gid": gid, "workspace_gid": self._workspace.gid})
-            words.note_event(event)
+            words.note_event(event, datetime.now(timezone.utc))
 
         if not states:
             return words
@@ -343,10 +345,11 @@ class Activity:
 
     def _deleted_at(self, gid: str, undeleted_at: datetime) -> Waiting[datetime | None]:
         """When something was deleted that was in the trash until then; None: nobody knows."""
-        words = LastWords(self._workspace.gid, datetime.now(timezone.utc))
+        words = LastWords(self._workspace.gid)
         at = format_time(undeleted_at - TRASH - OVERLAP)
+        take = functools.partial(words.note_audit_event, now=datetime.now(timezone.utc))
         try:
-            yield from read_audit_log(self._asana, self._workspace.gid, at, words.note_audit_event, resource_gid=gid)
+            yield from read_audit_log(self._asana, self._workspace.gid, at, take, resource_gid=gid)
         except TapError as error:
             logger.warning("%s: nobody knows when %s was deleted: %s", self._root, gid, error)
         return words.undeleted().get(gid, (undeleted_at, None))[1]

@@ -14,11 +14,13 @@ from tap_asana_export.times import format_time, parse_time
 from tests.support.lists import only
 from tests.support.scripted_api import Answer, ScriptedApi, page, refusal
 from tests.support.tap import WORKSPACE, Run, settings_for
+from tests.support.walks import present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.clock import Clock
+    from tests.support.scripted_api import Asked
 
 EVENTS = "/workspaces/1/events"
 AUDIT_LOG = "/workspaces/1/audit_log_events"
@@ -354,6 +356,20 @@ def test_an_event_of_the_future_keeps_no_later_one_away(catalog: dict[str, Any],
         again = run_tap(api.settings(), catalog=selected, state=run.state)
     assert {each.query["start_at"] < now for each in api.asked if each.path == AUDIT_LOG} == {True}
     assert activity_of(again.state)["replication_key_value"] < "2099"
+
+
+def test_what_happens_while_a_long_log_is_read_is_not_of_the_future(
+    catalog: dict[str, Any], run_tap: Callable[..., Run], clock: Clock
+) -> None:
+    def log(_: Asked) -> Answer:
+        clock.sleep(2 * 3600)
+        return page([audited("task_deleted", TASK, format_time(clock.now))])
+
+    with ScriptedApi({EVENTS: NO_EVENTS, AUDIT_LOG: log}) as api, present(clock):
+        run = run_tap(api.settings(), catalog=only(catalog, ["deletions", "audit_log_events"]))
+    assert deletions(run) == {"5": ("task", True)}
+    assert "gap_at" not in activity_of(run.state)
+    assert run.warnings == []
 
 
 def by_gid(run: Run) -> dict[str, dict[str, Any]]:

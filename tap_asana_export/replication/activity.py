@@ -123,43 +123,43 @@ class LastWords:
 
     Args:
         workspace_gid: the workspace.
-        now: the present.
 
     Attributes:
         unclear: how many events told of a deletion, but not of which object or when.
     """
 
-    def __init__(self, workspace_gid: str, now: datetime) -> None:
+    def __init__(self, workspace_gid: str) -> None:
         self.unclear = 0
         self._workspace_gid = workspace_gid
-        self._now = now
         self._of: dict[str, tuple[Rank, dict[str, Any]]] = {}
         self._first: dict[str, tuple[Rank, dict[str, Any]]] = {}
 
-    def note_audit_event(self, event: Mapping[str, Any]) -> None:
+    def note_audit_event(self, event: Mapping[str, Any], now: datetime) -> None:
         """Take an event of the audit log, whatever it tells of."""
         kind, _, end = text(event, "event_type").rpartition("_")
         if end in DELETED:
             kind = kind.removesuffix("_permanently")
-            self._note(event, RESOURCE_TYPES.get(kind, kind), DELETED[end], inner(event, "actor"), is_audited=True)
+            resource_type = RESOURCE_TYPES.get(kind, kind)
+            self._note(event, now, resource_type, DELETED[end], inner(event, "actor"), is_audited=True)
 
-    def note_event(self, event: Mapping[str, Any]) -> None:
+    def note_event(self, event: Mapping[str, Any], now: datetime) -> None:
         """Take an event of the workspace, whatever it tells of."""
         action = text(event, "action")
         if action in DELETED:
             kind = text(inner(event, "resource"), "resource_type")
-            self._note(event, kind, DELETED[action], inner(event, "user"), is_audited=False)
+            self._note(event, now, kind, DELETED[action], inner(event, "user"), is_audited=False)
 
     def _note(
         self,
         event: Mapping[str, Any],
+        now: datetime,
         resource_type: str,
         is_deleted: bool,  # noqa: FBT001 - what the event says
         actor: Mapping[str, Any],
         *,
         is_audited: bool,
     ) -> None:
-        gid, at = gid_of(event), time_of(event, self._now)
+        gid, at = gid_of(event), time_of(event, now)
         if not gid or at is None:
             self.unclear += 1
             return
@@ -211,7 +211,7 @@ def time_of(event: Mapping[str, Any], now: datetime) -> datetime | None:
 
     Args:
         event: the event.
-        now: the present. An event may be a little later, since clocks differ.
+        now: the present, not the begin of a long reading. An event may be a little later, since clocks differ.
     """
     try:
         time = parse_time(text(event, "created_at"))
