@@ -220,8 +220,9 @@ class Activity:
         first = {DELETIONS: now - OVERLAP, AUDIT_LOG: now - KEPT}
         # What a state says of the future was never read.
         bookmarks = {name: min(state.bookmark, now) for name, state in states if state.bookmark}
-        start_at = min(bookmarks[name] - OVERLAP if name in bookmarks else first[name] for name, _ in states)
-        newest = max(bookmarks.values(), default=start_at)
+        starts = {name: bookmarks[name] - OVERLAP if name in bookmarks else first[name] for name, _ in states}
+        start_at = min(starts.values())
+        newest = max(bookmarks.get(name, first[name]) for name in starts)
         nameless = 0
 
         def take(event: dict[str, Any]) -> None:
@@ -234,7 +235,8 @@ class Activity:
                     log.write({**event, "workspace_gid": self._workspace.gid})
                 else:
                     nameless += 1
-            words.note_audit_event(event, at_present)
+            if created_at is None or created_at >= starts.get(DELETIONS, start_at):
+                words.note_audit_event(event, at_present)
             if created_at and (reason := OF_PROJECTS.get(text(event, "event_type"))):
                 self._note_gap(created_at, reason)
             newest = max(newest, created_at or newest)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 EVENTS = "/workspaces/1/events"
 AUDIT_LOG = "/workspaces/1/audit_log_events"
-AT = "2026-11-26T10:00:00.000Z"
+NOW = datetime.now(timezone.utc)
+AT, LATER = (format_time(NOW - timedelta(minutes=each)) for each in (30, 20))
 
 
 @pytest.fixture
@@ -303,7 +304,7 @@ ODD: dict[str, tuple[list[Any], list[Any], dict[str, tuple[str, bool]]]] = {
     "never exported": ([], [audited("task_deleted", TASK)], {"5": ("task", True)}),
     "an undeletion before its deletion": (
         [],
-        [audited("task_undeleted", TASK, "2026-11-26T11:00:00.000Z"), audited("task_deleted", TASK)],
+        [audited("task_undeleted", TASK, LATER), audited("task_deleted", TASK)],
         {"5": ("task", False)},
     ),
     "a comment": ([], [audited("comment_deleted", {"gid": "5"})], {"5": ("story", True)}),
@@ -372,15 +373,38 @@ def test_what_happens_while_a_long_log_is_read_is_not_of_the_future(
     assert run.warnings == []
 
 
+@pytest.mark.parametrize("before", [[], ["deletions"], ["audit_log_events"]], ids=str)
+def test_the_audit_log_of_ninety_days_brings_no_older_deletions(
+    before: list[str], catalog: dict[str, Any], run_tap: Callable[..., Run]
+) -> None:
+    long_ago = format_time(NOW - timedelta(days=30))
+    told = [audited("task_deleted", TASK, long_ago), audited("task_deleted", {"gid": "6"})]
+
+    def log(asked: Asked) -> Answer:
+        is_wanted = asked.query.get("event_type") in {None, "task_deleted"}
+        return page([each for each in told if is_wanted and each["created_at"] >= asked.query["start_at"]])
+
+    both = only(catalog, ["deletions", "audit_log_events"])
+    with ScriptedApi({EVENTS: NO_EVENTS, AUDIT_LOG: log}) as api:
+        state = run_tap(api.settings(), catalog=only(catalog, before), state=None).state if before else None
+        first = run_tap(api.settings(), catalog=both, state=state)
+        second = run_tap(api.settings(), catalog=both, state=first.state)
+    assert deletions(first) == deletions(second) == {"6": ("task", True)}
+    wanted = [AT] if before == ["audit_log_events"] else [long_ago, AT]
+    assert [each["created_at"] for each in first.records("audit_log_events")] == wanted
+
+
 def by_gid(run: Run) -> dict[str, dict[str, Any]]:
     return {each["gid"]: each for each in run.records("deletions")}
 
 
 def test_times_with_another_zone_are_told_in_utc(catalog: dict[str, Any], run_tap: Callable[..., Run]) -> None:
-    log = [audited("task_deleted", TASK, "2026-11-20T08:10:00+05:30")]
+    log = [
+        audited("task_deleted", TASK, parse_time(AT).astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat())
+    ]
     with ScriptedApi({EVENTS: NO_EVENTS, AUDIT_LOG: page(log)}) as api:
         run = run_tap(api.settings(), catalog=only(catalog, ["deletions"]))
-    assert by_gid(run)["5"]["changed_at"] == "2026-11-20T02:40:00.000Z"
+    assert by_gid(run)["5"]["changed_at"] == AT
 
 
 def test_an_event_of_the_audit_log_without_gid_is_left_out(
