@@ -97,7 +97,7 @@ class Activity:
             if state.renew_at:
                 run.renewals[workspace.gid] = state.renew_at
         self._since = self._of[DELETIONS].bookmark if DELETIONS in self._of else None
-        self._told: dict[str, dict[str, Any]] = {}
+        self._told = LastWords(workspace.gid)
         self._newest: datetime | None = None
         self._sync: str | None = None
         self._error: TapError | None = None
@@ -165,12 +165,11 @@ class Activity:
     def _new(self, words: LastWords) -> Iterator[dict[str, Any]]:
         """Yield the records of deletions that this run has not written yet: it reads the last hour twice."""
         since = self._since
-        for record in words.records():
-            if self._told.get(record["gid"]) != record:
-                self._told[record["gid"]] = record
-                is_later = since is None or parse_time(record["changed_at"]) > since
-                self._part.deletions = (self._part.deletions or 0) + (record["is_deleted"] and is_later)
-                yield record
+        for record in words.records(self._told):
+            is_later = since is None or parse_time(record["changed_at"]) > since
+            self._part.deletions = (self._part.deletions or 0) + (record["is_deleted"] and is_later)
+            yield record
+        self._told = words
 
     def _note_unclear(self, words: LastWords, now: datetime) -> None:
         """Remember that something was deleted of which nobody knows what it is, or when that was."""
@@ -235,7 +234,7 @@ class Activity:
                     log.write({**event, "workspace_gid": self._workspace.gid})
                 else:
                     nameless += 1
-            if created_at is None or created_at >= starts.get(DELETIONS, start_at):
+            if DELETIONS in starts and (created_at is None or created_at >= starts[DELETIONS]):
                 words.note_audit_event(event, at_present)
             if created_at and (reason := OF_PROJECTS.get(text(event, "event_type"))):
                 self._note_gap(created_at, reason)
@@ -268,7 +267,8 @@ class Activity:
             if log:
                 gid = fingerprint(event).removeprefix("sha256:")[:32]
                 log.write({**event, "gid": gid, "workspace_gid": self._workspace.gid})
-            words.note_event(event, datetime.now(timezone.utc))
+            if DELETIONS in self._of:
+                words.note_event(event, datetime.now(timezone.utc))
 
         if not states:
             return words

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tap_asana_export.replication.activity import LastWords
 from tap_asana_export.sandbox import Sandbox
 from tap_asana_export.times import format_time, parse_time
 from tests.support.lists import only
@@ -392,6 +394,31 @@ def test_the_audit_log_of_ninety_days_brings_no_older_deletions(
     assert deletions(first) == deletions(second) == {"6": ("task", True)}
     wanted = [AT] if before == ["audit_log_events"] else [long_ago, AT]
     assert [each["created_at"] for each in first.records("audit_log_events")] == wanted
+
+
+def test_who_does_not_select_deletions_has_none_kept_in_memory(
+    catalog: dict[str, Any], run_tap: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+    monkeypatch.setattr(LastWords, "_keep", lambda _, gid, *__: kept.append(gid))
+    events = Answer(200, {"data": [event("deleted", {"gid": "6"})], "sync": "a", "has_more": False})
+    with ScriptedApi({EVENTS: events, AUDIT_LOG: page([audited("task_deleted", TASK)])}) as api:
+        run_tap(api.settings(), catalog=only(catalog, ["events", "audit_log_events"]))
+        assert kept == []
+        run_tap(api.settings(), catalog=only(catalog, ["deletions"]))
+    assert {*kept} == {"5", "6"}
+
+
+def test_many_deletions_take_little_memory() -> None:
+    words = LastWords("1")
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            words.note_audit_event(audited("task_deleted", {"gid": str(10**15 + number)}), NOW)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 10_000 * 450
 
 
 def by_gid(run: Run) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import operator
+import sys
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from tap_asana_export.times import UtcStruct, format_time, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 OVERLAP = timedelta(hours=1)
 """How far the audit log is read again behind the last event: events may come late, and clocks differ."""
@@ -118,6 +118,35 @@ def deletion_types(streams: Collection[str]) -> list[str]:
     return [f"{kind}_{end}" for types in wanted for kind, ends in types.items() for end in ends]
 
 
+class Word(NamedTuple):
+    """What an event tells of an object; a run may keep hundreds of thousands.
+
+    Attributes:
+        rank: what makes it count more than another one.
+        resource_type: the object's type.
+        actor_gid: who did it; None: the event does not say.
+    """
+
+    rank: Rank
+    resource_type: str
+    actor_gid: str | None
+
+    @property
+    def at(self) -> datetime:
+        """When it happened."""
+        return self.rank[0]
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the object was deleted, not undeleted."""
+        return not self.rank[1]
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether the audit log tells it."""
+        return self.rank[2]
+
+
 class LastWords:
     """The last that was told of each object that was deleted or undeleted.
 
@@ -131,8 +160,8 @@ class LastWords:
     def __init__(self, workspace_gid: str) -> None:
         self.unclear = 0
         self._workspace_gid = workspace_gid
-        self._of: dict[str, tuple[Rank, dict[str, Any]]] = {}
-        self._first: dict[str, tuple[Rank, dict[str, Any]]] = {}
+        self._last: dict[str, Word] = {}
+        self._first: dict[str, Word] = {}
 
     def note_audit_event(self, event: Mapping[str, Any], now: datetime) -> None:
         """Take an event of the audit log, whatever it tells of."""
@@ -163,41 +192,44 @@ class LastWords:
         if not gid or at is None:
             self.unclear += 1
             return
-        record = {
-            "gid": gid,
-            "resource_type": resource_type,
-            "is_deleted": is_deleted,
-            "changed_at": format_time(at),
-            "actor_gid": text(actor, "gid") or None,
-            "source": "audit_log" if is_audited else "events",
-            "workspace_gid": self._workspace_gid,
-        }
-        self._keep(gid, (at, not is_deleted, is_audited), record)
+        # Thousands of events have the same type and the same actor.
+        kind, by = sys.intern(resource_type), sys.intern(text(actor, "gid"))
+        self._keep(gid, Word((at, not is_deleted, is_audited), kind, by or None))
 
-    def _keep(self, gid: str, rank: Rank, record: dict[str, Any]) -> None:
-        if gid not in self._of or self._of[gid][0] <= rank:
-            self._of[gid] = rank, record
-        if gid not in self._first or self._first[gid][0] > rank:
-            self._first[gid] = rank, record
+    def _keep(self, gid: str, word: Word) -> None:
+        if gid not in self._last or self._last[gid].rank <= word.rank:
+            self._last[gid] = word
+        if gid not in self._first or self._first[gid].rank > word.rank:
+            self._first[gid] = word
 
     def add(self, others: LastWords) -> None:
         """Take what others tell, where it is later."""
         self.unclear += others.unclear
-        for told in (others._first, others._of):
-            for gid, (rank, record) in told.items():
-                self._keep(gid, rank, record)
+        for words in (others._first, others._last):
+            for gid, word in words.items():
+                self._keep(gid, word)
 
     def undeleted(self) -> dict[str, tuple[datetime, datetime | None]]:
         """By gid, when what exports have was undeleted, and deleted before; None: in a time that was not read."""
         return {
-            gid: (rank[0], self._first[gid][0][0] if self._first[gid][1]["is_deleted"] else None)
-            for gid, (rank, record) in self._of.items()
-            if not record["is_deleted"] and record["resource_type"] in IN_EXPORTS
+            gid: (word.at, self._first[gid].at if self._first[gid].is_deleted else None)
+            for gid, word in self._last.items()
+            if not word.is_deleted and word.resource_type in IN_EXPORTS
         }
 
-    def records(self) -> list[dict[str, Any]]:
-        """The records of the stream `deletions`, oldest first."""
-        return [record for _, record in sorted(self._of.values(), key=operator.itemgetter(0))]
+    def records(self, before: LastWords) -> Iterator[dict[str, Any]]:
+        """Yield the records of the stream `deletions`, oldest first, but those that were the same before."""
+        for gid, word in sorted(self._last.items(), key=lambda each: each[1].rank):
+            if before._last.get(gid) != word:
+                yield {
+                    "gid": gid,
+                    "resource_type": word.resource_type,
+                    "is_deleted": word.is_deleted,
+                    "changed_at": format_time(word.at),
+                    "actor_gid": word.actor_gid,
+                    "source": "audit_log" if word.is_audited else "events",
+                    "workspace_gid": self._workspace_gid,
+                }
 
 
 def text(event: Mapping[str, Any], name: str) -> str:
