@@ -28,8 +28,10 @@ from tap_asana_export.replication.activity import (
     LastWords,
     deletion_types,
     inner,
+    note_handled,
     text,
     time_of,
+    unhandled,
 )
 from tap_asana_export.replication.coverage import TableState
 from tap_asana_export.replication.state import read_partition
@@ -152,7 +154,7 @@ class Activity:
             yield from self._try(self._read_audit_log(now, records.get(AUDIT_LOG)), words, now)
             if DELETIONS in records:
                 self._note_unclear(words, now)
-                yield from self._note_undeletions(words)
+                yield from self._note_undeletions(words, now)
                 for record in self._new(words):
                     records[DELETIONS].write(record)
             with self._run.writer.undisturbed():
@@ -314,13 +316,13 @@ class Activity:
             for state in self._of.values():
                 state.gap_at, state.gap = at, reason
 
-    def _note_undeletions(self, words: LastWords) -> Waiting[None]:
+    def _note_undeletions(self, words: LastWords, now: datetime) -> Waiting[None]:
         """Remember what was undeleted, and is not in the last export, until a later one brings it."""
         state = self._of[DELETIONS]
-        last, asked = state.undeleted_at, 0
-        tables = self._tables()
+        tables, asked = self._tables(), 0
+        new = unhandled(state, words.undeletions)
         for gid, (undeleted_at, deleted_at) in words.undeleted().items():
-            if last and undeleted_at <= last:
+            if gid not in new:
                 continue
             state.undeleted_at = max(filter(None, (state.undeleted_at, undeleted_at)))
             since = deleted_at
@@ -335,6 +337,7 @@ class Activity:
                 renew_at = max(undeleted_at, max(lacking) + timedelta(milliseconds=1))
                 state.renew_at = max(filter(None, (state.renew_at, renew_at)))
                 self._run.renewals[self._workspace.gid] = state.renew_at
+        note_handled(state, words.undeletions, min(state.bookmark or now, now) - OVERLAP)
 
     def _tables(self) -> list[tuple[datetime, datetime]]:
         """Of the tables of tasks, messages and what is within them, the last export and the last full one."""

@@ -484,7 +484,9 @@ def test_an_audit_log_without_end_is_an_error(catalog: dict[str, Any], run_tap: 
     assert "its pages bring nothing new, and there is always another one" in run.last_line
 
 
-@pytest.mark.parametrize("damage", [{"sync": 5}, {"gap_at": "x"}, {"undeleted_at": []}, {"renew_at": "x"}])
+@pytest.mark.parametrize(
+    "damage", [{"sync": 5}, {"gap_at": "x"}, {"undeleted_at": []}, {"handled": [5]}, {"renew_at": "x"}]
+)
 def test_a_damaged_state_of_activity_is_told(
     damage: dict[str, Any], catalog: dict[str, Any], run_tap: Callable[..., Run]
 ) -> None:

@@ -58,6 +58,12 @@ def brought(run: Run) -> tuple[bool, set[str]]:
     return export["full"], {task["gid"] for task in run.records("tasks")}
 
 
+def handled(run: Run) -> list[str]:
+    """The undeletions that the state remembers."""
+    texts: list[str] = run.state["bookmarks"]["deletions"]["partitions"][0]["handled"]
+    return texts
+
+
 def test_what_was_changed_and_deleted_before_an_export_comes_changed_when_it_is_undeleted(
     sandbox: Sandbox, run: Callable[[Run | None], Run], asked: list[str], clock: Clock
 ) -> None:
@@ -105,6 +111,59 @@ def test_what_was_deleted_and_undeleted_between_two_exports_costs_nothing(
     clock.sleep(60)
     organization.undelete(back)
     assert brought(run(second)) == (False, set())
+    assert asked == []
+
+
+def test_an_undeletion_that_is_told_late_comes_once_though_a_later_one_was_told_before(
+    sandbox: Sandbox, run: Callable[[Run | None], Run], asked: list[str], clock: Clock
+) -> None:
+    organization = sandbox.organizations[WORKSPACE]
+    late, later = (task["gid"] for task in [*sandbox.objects(WORKSPACE, "task")][:2])
+    first = run(None)
+    clock.sleep(1)
+    organization.touch(late, name="Changed")
+    clock.sleep(1)
+    organization.delete(late)
+    second = run(run(first))
+    organization.undelete(late)
+    undeletion = organization.acts.pop()
+    clock.sleep(60)
+    organization.delete(later)
+    clock.sleep(60)
+    organization.undelete(later)
+    third = run(second)
+    assert brought(third) == (False, set())
+    organization.acts.insert(-2, undeletion)
+    fourth = run(third)
+    assert brought(fourth) == (False, {late})
+    fifth = run(fourth)
+    assert brought(fifth) == brought(run(fifth)) == (False, set())
+    assert asked == [late, late]  # its deletion, and the empty page behind it
+
+    # What is not read again does not have to be remembered.
+    assert len(handled(fifth)) == 2
+    organization.delete(late)
+    assert handled(run(run(fifth))) == []
+
+
+def test_an_undeletion_that_an_earlier_version_has_handled_is_passed_over(
+    sandbox: Sandbox, run: Callable[[Run | None], Run], asked: list[str], clock: Clock
+) -> None:
+    organization = sandbox.organizations[WORKSPACE]
+    gid = next(iter(sandbox.objects(WORKSPACE, "task")))["gid"]
+    first = run(None)
+    clock.sleep(1)
+    organization.touch(gid)
+    clock.sleep(1)
+    organization.delete(gid)
+    second = run(run(first))
+    organization.undelete(gid)
+    third = run(second)
+    assert brought(third) == (False, {gid})
+    asked.clear()
+    partition = third.state["bookmarks"]["deletions"]["partitions"][0]
+    assert partition.pop("handled") == [f"{partition['undeleted_at']} {gid}"]
+    assert brought(run(third)) == (False, set())
     assert asked == []
 
 

@@ -73,6 +73,8 @@ class ActivityState(UtcStruct, rename={"bookmark": "replication_key_value"}):
         gap_at: since when something may have been missed, so that only an export of all objects can tell.
         gap: why.
         undeleted_at: when something was undeleted last, as far as was read.
+        handled: the undeletions that were acted upon and may be read again, in the form of `undeletion`; None: an
+            earlier version wrote the state, and acted upon all up to `undeleted_at`.
         renew_at: exports that were created before this lack something that was undeleted, or what it was last; the last
             full one has it as it was then. None: nothing was undeleted yet.
     """
@@ -84,7 +86,31 @@ class ActivityState(UtcStruct, rename={"bookmark": "replication_key_value"}):
     gap_at: datetime | None = None
     gap: str | None = None
     undeleted_at: datetime | None = None
+    handled: list[str] | None = None
     renew_at: datetime | None = None
+
+
+def undeletion(gid: str, at: datetime) -> str:
+    """How the state names an undeletion; texts of later ones are greater."""
+    return f"{format_time(at)} {gid}"
+
+
+def unhandled(state: ActivityState, undeletions: Collection[str]) -> set[str]:
+    """The gids of those of these undeletions that no run has handled yet.
+
+    One by one, and not by their times: an event may come late, when a later one has been handled.
+    """
+    if state.handled is not None:
+        new = {*undeletions} - {*state.handled}
+    else:
+        last = format_time(state.undeleted_at or FIRST)
+        new = {each for each in undeletions if each.partition(" ")[0] > last}
+    return {each.partition(" ")[2] for each in new}
+
+
+def note_handled(state: ActivityState, undeletions: Collection[str], since: datetime) -> None:
+    """Remember that undeletions are handled, and forget those before a time, which are not read again."""
+    state.handled = sorted(each for each in {*(state.handled or ()), *undeletions} if each >= format_time(since))
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -155,10 +181,12 @@ class LastWords:
 
     Attributes:
         unclear: how many events told of a deletion, but not of which object or when.
+        undeletions: all that was told of what exports have, in the form of `undeletion`.
     """
 
     def __init__(self, workspace_gid: str) -> None:
         self.unclear = 0
+        self.undeletions: set[str] = set()
         self._workspace_gid = workspace_gid
         self._last: dict[str, Word] = {}
         self._first: dict[str, Word] = {}
@@ -192,6 +220,8 @@ class LastWords:
         if not gid or at is None:
             self.unclear += 1
             return
+        if not is_deleted and resource_type in IN_EXPORTS:
+            self.undeletions.add(undeletion(gid, at))
         # Thousands of events have the same type and the same actor.
         kind, by = sys.intern(resource_type), sys.intern(text(actor, "gid"))
         self._keep(gid, Word((at, not is_deleted, is_audited), kind, by or None))
@@ -205,6 +235,7 @@ class LastWords:
     def add(self, others: LastWords) -> None:
         """Take what others tell, where it is later."""
         self.unclear += others.unclear
+        self.undeletions |= others.undeletions
         for words in (others._first, others._last):
             for gid, word in words.items():
                 self._keep(gid, word)
