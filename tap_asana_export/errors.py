@@ -228,7 +228,7 @@ class ExportError(TapError):
     """A second export brought no file either."""
 
     def __init__(self, root: object, cause: str) -> None:
-        super().__init__(f"{root}: no export came through. The last cause: {cause}")
+        super().__init__(f"{root}: no export came through. The last cause: {cause.removeprefix(f'{root}: ')}")
 
 
 class WaitError(TapError):

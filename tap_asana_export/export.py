@@ -127,10 +127,9 @@ class Export:
                 cause = f"{error} It has failed like this before, and is dropped."
                 self._drop_pending()
             self._save_state()
-            cause = cause.removeprefix(f"{self._root}: ")
             if last_try:
                 raise ExportError(self._root, cause)
-            logger.warning("%s: %s Trying once more.", self._root, cause)
+            logger.warning("%s: %s Trying once more.", self._root, cause.removeprefix(f"{self._root}: "))
         with self._run.writer.undisturbed(), self._states.as_before_on_error():
             self._finish(job, export, file, router)
 

@@ -127,7 +127,7 @@ SENTENCES: list[tuple[TapError, str]] = [
     ),
     (
         ExportError(ROOT, str(FailedJobError(ROOT, "9", "failed"))),
-        "Workspace 1: no export came through. The last cause: Workspace 1: export job 9 is 'failed'. Asana tells no reason. Run again; if it repeats, ask Asana's support with the job's gid.",
+        "Workspace 1: no export came through. The last cause: export job 9 is 'failed'. Asana tells no reason. Run again; if it repeats, ask Asana's support with the job's gid.",
     ),
     (
         DownloadError("the gzip data ends too early"),

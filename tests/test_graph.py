@@ -489,7 +489,7 @@ def test_a_failed_job_is_asked_for_once_more(
     assert (once.code, brought(once), asked) == (0, in_graph(sandbox, parent), [parent] * 2)
     assert (twice.code, twice.last_line) == (
         1,
-        f"Graph of {parent}: no export came through. The last cause: Graph of {parent}: export job {job} is 'failed'."
+        f"Graph of {parent}: no export came through. The last cause: export job {job} is 'failed'."
         " Asana tells no reason. Run again; if it repeats, ask Asana's support with the job's gid.",
     )
     assert partitions(twice)[parent]["pending"] is None
