@@ -170,7 +170,8 @@ def is_wrong(cause: str, line: str = "{line}") -> str:
 
 
 def no_export(cause: str) -> str:
-    return f"Workspace {WORKSPACE}: no export came through. The last cause: {cause.removeprefix(f'Workspace {WORKSPACE}: ')}"
+    cause = cause.removeprefix(f"Workspace {WORKSPACE}: ")
+    return f"Workspace {WORKSPACE}: no export came through. The last cause: {cause}"
 
 
 FAILED = (
