@@ -320,18 +320,22 @@ class Activity:
         """Remember what was undeleted, and is not in the last export, until a later one brings it."""
         state = self._of[DELETIONS]
         tables, asked = self._tables(), 0
+        if not tables:
+            return  # what the first export has is known when it has come through; then this is read again
         new = unhandled(state, words.undeletions)
         for gid, (undeleted_at, deleted_at) in words.undeleted().items():
             if gid not in new:
                 continue
             state.undeleted_at = max(filter(None, (state.undeleted_at, undeleted_at)))
+            # A full export that was begun after it has it.
+            older = [(bookmark, full_at) for bookmark, full_at in tables if full_at < undeleted_at]
             since = deleted_at
-            if tables and since is None and asked < MOST_ASKED:
+            if older and since is None and asked < MOST_ASKED:
                 asked += 1
                 since = yield from self._deleted_at(gid, undeleted_at)
             # What was deleted after the last export was in it, and if it was changed in between, the next one has that.
-            lacking = [bookmark for bookmark, _ in tables if since is None or since <= bookmark]
-            if lacking and (since is None or any(since <= full_at for _, full_at in tables)):
+            lacking = [bookmark for bookmark, _ in older if since is None or since <= bookmark]
+            if lacking and (since is None or any(since <= full_at for _, full_at in older)):
                 self._note_gap(undeleted_at, "something was undeleted that the last full export may lack")
             elif lacking:
                 renew_at = max(undeleted_at, max(lacking) + timedelta(milliseconds=1))

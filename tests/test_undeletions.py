@@ -30,14 +30,14 @@ def sandbox(clock: Clock) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def run(sandbox: Sandbox, catalog: dict[str, Any], clock: Clock) -> Callable[[Run | None], Run]:
+def run(sandbox: Sandbox, catalog: dict[str, Any], clock: Clock) -> Callable[..., Run]:
     """Runs the tap after another run, an hour later."""
     selected = only(catalog, ["exports", "tasks", "messages", "deletions"])
 
-    def after(before: Run | None) -> Run:
+    def after(before: Run | None, **settings: Any) -> Run:
         clock.sleep(HOUR)
         with present(clock):
-            done = sync(settings_for(sandbox, overlap=0), selected, before and before.state)
+            done = sync(settings_for(sandbox, overlap=0, **settings), selected, before and before.state)
         assert done.code == 0, done.stderr
         return done
 
@@ -144,6 +144,29 @@ def test_an_undeletion_that_is_told_late_comes_once_though_a_later_one_was_told_
     assert len(handled(fifth)) == 2
     organization.delete(late)
     assert handled(run(run(fifth))) == []
+
+
+def test_what_is_undeleted_while_the_first_export_is_waited_for_makes_a_full_one_due(
+    sandbox: Sandbox, run: Callable[..., Run], clock: Clock
+) -> None:
+    organization = sandbox.organizations[WORKSPACE]
+    gid = next(iter(sandbox.objects(WORKSPACE, "task")))["gid"]
+    organization.delete(gid)
+    sandbox.job_seconds = 60
+    first = run(None, wait_timeout=0, defer=True, checkpoint=False)
+    assert first.records("exports") == []
+    sandbox.job_seconds = 0
+    clock.sleep(1)
+    organization.undelete(gid)
+    second = run(first)
+    assert brought(second)[0]
+    assert gid not in brought(second)[1]
+    clock.sleep(DAY)
+    third = run(second)
+    assert brought(third)[0]
+    assert gid in brought(third)[1]
+    clock.sleep(DAY)
+    assert not brought(run(third))[0]
 
 
 def test_an_undeletion_that_an_earlier_version_has_handled_is_passed_over(
