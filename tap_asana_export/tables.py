@@ -143,12 +143,7 @@ class Tables:
                 continue
             if incremental:
                 state.replication_key = "modified_at"
-                # An object in the file is up to date anywhere between created_at and completed_at, says Asana. A later
-                # bookmark would lose what changed while the export ran.
-                # Nor may it lie behind what was undeleted, as long as nobody has asked for that.
-                lacks_undeleted = self._lacks_undeleted(state) and not (self._asks_for_undeleted or self._full[name])
-                latest = self._renew_at - timedelta(milliseconds=1) if self._renew_at and lacks_undeleted else None
-                state.bookmark = min(filter(None, (export.created_at, latest)))
+                state.bookmark = self._bookmark_after(export, name)
             state.completed_at = completed_at
             if self._full[name]:
                 state.full_at = export.created_at
@@ -204,6 +199,16 @@ class Tables:
         state = self._states[name]
         is_renewed = self._asks_for_undeleted and self._lacks_undeleted(state)
         return state.full_at if is_renewed and state.full_at else state.bookmark
+
+    def _bookmark_after(self, export: AsanaExport, name: str) -> datetime:
+        """The bookmark of a table that an export has filled."""
+        is_asked_for = self._asks_for_undeleted or self._full[name]
+        if self._renew_at and self._lacks_undeleted(self._states[name]) and not is_asked_for:
+            # What was undeleted has still to be asked for.
+            return min(export.created_at, self._renew_at - timedelta(milliseconds=1))
+        # An object in the file is up to date anywhere between created_at and completed_at, says Asana. A later bookmark
+        # would lose what changed while the export ran.
+        return export.created_at
 
     def _lacks_undeleted(self, state: TableState) -> bool:
         """Whether a table's last export was before something was undeleted."""
