@@ -440,7 +440,9 @@ def test_files_are_announced_before_the_state_tells_of_their_lines_and_the_expor
     ]
     assert kinds[:5] == ["SCHEMA"] * 4 + ["STATE"]
     assert kinds[-2:] == ["exports", "STATE"]
-    assert [lines_of(each["value"]) for each in run.of("STATE")] == [0, 100, 200, 300, 400, 500, 0]
+    lines = [lines_of(each["value"]) for each in run.of("STATE")]
+    # A thread of its own writes the files: the last one of tasks is there before the end of the export, or with it.
+    assert [each for each in lines if each != 600] == [0, 100, 200, 300, 400, 500, 0]
     assert kinds.count("exports") == 1
     check_states(run)
     assert exports_state(run.state)["pending"] is None
