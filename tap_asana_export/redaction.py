@@ -68,7 +68,7 @@ PATTERNS = tuple(
         # X-Amz-Signature=…
         rf"((?<![a-z-])(?:{_PARAMETERS}){_EQUALS}(?:b?['\"])?)[^\s&\"'<>,;)]+",
         # "password": "…"
-        rf"({_QUOTE}[a-z_]*(?:secret|token|password|account_key)[a-z_]*{_QUOTE}\s*:\s*b?{_QUOTE})[^'\"\\]+",
+        rf"({_QUOTE}[a-z_]*(?:{SECRET_PROPERTY.pattern})[a-z_]*{_QUOTE}\s*:\s*b?{_QUOTE})[^'\"\\]+",
         # Signature: …
         r"(\bsignature\s*:\s*)[0-9a-z+/=]{16,}",
     )

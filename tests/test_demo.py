@@ -64,7 +64,7 @@ def test_no_environment_writes_into_the_file_of_another() -> None:
 
     assert databases == {
         "demo": "output/demo.duckdb",
-        "batch": "output/asana.duckdb",  # unless a target is run there, which nobody is told to
+        "batch": "output/asana.duckdb",  # of a target, which no job runs there
         "dev": "output/asana.duckdb",
     }
     paths = {
