@@ -32,8 +32,8 @@ TABLES = [name for each in LOAD for name in re.findall(r"create or replace table
 
 MAKE_TASKS = "create or replace table tasks as"
 
-[BATCH_FILES] = [each for each in LOAD if "temp macro batch_files" in each]
-"""The one that makes the macro batch_files."""
+BATCH_FILES = ";".join(each for each in LOAD if "temp macro literally" in each or "temp macro batch_files" in each)
+"""Those that make the macro batch_files."""
 [TASKS] = [each for each in LOAD if MAKE_TASKS in each]
 """The statement that takes most of the time."""
 [SIZE] = [each for each in LOAD if "set variable object_size" in each]
@@ -192,7 +192,8 @@ def read_tasks(database: duckdb.DuckDBPyConnection, batches: str, files: list[st
         database.execute("set variable batches = ?", [batches])
         for statement in MACROS:
             database.execute(statement)
-    database.execute("set variable files = ?", [[batches[: batches.rfind("/") + 1] + file for file in files]])
+    paths = [batches[: batches.rfind("/") + 1] + file for file in files]
+    database.execute("set variable files = (select list(literally(path)) from unnest(?) as _(path))", [paths])
     database.execute(SIZE)
     database.execute(TASKS.replace(MAKE_TASKS, "create table tasks_read as" if is_first else "insert into tasks_read"))
 

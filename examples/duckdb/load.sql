@@ -12,11 +12,13 @@
 -- column and a line that is cut off are errors; what it can cast it may round, such as 1.5 in a column of whole numbers (Parquet
 -- files never hold that). It does not look at gzip's checksum. Times are UTC, as Asana writes them.
 
+-- The pattern that fits a path alone: DuckDB takes what stands in a folder's name for a pattern, also where it reads a list of files.
+create or replace temp macro literally(path) as regexp_replace(path, '([[*?])', '[\1]', 'g');
+
 -- The batch files of a stream, or of all for `*`; what begins with a dot is not complete.
 create or replace temp macro batch_files(stream) as table
-  select file
-  -- A bracket in a folder's name is no pattern.
-  from glob(replace(coalesce(getvariable('batches')::varchar, ''), '[', '[[]') || stream || '/*/[!.]*')
+  select literally(file) as file
+  from glob(literally(coalesce(getvariable('batches')::varchar, '')) || stream || '/*/[!.]*')
   where regexp_matches(file, '\.(jsonl(\.gz)?|parquet)$');
 
 -- The streams that there are tables of.
@@ -35,7 +37,7 @@ set variable checked = (select case
     'with the slash if there is one.')
 end
 from batch_files('*')
-where list_contains(getvariable('streams'), substr(split_part(file, '/', -3), length(split_part(getvariable('batches')::varchar, '/', -1)) + 1)));
+where list_contains(getvariable('streams'), substr(split_part(file, '/', -3), length(split_part(literally(getvariable('batches')::varchar), '/', -1)) + 1)));
 
 -- Each thread of DuckDB's takes twice the memory of the longest line that DuckDB is told. No line is longer than its file, nor than
 -- the tap's limit of 256 MB. Of a gzipped file the size tells nothing: where memory is short, give the longest line yourself

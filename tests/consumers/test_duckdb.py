@@ -278,9 +278,13 @@ def test_newer_versions_of_duckdb_make_the_same_tables(
     assert differences(found, files.tables) == []
 
 
-def test_load_takes_the_name_within_a_prefix_and_brackets_as_they_are(exported: Exported, tmp_path: Path) -> None:
-    root = tmp_path / "data[1]"
-    (tmp_path / "data1").mkdir()
+def test_load_takes_the_name_within_a_prefix_and_what_looks_like_a_pattern_as_they_are(
+    exported: Exported, tmp_path: Path
+) -> None:
+    root = tmp_path / "da*[1]"
+    other = tmp_path / "data1" / "asana-tasks" / WORKSPACE / "99990101T000000000Z-1-00001.jsonl"
+    other.parent.mkdir(parents=True)
+    other.write_text('{"gid": "of another folder"}\n')
     for folder in exported.root.iterdir():
         shutil.copytree(folder, root / f"asana-{folder.name}")
     database = tmp_path / "asana.duckdb"
