@@ -282,11 +282,11 @@ def test_load_takes_the_name_within_a_prefix_and_what_looks_like_a_pattern_as_th
     exported: Exported, tmp_path: Path
 ) -> None:
     root = tmp_path / "da*[1]"
-    other = tmp_path / "data1" / "asana-tasks" / WORKSPACE / "99990101T000000000Z-1-00001.jsonl"
-    other.parent.mkdir(parents=True)
-    other.write_text('{"gid": "of another folder"}\n')
     for folder in exported.root.iterdir():
         shutil.copytree(folder, root / f"asana-{folder.name}")
+    for other in ("das[1]", "data1"):  # what it is as a pattern, half or whole
+        for file in shutil.copytree(root, tmp_path / other).glob("asana-tasks/*/*"):
+            file.write_bytes(gzip.compress(b'{"gid": "of another folder"}\n'))
     database = tmp_path / "asana.duckdb"
     whole, half, none = (run_load(f"{root}/{name}", database) for name in ("asana-", "asa", ""))
 
